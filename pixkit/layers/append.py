@@ -1,4 +1,4 @@
-"""Maps that are the same for every image, put beside an image's own."""
+"""Constant maps, appended to those of an image."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pixkit.layers.geometry import Grid
 
 
 class AppendMaps(MixingLayer):
-    """Put constant maps [M', h, w] after an image's: [B, M, h, w] to [B, M + M', h, w].
+    """Append constant maps [M', h, w] to an image's: [B, M, h, w] to [B, M + M', h, w].
 
-    They keep the pattern of colours if G divides both M and M'.
+    The pattern of colour groups is kept if G divides both M and M'.
 
     Example:
-        >>> layer = AppendMaps(positions((4, 4)))  # where a site is, beside what it shows
+        >>> layer = AppendMaps(positions((4, 4)))  # each site's position
         >>> layer(torch.zeros(2, 8, 4, 4)).shape
         torch.Size([2, 10, 4, 4])
     """
@@ -31,7 +31,7 @@ class AppendMaps(MixingLayer):
         return torch.cat([x, self.values.to(x.dtype).expand(x.shape[0], -1, -1, -1)], 1)
 
     def ready(self, *inputs: Tensor) -> Tensor:
-        """With the image."""
+        """That of the image."""
         return inputs[0]
 
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:

@@ -17,7 +17,8 @@ class CausalAttention(MixingLayer):
     """Scaled dot-product attention over the sites that the ordering allows (Vaswani et al., 2017, arXiv 1706.03762).
 
     `forward(query, key, value)` maps [B, M, H, W], [B, M, H, W] and [B, V, H, W] to [B, V, H, W]. Keys are strictly
-    earlier than the query ("A", needed where they carry raw pixels) or not later ("B"). A site with no key gives zeros.
+    earlier than the query ("A", needed where they carry raw pixels) or not later ("B"). A site without keys gives
+    zeros.
 
     Args:
         ordering: the ordering; its colours must be joint (or the image grey).
@@ -60,7 +61,7 @@ class CausalAttention(MixingLayer):
         self.register_buffer("blind", ~earlier.any(1), persistent=False)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Torch's kernel, a blind site's row opened and then zeroed (a softmax over nothing is NaN)."""
+        """Torch's kernel; a row without keys is unmasked and then zeroed, since a softmax over nothing is NaN."""
         q, k, v = (x.flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3) for x in (query, key, value))
         mask = self.visible | self.blind[:, None]
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -83,7 +84,7 @@ class CausalAttention(MixingLayer):
         return [seeing, seen, seen]
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: None) -> Tensor:
-        """Rows of the same, over the remembered keys and values."""
+        """Some rows of the same, over the remembered keys and values."""
         query, key, value = (x[:, :-1].unflatten(2, (self.heads, -1)).transpose(1, 2) for x in inputs)
         blind = self.blind[sites]
         mask = self.visible[sites] | blind[:, None]
@@ -92,7 +93,7 @@ class CausalAttention(MixingLayer):
 
 
 class KeepBefore(MixingLayer):
-    """Zero what is drawn at step `step` or later, so that an unmasked network may follow: [B, M, H, W] to the same.
+    """Zero all that is drawn at `step` or later, so that an unmasked network may follow: [B, M, H, W] to the same.
 
     Example:
         >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 8))
@@ -119,11 +120,11 @@ class KeepBefore(MixingLayer):
         return out
 
     def ready(self, *inputs: Tensor) -> Tensor:
-        """What is zeroed is ready at 0."""
+        """Zeros are ready at 0."""
         return torch.where(self.before, inputs[0], 0)
 
     def reads(self, units: Tensor, grids: list[tuple[int, int]]) -> list[Tensor]:
-        """What is kept."""
+        """The units that are kept."""
         return [units & self.before]
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: None) -> Tensor:

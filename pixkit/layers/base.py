@@ -1,8 +1,8 @@
-"""What a mixing layer is, and the tap layers, which are most of them.
+"""Mixing layers, and tap layers, which most of them are.
 
 The *readiness* of a unit (a colour group of a feature tensor at a site) is the earliest step at which it can be
-computed: 0 if it needs no pixel, s + 1 for a pixel drawn at step s, and the maximum over all that it reads. Readiness
-is an int64 tensor [G, h, w]; map m of a feature tensor belongs to the ordering's colour group m % G.
+computed: 0 if it needs no pixel, s + 1 for a pixel drawn at step s, and the maximum over everything that it reads.
+Readiness is an int64 tensor [G, h, w]; map m of a feature tensor belongs to the ordering's colour group m % G.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 
 class MixingLayer(nn.Module, ABC):
-    """Base of the layers that read other sites or colours than they write.
+    """Base of layers whose outputs read other sites or colours than their own.
 
-    `forward` works on whole images. The methods below say the same site by site, which is all that proofs and cached
+    `forward` works on whole images. The other methods describe it site by site, which is all that proofs and cached
     sampling need.
 
     Attributes:
-        replayable: whether a call of `at` may be recorded once and replayed for other sites, as a CUDA graph is. Not if
-            it keeps anything from call to call but by writing to tensors, asks a tensor for its values, or gives
-            something else when it is called a second time.
+        replayable: whether a call of `at` may be recorded once and replayed for other sites, as a CUDA graph is. False
+            if it keeps state other than by writing to tensors, reads a tensor's values, or returns something else on a
+            second call.
     """
 
     replayable: ClassVar[bool] = True
@@ -34,15 +34,15 @@ class MixingLayer(nn.Module, ABC):
         super().__init__()
         if not self.plannable:
             warnings.warn(
-                f"{type(self).__name__} has no method `at`: networks that hold it are sampled by whole passes. "
-                "The next version of pixkit's plugin interface asks for it",
+                f"{type(self).__name__} has no method `at`: networks that contain it are sampled by whole passes. "
+                "The next version of pixkit's plugin interface requires it",
                 DeprecationWarning,
                 stacklevel=2,
             )
 
     @property
     def plannable(self) -> bool:
-        """Whether the layer can work site by site: pixkit 0.1 took layers without `at`."""
+        """Whether the layer works site by site; pixkit 0.1 allowed layers without `at`."""
         return type(self).at is not MixingLayer.at
 
     @abstractmethod
@@ -54,9 +54,9 @@ class MixingLayer(nn.Module, ABC):
         """The readiness of the output, int64 [G, h', w'], from that of each input, [G, h, w]."""
 
     def reads(self, units: Tensor, grids: list[tuple[int, int]]) -> list[Tensor]:
-        """Which units of each input some of the output's `units` read.
+        """The units of each input that any of the output's `units` read.
 
-        Found by halving sets of input units and asking `ready`; a layer that knows its structure says it faster.
+        Found by bisection with `ready`; a layer that knows its structure can answer faster.
 
         Args:
             units: bool [G, h', w'].
@@ -82,28 +82,27 @@ class MixingLayer(nn.Module, ABC):
         return found
 
     def ranks(self, units: Tensor) -> Tensor:
-        """Which units have to be computed for the sake of some, and in which order where they are due at one step.
+        """The units that must be computed for these, and their order within one step.
 
-        Units that read one another, as a recurrence's do, have different ranks. Each colour group of a rank is one call
-        of `at`, so that `at` has nothing to find out. By default the units themselves, all of rank 0.
+        Units that read one another, as in a recurrence, have different ranks. `at` is called once for each colour group
+        of a rank, so it need not look for dependencies. By default: the units themselves, all of rank 0.
 
         Args:
             units: bool [G, h', w'].
 
         Returns:
-            int64 [G, h', w'], of each unit to compute its rank, from 0 on; -1 of others.
+            int64 [G, h', w'], the rank of each unit to compute, from 0; -1 for the others.
         """
         return torch.where(units, 0, -1)
 
     def init_state(self, batch: int, grids: list[tuple[int, int]], device: torch.device | None = None) -> Any:
-        """What the layer keeps between calls of `at` while `batch` images are drawn; None by default.
+        """The state that `at` keeps between calls while `batch` images are drawn; None by default.
 
         Args:
             batch: number of images.
             grids: height and width of each input.
-            device: where they are drawn, which is where the layer's parameters are, and where all tensors of the state
-                have to be, since `at` moves nothing. Left out by layers of 0.1 that ask a class they derive from: the
-                CPU.
+            device: where the images are drawn and the parameters are; all tensors of the state must be there, since
+                `at` moves nothing. Layers written for 0.1 leave it out when they call a base class: the CPU.
         """
         return None
 
@@ -113,28 +112,28 @@ class MixingLayer(nn.Module, ABC):
         Args:
             group: which colour group, 0..groups-1.
             groups: G.
-            sites: int64 [S], flat sites of the output's grid, on the device of the inputs; of one rank (see `ranks`),
-                all that are due, and called for after those of lower ranks.
-            inputs: memories [B, S_in + 1, M]: every site of the input, flat, and after them one of zeros. What is
-                not ready yet holds finite values that must not count.
-            state: what `init_state` gave.
+            sites: int64 [S], flat sites of the output's grid, on the inputs' device: all that are due of one rank (see
+                `ranks`), after those of lower ranks.
+            inputs: memories [B, S_in + 1, M]: every site of the input, flat, followed by a site of zeros. Units that
+                are not ready hold finite values, which must not affect the result.
+            state: the result of `init_state`.
 
         Returns:
             [B, S, out_maps // G].
 
         Raises:
-            TypeError: where a subclass leaves it out, see `plannable`.
+            TypeError: if a subclass does not implement it, see `plannable`.
         """
         raise TypeError(f"{type(self).__name__} has no method `at`")
 
 
 class PointwiseLayer(nn.Module):
-    """Base of the modules that work site by site and keep colour groups apart.
+    """Base of modules that work site by site and keep colour groups apart.
 
     They map [B, M, ...] to [B, M', ...] and give the same values on any subset of the sites.
 
     Attributes:
-        mixes_colours: whether a result reads all maps of its site instead, whichever colour group they belong to.
+        mixes_colours: whether a result instead reads all maps of its site, whatever their colour group.
 
     Example:
         >>> class Swish(PointwiseLayer):
@@ -154,8 +153,8 @@ class Taps:
     Attributes:
         grid: height and width of the output.
         sources: int64 [S, T], flat input sites; S_in (the site of zeros) where a tap lies outside.
-        allowed: bool [Go, Gi, S or 1, T], whether output group o reads input group i through tap t at site s;
-            Go = Gi = 1 if the layer knows no colours.
+        allowed: bool [Go, Gi, S or 1, T], whether output group o reads input group i through tap t at site s; Go = Gi =
+            1 if the layer does not distinguish colours.
     """
 
     grid: tuple[int, int]
@@ -164,7 +163,7 @@ class Taps:
 
 
 class TapLayer(MixingLayer):
-    """A mixing layer that is linear with a fixed table of taps; readiness and sites follow from the table."""
+    """A linear mixing layer with a fixed table of taps, from which readiness and sites follow."""
 
     in_maps: int
     out_maps: int
@@ -179,7 +178,7 @@ class TapLayer(MixingLayer):
         """The weight of each tap, [T, out_maps, in_maps], before the table's mask."""
 
     def ready(self, *inputs: Tensor) -> Tensor:
-        """The latest of all that is allowed."""
+        """The latest of the allowed taps."""
         (source,) = inputs
         groups = len(source)
         table = self.taps((source.shape[1], source.shape[2]))
@@ -219,7 +218,7 @@ class TapLayer(MixingLayer):
 
 
 class MaskedLayer(TapLayer):
-    """A tap layer with a weight that a mask leaves in part; initialisers go by the number of inputs that are left."""
+    """A tap layer whose weight is partly masked; initialisers use the number of inputs that remain."""
 
     weight: nn.Parameter
 

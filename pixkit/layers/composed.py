@@ -1,4 +1,4 @@
-"""Modules that are quicker as a whole than as the layers that they are made of."""
+"""Modules that run faster as a whole than layer by layer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 
 class Composed(nn.Module, ABC):
-    """Base of modules whose `forward` is whatever is quickest, of all of an image.
+    """Base of modules with a fast `forward` over whole images.
 
-    What it means, site by site, says `parts`: proofs and samplers take that in its place. A subclass of such a module
-    says it again: `parts` speaks for the class that defines it alone, and for no hook.
+    `parts` defines the same site by site, and proofs and samplers use it instead. It counts only for the class that
+    defines it, so a subclass must define it again, and it does not cover hooks.
     """
 
     @abstractmethod
@@ -23,5 +23,5 @@ class Composed(nn.Module, ABC):
     def parts(self) -> nn.Module:
         """A module of pixkit's layers that computes the same in evaluation, with the same parameters.
 
-        Its tables may lie on the CPU.
+        Its tables may be on the CPU.
         """

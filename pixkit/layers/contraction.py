@@ -1,4 +1,4 @@
-"""Sums over sites with weights that are given, of which some are nothing for good."""
+"""Sums over sites with given weights, some of them fixed at zero."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pixkit.layers.geometry import Grid
 
 
 class Contraction(MixingLayer):
-    """Base of the sums over sites whose weights are given.
+    """Base of sums over sites with given weights.
 
     Args:
-        weight: of each result and each site that it may read.
-        bias: of each result, or None.
-        allowed: bool [h' * w', h * w], which sites a site reads; elsewhere weights do not count.
+        weight: for each result and each site that it may read.
+        bias: for each result, or None.
+        allowed: bool [h' * w', h * w], the sites that each site reads; other weights are ignored.
         grid: h' and w', of the results.
     """
 
@@ -32,13 +32,13 @@ class Contraction(MixingLayer):
 class SiteSum(Contraction):
     """The same weighted sums of sites in every map: [B, M, h, w] to [B, M, h', w'].
 
-    As a triangular matrix does it, or a running sum. Colour groups stay apart.
+    For example a triangular matrix, or a running sum. Colour groups stay apart.
 
     Args:
         weight: [h' * w', h * w].
         bias: [h' * w'], or None.
         allowed: see `Contraction`.
-        grid: likewise.
+        grid: see `Contraction`.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -48,11 +48,11 @@ class SiteSum(Contraction):
         return result
 
     def ready(self, *inputs: Tensor) -> Tensor:
-        """With the last of what has a weight."""
+        """The latest of the sites with a weight."""
         return torch.stack([_latest(self.allowed, ready).view(self.grid) for ready in inputs[0]])
 
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
-        """What has a weight."""
+        """The sites with a weight."""
         return [torch.stack([_read(self.allowed, own).view(grids[0]) for own in units])]
 
     def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> Tensor:
@@ -60,22 +60,22 @@ class SiteSum(Contraction):
         return (self.weight * self.allowed).detach().to(device)
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Tensor) -> Tensor:
-        """Rows of the same."""
+        """Some rows of the product."""
         out = state[sites] @ inputs[0][:, :-1, group::groups]
         return out if self.bias is None else out + self.bias[sites][:, None]
 
 
 class SiteLinear(Contraction):
-    """Each site a linear map of its own of all maps of some sites: [B, M, h, w] to [B, M', h', w'].
+    """A separate linear map for each site, of all maps of some sites: [B, M, h, w] to [B, M', h', w'].
 
-    As a masked dense layer does it, whose units of one kind are the maps of a site (MADE, Germain et al., 2015, arXiv
-    1502.03509). Every map reads all maps, whichever their colour groups.
+    For example a masked dense layer whose units are the maps of sites (MADE, Germain et al., 2015, arXiv 1502.03509).
+    Every map reads all maps, whatever their colour groups.
 
     Args:
         weight: [h' * w', M', h * w, M].
         bias: [h' * w', M'], or None.
         allowed: see `Contraction`.
-        grid: likewise.
+        grid: see `Contraction`.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,11 +88,11 @@ class SiteLinear(Contraction):
         return self.weight * self.allowed[:, None, :, None]
 
     def ready(self, *inputs: Tensor) -> Tensor:
-        """With the last of what has weights."""
+        """The latest of the sites with weights."""
         return _latest(self.allowed, inputs[0].amax(0)).view(1, *self.grid).expand(len(inputs[0]), -1, -1)
 
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
-        """What has weights."""
+        """The sites with weights."""
         return [_read(self.allowed, units.any(0)).view(1, *grids[0]).expand(len(units), -1, -1)]
 
     def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> Tensor:
@@ -100,7 +100,7 @@ class SiteLinear(Contraction):
         return self._masked().detach().flatten(2).to(device)
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Tensor) -> Tensor:
-        """Rows of the same."""
+        """Some rows of the product."""
         rows = state[sites][:, group::groups]
         out = (inputs[0][:, :-1].flatten(1) @ rows.flatten(0, 1).T).unflatten(1, rows.shape[:2])
         result: Tensor = out if self.bias is None else out + self.bias[sites][:, group::groups]

@@ -1,7 +1,7 @@
-"""Work on features that is done in fewer launches, or fewer passes over memory, where training asks for it.
+"""Operations on features in fewer launches, or fewer passes over memory, for training.
 
-A module that can hand such work over has a second way through it, for `fusing(x)` to choose: the plain way is what
-is traced, proved, sampled and scored. The two compute the same but for rounding, and for what dropout leaves.
+A module that can use them has a second path, which `fusing(x)` chooses; the plain path is traced, proved, sampled and
+scored. Both compute the same up to rounding and the elements that dropout keeps.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ WHOLE: Edges = (0, 0, 0, 0)
 
 
 class Fusing(TorchFunctionMode, ABC):
-    """Fused operations, for layers to use while it is entered. All can be differentiated once."""
+    """Fused operations that layers use while this mode is entered. They can be differentiated once."""
 
     @abstractmethod
     def activated(self, parts: Sequence[Tensor], edges: Edges = WHOLE, dropout: float = 0.0) -> Tensor:
         """`ConcatenatedELU` of each part, joined along the maps, with edges of zeros.
 
         Args:
-            parts: [B, M_i, H, W], alike but for M_i.
-            edges: rows above and below, columns left and right; below 0 where the image is cut.
-            dropout: the part of all elements that become 0, as by nn.Dropout in training; of one part alone.
+            parts: [B, M_i, H, W], equal but for M_i.
+            edges: rows above and below, columns left and right; negative where the image is cut.
+            dropout: the fraction of elements that become 0, as by nn.Dropout in training; for a single part only.
 
         Returns:
             [B, 2 sum M_i, H + rows, W + columns].
@@ -50,12 +50,12 @@ class Fusing(TorchFunctionMode, ABC):
         return a.tanh() * b.sigmoid()
 
     def scan(self, *given: Any) -> Tensor:
-        """A recurrence over whole images: what `Scan` of pixkit.layers.scan is called with, and gives."""
+        """A recurrence over whole images, with the arguments and the result of `pixkit.layers.scan.Scan`."""
         out: Tensor = Scan.apply(*given)  # type: ignore[no-untyped-call]
         return out
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Answer who asks for it; leave all else as it is."""
+        """Answer `fusing`; pass everything else on."""
         return self if func is fusing else func(*args, **(kwargs or {}))
 
 
@@ -73,19 +73,19 @@ def fusing(x: Any) -> Fusing | None:
 
 
 class _Unfused(TorchFunctionMode):
-    """Answers, instead of whoever is entered around it, that there are none."""
+    """Hides the fused operations of modes that are entered around it."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return None if func is fusing else func(*args, **(kwargs or {}))
 
 
 def unfused(x: Tensor) -> AbstractContextManager[Any]:
-    """Context in which there are none to use for a tensor."""
+    """A context without fused operations for a tensor."""
     return nullcontext() if fusing(x) is None else _Unfused()
 
 
 def fuses(model: nn.Module) -> bool:
-    """Whether some module of the model hands work over: it says so by an attribute `fuses`.
+    """Whether any module of the model uses fused operations, as its attribute `fuses` says.
 
     Example:
         >>> fuses(torch.nn.Conv2d(1, 8, 3))

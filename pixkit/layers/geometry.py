@@ -1,4 +1,4 @@
-"""Which site a tap reads, and convolutions whose kernel lies anywhere about the site."""
+"""The sites that taps read, and convolutions whose kernel may lie anywhere relative to its site."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
-"""Small tables are worked out by numpy: torch takes several times as long for each operation on so few numbers."""
+"""Small tables are computed by numpy: torch takes several times as long per operation on so few numbers."""
 
 Grid = tuple[int, int]
 Span = tuple[int, int]
 """First and last offset, both included."""
 Edges = tuple[int, int, int, int]
-"""Rows above and below an image, columns left and right of it; below 0 where some of its own are cut off."""
+"""Rows above and below an image, columns left and right of it; negative where its own are cut off."""
 
 
 def convolve(
     x: Tensor, kernel: Tensor, bias: Tensor | None, edges: Edges, *, stride: int = 1, dilation: int = 1
 ) -> Tensor:
-    """A convolution of the image with these edges of zeros.
+    """A convolution of the image, padded with zeros at these edges.
 
-    What opposite edges have in common is left to torch's convolution, which pads without a copy.
+    Padding that opposite edges share is left to torch's convolution, which does it without a copy.
     """
     top, bottom, left, right = edges
     both = (max(min(top, bottom), 0), max(min(left, right), 0))

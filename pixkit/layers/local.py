@@ -16,10 +16,10 @@ from pixkit.orderings.masks import Full, MaskType, site_masks
 class LocalConv2d(MaskedLayer):
     """A convolution that stores its whole kernel and applies at each site the taps that the ordering allows there.
 
-    Maps [B, in_maps, H, W] to [B, out_maps, H, W]. It computes what `MaskedConv2d` computes; but its weight,
-    [out_maps, in_maps, k, k], has the same shape and meaning under every ordering, so that networks for several
-    orderings can share it (arXiv 2006.12486, section 3). The stored weight is never changed by masks; an entry that the
-    ordering allows nowhere has no gradient.
+    Maps [B, in_maps, H, W] to [B, out_maps, H, W]. It computes the same as `MaskedConv2d`, but its weight, [out_maps,
+    in_maps, k, k], has the same shape and meaning under every ordering, so that networks for several orderings can
+    share it (arXiv 2006.12486, section 3). The stored weight is never changed by masks; an entry that the ordering
+    allows nowhere has no gradient.
 
     Args:
         in_maps: maps read; map m is of colour group m % G.

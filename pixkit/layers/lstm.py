@@ -55,7 +55,7 @@ class DiagonalLSTM(Recurrence):
     A diagonal, from the upper right to the lower left, is computed at once from the one before; the cell is carried
     along the row. That is the 2x1 kernel of section 3.2 on a map whose row r is skewed by r columns, where that map
     holds the image; its empty corners are not computed. `mirrored` exchanges left and right: (r, c) reads (r - 1, c)
-    and (r, c + 1), so that it sees the future of its own row and has to be moved down before it is used.
+    and (r, c + 1), so it sees the future of its own row and must be shifted down before use.
 
     Args:
         maps: h.

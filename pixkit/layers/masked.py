@@ -16,11 +16,10 @@ from pixkit.orderings.masks import Full, MaskType, TapShape, kernel_mask, site_m
 class MaskedConv2d(MaskedLayer):
     """A convolution that sees only what the ordering has drawn (arXiv 1601.06759, section 3.4).
 
-    Maps [B, in_maps, H, W] to [B, out_maps, H, W]. The kernel keeps only the rows and columns that some
-    site may use (3x3 type B under the raster: 2 rows of 3, not 3 of 3). Where one mask serves all sites it is an
-    ordinary convolution with `weight * mask`; elsewhere each site has its own mask, and sites that use the same taps
-    share a product (`pixkit.layers.site_kernels`). The stored weight is never changed by its mask, and
-    masked entries have no gradient.
+    Maps [B, in_maps, H, W] to [B, out_maps, H, W]. The kernel keeps only the rows and columns that some site may use
+    (3x3 type B under the raster: 2 rows of 3, not 3 of 3). If one mask serves all sites, it is an ordinary convolution
+    with `weight * mask`; otherwise each site has its own mask, and sites that use the same taps share a product
+    (`pixkit.layers.site_kernels`). The stored weight is never changed by its mask, and masked entries have no gradient.
 
     Args:
         in_maps: maps read; map m is of colour group m % G.
@@ -29,7 +28,7 @@ class MaskedConv2d(MaskedLayer):
         mask_type: "A" if the input is pixels, "B" if it is features.
         ordering: the ordering that the mask follows.
         shape: the taps that the kernel has (`pixkit.orderings.masks`).
-        bias: whether to add a bias of each map.
+        bias: whether to add a bias to each map.
 
     Raises:
         RecipeError: if G does not divide the maps, or the side is even.
@@ -68,8 +67,8 @@ class MaskedConv2d(MaskedLayer):
         shared = kernel_mask(*rule)
         self.per_site = shared is None
         grouped = site_masks(*rule) if shared is None else shared
-        # What no site may use is not stored: the weight has the rows and columns that are left, and `crop` says which
-        # of the kernel they were, since taps are counted from the kernel's centre.
+        # Rows and columns that no site uses are not stored. `crop` says where in the kernel the others are, since taps
+        # count from its centre.
         self.crop = used_part(grouped)
         rows, columns = self.crop
         self.group_mask = grouped[..., rows, columns]
@@ -83,9 +82,9 @@ class MaskedConv2d(MaskedLayer):
 
     @property
     def mask(self) -> Tensor:
-        """The one mask, 0 or 1, [out_maps, in_maps, kh, kw] of the cropped kernel; where there is one."""
+        """The mask that all sites share, 0 or 1, [out_maps, in_maps, kh, kw] of the cropped kernel."""
         if self.per_site:
-            raise AttributeError("each site has a mask of its own: `group_mask`")
+            raise AttributeError("each site has its own mask: see `group_mask`")
         return self.apply_kernel.mask
 
     @property
@@ -141,7 +140,7 @@ class Pointwise(MaskedConv2d):
 def check_side(kernel_size: int) -> None:
     """RecipeError unless the kernel has a centre."""
     if kernel_size % 2 == 0:
-        raise RecipeError("a masked kernel has a centre", found=f"side {kernel_size}", expected="an odd side")
+        raise RecipeError("a masked kernel needs a centre", found=f"side {kernel_size}", expected="an odd side")
 
 
 def check_maps(maps: int, ordering: Ordering) -> None:

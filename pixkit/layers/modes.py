@@ -1,4 +1,4 @@
-"""Modules in another mode for a while, without a trace."""
+"""Contexts that change a module's mode and restore it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pixkit.randomness import isolated_rng
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module and all its parts in evaluation mode for a while; each is in its own mode again after."""
+    """Put a module and all its parts in evaluation mode; on leaving, each is back in its own mode."""
     modes = [(part, part.training) for part in module.modules()]
     if any(mode for _, mode in modes):
         module.eval()
@@ -27,9 +27,9 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def rehearsing(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Training mode for a while, to learn something of losses; on leaving, modes, buffers and generators are as before.
+    """Training mode, to try losses out; on leaving, modes, buffers and generators are as before.
 
-    Weights and their gradients are the caller's to leave alone.
+    Weights and gradients are not restored: the caller must leave them alone.
     """
     before = {name: value.clone() for name, value in model.named_buffers()}
     with isolated_rng(device), evaluating(model):
@@ -43,6 +43,6 @@ def rehearsing(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 def persistent_buffers(module: nn.Module) -> dict[str, Tensor]:
-    """The buffers that belong to a module's state, by name; the others follow from how it was constructed."""
-    kept = {id(value) for value in module.state_dict(keep_vars=True).values()}  # whatever they are called there
+    """The buffers that belong to a module's state, by name; the others follow from its constructor."""
+    kept = {id(value) for value in module.state_dict(keep_vars=True).values()}  # under whatever name
     return {name: buffer for name, buffer in module.named_buffers() if id(buffer) in kept}

@@ -1,4 +1,4 @@
-"""Between an image and its decimations: sites taken out of it, and put back (arXiv 1703.03664)."""
+"""From an image to its decimations and back (arXiv 1703.03664)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pixkit.layers.geometry import Grid
 
 @dataclass(frozen=True)
 class Lattice:
-    """The sites (row + i * stride, column + j * stride) of an image, i and j from 0 on, as far as they lie inside.
+    """The sites (row + i * stride, column + j * stride) of an image, for i, j = 0, 1, ... inside it.
 
     Example:
         >>> x = torch.arange(16).view(4, 4)
@@ -30,9 +30,9 @@ class Lattice:
     stride: int
 
     def take(self, x: Tensor, outside: float = 0) -> Tensor:
-        """[..., H, W] to [..., ceil(H / stride), ceil(W / stride)]: the image's blocks, one site of each.
+        """[..., H, W] to [..., ceil(H / stride), ceil(W / stride)]: one site of each block.
 
-        A block at the border that lacks the site has the value `outside`.
+        A block at the border that lacks the site gets the value `outside`.
         """
         height, width = (-(-size // self.stride) for size in x.shape[-2:])
         found = x[..., self.row :: self.stride, self.column :: self.stride]
@@ -40,7 +40,7 @@ class Lattice:
 
 
 class Decimate(MixingLayer):
-    """Keep one or more sites of every block, stacked as maps: never averaged, and the others are not seen at all.
+    """Keep one or more sites of every block, stacked as maps; the others are dropped, not averaged in.
 
     Maps [B, M, H, W] to [B, n * M, ceil(H / stride), ceil(W / stride)] for n lattices of one stride, the first
     lattice's maps first. Sites outside the image are zeros.
@@ -72,7 +72,7 @@ class Decimate(MixingLayer):
         return [found]
 
     def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> Tensor:
-        """The sites that each block keeps, int64 [S, n]; that of zeros where there is none."""
+        """The sites that each block keeps, int64 [S, n]; the site of zeros where there is none."""
         sites = torch.arange(grids[0][0] * grids[0][1]).view(grids[0])
         return torch.stack([lattice.take(sites, sites.numel()).flatten() for lattice in self.lattices], 1).to(device)
 
@@ -82,9 +82,9 @@ class Decimate(MixingLayer):
 
 
 class Mosaic(MixingLayer):
-    """Put images together site by site: the k-th input's sites, [B, M, h, w], go to the k-th lattice of the output.
+    """Interleave images: the k-th input's sites, [B, M, h, w], go to the k-th lattice of the output.
 
-    Gives [B, M, H, W]. The lattices cover every site once; what an input has beyond the border is left out.
+    Gives [B, M, H, W]. The lattices cover every site once; sites of an input beyond the border are dropped.
 
     Args:
         lattices: one for each input.
@@ -115,13 +115,13 @@ class Mosaic(MixingLayer):
         self.register_buffer("flat", flat.flatten(), persistent=False)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """All sites in a row, then each where it belongs."""
+        """All sites in a row, then each in its place."""
         row = torch.cat([x.flatten(2) for x in inputs], 2)
         out: Tensor = row.index_select(2, self.flat).unflatten(2, self.grid)
         return out
 
     def ready(self, *inputs: Tensor) -> Tensor:
-        """With the site that is put there."""
+        """That of the site that is put there."""
         row = torch.cat([ready.flatten(1) for ready in inputs], 1)
         out: Tensor = row[:, self.flat.cpu()].unflatten(1, self.grid)
         return out
@@ -134,7 +134,7 @@ class Mosaic(MixingLayer):
         return [part.unflatten(1, grid) for part, grid in zip(row.split(sizes, 1), grids, strict=True)]
 
     def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> list[Tensor]:
-        """Of each input, the site that each site reads there, int64 [S]; that of zeros where it belongs to another."""
+        """For each input, the site that each output site reads from it, int64 [S]; that of zeros if another."""
         sizes = [height * width for height, width in grids]
         places = (self.flat.to(device) - first for first in itertools.accumulate(sizes[:-1], initial=0))
         return [

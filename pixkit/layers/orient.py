@@ -1,4 +1,4 @@
-"""Turning images, so that what is written for one scan serves its symmetries."""
+"""Turning images, so that layers written for one scan serve its symmetries."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Turn:
 
     @property
     def trivial(self) -> bool:
-        """Whether it leaves everything as it is."""
+        """Whether it is the identity."""
         return not (self.transpose or self.flip_vertical or self.flip_horizontal)
 
 
@@ -67,11 +67,11 @@ class Reorient(MixingLayer):
         self.turn = turn
 
     def forward(self, x: Tensor) -> Tensor:
-        """The image turned."""
+        """Turn the image."""
         return self.turn(x)
 
     def sources(self, grid: Grid) -> Tensor:
-        """The flat input site, of a grid of this height and width, that each output site reads, int64 [S]."""
+        """The flat site of an input of this height and width that each output site reads, int64 [S]."""
         return self.turn(torch.arange(grid[0] * grid[1]).view(grid)).flatten()
 
     def ready(self, *inputs: Tensor) -> Tensor:

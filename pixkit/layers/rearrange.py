@@ -1,4 +1,4 @@
-"""Values put elsewhere: each map of each site is one of another site, of another image, or a constant."""
+"""Rearranged values: each map of each site is some value of an input, or a constant."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pixkit.layers.geometry import Grid
 
 
 class Rearrange(MixingLayer):
-    """Take every value from a table: images [B, M, h, w], one or several, to one image [B, M', h', w'].
+    """Look every value up in a table: one or more images [B, M, h, w] to one image [B, M', h', w'].
 
-    It does what views, permutations, slices, padding and concatenation of sequences do.
+    Views, permutations, slices, padding and concatenation of sequences are such tables.
 
     Args:
         sizes: maps, height and width of each input.
-        table: int64 [M', S'], which value each map of each site is. The values are counted through all inputs, input by
-            input, map by map, site by site; -1 is a constant.
+        table: int64 [M', S'], the number of the value for each map of each site. Values are numbered through all
+            inputs: by input, then by map, then by site; -1 stands for a constant.
         grid: h' and w', with h' * w' = S'.
         constants: [M', S'], read where the table says -1; zeros if left out.
-        together: whether every map of a site is ready with the last of them, whichever their colour groups.
+        together: whether every map of a site is ready with the last of them, whatever their colour groups.
 
     Example:
         >>> table = torch.tensor([[1, 2, 3, -1]])  # one map of four sites: each is the site after it
@@ -51,15 +51,15 @@ class Rearrange(MixingLayer):
         self.register_buffer("constants", given, persistent=False)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Look every value up in all inputs, one after the other."""
-        batch = max(len(x) for x in inputs)  # what needs no pixel may be one image for all
+        """Look every value up in the inputs, laid out one after the other."""
+        batch = max(len(x) for x in inputs)  # an input that needs no pixel may be one image for the whole batch
         values = torch.cat([x.flatten(1).expand(batch, -1) for x in inputs], 1)
         found = values.index_select(1, self.table.clamp_min(0).flatten()).view(-1, *self.table.shape)
         out: Tensor = torch.where(self.table < 0, self.constants.to(found.dtype), found).unflatten(2, self.grid)
         return out
 
     def parts(self) -> list[tuple[Tensor, Tensor]]:
-        """Of each input, which map and which site are read, int64 [M', S'] each, on the CPU; -1 where another is."""
+        """For each input, the map and the site that are read, int64 [M', S'] each, on the CPU; -1 if another is."""
         table, first, found = self.table.cpu(), 0, []
         for maps, height, width in self.sizes:
             sites = height * width
@@ -70,7 +70,7 @@ class Rearrange(MixingLayer):
         return found
 
     def ready(self, *inputs: Tensor) -> Tensor:
-        """With the last of what the maps of a colour group read; constants at 0."""
+        """The latest of the values that a colour group's maps read; constants are ready at 0."""
         groups = len(inputs[0])
         found = torch.zeros(self.table.shape, dtype=torch.int64)
         for ready, (which, sites) in zip(inputs, self.parts(), strict=True):
@@ -99,9 +99,9 @@ class Rearrange(MixingLayer):
     def init_state(
         self, batch: int, grids: list[Grid], device: torch.device | None = None
     ) -> list[tuple[Tensor, Tensor | None]]:
-        """Of each input, which value of its memory each site's maps are, int64 [S', M'], and where they are of it.
+        """For each input, the value of its memory that each site's maps take, int64 [S', M'], and where they do.
 
-        The latter, bool [S', M'], is None where all are.
+        The latter, bool [S', M'], is None if they all do.
         """
         state: list[tuple[Tensor, Tensor | None]] = []
         for (maps, _, _), (which, sites) in zip(self.sizes, self.parts(), strict=True):

@@ -1,4 +1,4 @@
-"""What LSTMs that run over an image have in common (van den Oord et al., 2016, arXiv 1601.06759, section 3)."""
+"""The base of LSTMs that run over an image (van den Oord et al., 2016, arXiv 1601.06759, section 3)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from pixkit.orderings.base import Ordering
 class Fronts:
     """The order in which a recurrence takes the sites of a grid.
 
-    A front's sites are computed at once. Each reads a window of the front before, of as many neighbouring sites as
-    the kernel has taps, after sites of the outside have been put at both ends.
+    A front's sites are computed at once. Each reads a window of the front before, as wide as the kernel, after both
+    ends have been padded with sites of the outside.
 
     Attributes:
         grid: height and width.
-        sites: of each front its flat sites, int64 [n].
-        pads: of each front, how many sites of the outside go before and after the front that it reads.
+        sites: the flat sites of each front, int64 [n].
+        pads: for each front, the numbers of outside sites before and after the front that it reads.
         taps: int64 [S, T], the flat site that each tap of a site reads; S where it lies outside.
     """
 
@@ -40,13 +40,13 @@ class Fronts:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a recurrence remembers while a batch is drawn; the site after the last one is the outside.
+    """A recurrence's state while a batch is drawn; the site after the last one is the outside.
 
     Attributes:
         hidden: [B, S + 1, h].
         cell: [B, S + 1, h].
         weight: [T * h, 4h], K as a matrix.
-        taps: int64 [S, T], of Fronts.
+        taps: int64 [S, T], as in Fronts.
     """
 
     hidden: Tensor
@@ -56,25 +56,25 @@ class Memory:
 
 
 class Recurrence(MixingLayer):
-    """Base of the LSTMs over images: the state-to-state half of a layer (arXiv 1601.06759, equation 3).
+    """Base of LSTMs over images: the state-to-state half of a layer (arXiv 1601.06759, equation 3).
 
         [o, f, i, g] = [sigmoid, sigmoid, sigmoid, tanh](input + K * h_before)
         c = f c_before + i g
         h = o tanh(c)
 
-    Maps the gates' input-to-state halves [B, 4h, H, W], in the order o, f, i, g, to h [B, h, H, W]. The input holds the
-    bias. K has no mask: its taps lie on sites that come earlier as a whole, in all colours. c_before is the cell at one
-    of the taps. Sites outside the image have a state that is learned, as the paper's initial state is (section 5.2);
-    that it is the same beside the image as above it is our choice.
+    Maps the gates' input-to-state halves [B, 4h, H, W], in the order o, f, i, g, to h [B, h, H, W]. The input includes
+    the bias. K has no mask: all colours of the sites under its taps come earlier. c_before is the cell at one of the
+    taps. Sites outside the image have a learned state, like the paper's initial state (section 5.2); that it is the
+    same beside the image as above it is our choice.
 
-    On a CPU, and where torch compiles it, `forward` is a loop over the fronts; elsewhere it is that of scan.py, which
-    takes fewer launches, unless `looped` is set, and so it is on a CPU where training fuses. They differ by rounding: a
-    run goes on with the one that it was begun with (`keep_loops`).
+    On a CPU, and under torch.compile, `forward` loops over the fronts. Elsewhere it uses scan.py, which takes fewer
+    launches, unless `looped` is set; so does training on a CPU if it fuses operations. The two differ by rounding, so a
+    run continues with the one that it began with (`keep_loops`).
 
     Args:
         maps: h, a multiple of the colour groups.
         ordering: the ordering; it gives the number of groups.
-        fronts: what is computed when, from what.
+        fronts: the order of computation, and what each site reads.
         carry: the tap whose cell is carried on.
 
     Raises:
@@ -82,7 +82,7 @@ class Recurrence(MixingLayer):
     """
 
     axis: ClassVar[int]
-    """Where the maps of a front are: 1 in [B, M, n], 0 in [M, n, B]."""
+    """The axis of a front's maps: 1 in [B, M, n], 0 in [M, n, B]."""
     order: Tensor
     back: Tensor
     looped = False
@@ -108,15 +108,15 @@ class Recurrence(MixingLayer):
 
     @abstractmethod
     def join(self, parts: list[Tensor]) -> Tensor:
-        """Back from `split`."""
+        """The inverse of `split`."""
 
     @abstractmethod
     def drive(self, part: Tensor, read: Tensor) -> Tensor:
-        """The gates of a front: `part`, their input-to-state half, and K * `read`, T - 1 sites more than the front."""
+        """The gates of a front: `part`, their input-to-state half, plus K * `read`, which has T - 1 more sites."""
 
     @property
     def fuses(self) -> bool:
-        """See pixkit.layers.fusing; on other devices they are fused anyway."""
+        """See `pixkit.layers.fusing`; on other devices `forward` is fused anyway."""
         return self.weight.device.type == "cpu"
 
     def forward(self, x: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ class Recurrence(MixingLayer):
         return result
 
     def _front_by_front(self, x: Tensor) -> Tensor:
-        """As autograd follows it."""
+        """As a loop that autograd follows."""
         along = self.axis + 1
         outside = [self._outside(state, x.shape[0]) for state in (self.hidden, self.cell)]
         hidden, cell = (state.narrow(along, 0, 0) for state in outside)
@@ -175,7 +175,7 @@ class Recurrence(MixingLayer):
         return [found[:, :-1].reshape(units.shape)]
 
     def ranks(self, units: Tensor) -> Tensor:
-        """All colours at the taps, at their taps, and so on; front by front."""
+        """The units and everything that they depend on, ranked by front."""
         height, width = self.fronts.grid
         rank = torch.empty(height * width, dtype=torch.int64)
         for number, sites in enumerate(self.fronts.sites):
@@ -184,7 +184,7 @@ class Recurrence(MixingLayer):
         return torch.where(read, rank.view(height, width), -1)
 
     def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> Memory:
-        """The outside, at every site."""
+        """The outside's state at every site."""
         sites = len(self.order)
         hidden, cell = (state.detach().to(device).repeat(batch, sites + 1, 1) for state in (self.hidden, self.cell))
         weight = self.weight.detach().to(device).permute(2, 1, 0).flatten(0, 1)
@@ -206,7 +206,7 @@ class Recurrence(MixingLayer):
 
 
 def keep_loops(model: nn.Module) -> None:
-    """Have all recurrences of a model compute as they do on a CPU, whatever the device: by loops over the fronts."""
+    """Make all recurrences of a model loop over the fronts, as on a CPU, whatever the device."""
     for module in model.modules():
         if isinstance(module, Recurrence):
             module.looped = True
@@ -222,7 +222,7 @@ def _lstm(gates: Tensor, carried: Tensor, axis: int) -> tuple[Tensor, Tensor]:
 
 
 def _window(x: Tensor, outside: Tensor, axis: int, first: int, count: int) -> Tensor:
-    """Sites first..first + count - 1 along an axis; those that `x` does not have are the outside."""
+    """Sites first..first + count - 1 along an axis; the outside where `x` has none."""
     size, end = x.shape[axis], first + count
     before, after = min(max(-first, 0), count), min(max(end - size, 0), count)
     inside = x.narrow(axis, min(max(first, 0), size), count - before - after)

@@ -32,7 +32,7 @@ class _MaskedResample(MaskedLayer):
         never = source_steps.new_full((len(source_steps), 1), int(source_steps.max()) + 1)
         read = torch.cat([source_steps.flatten(1), never], 1)[:, sources]
         self.allowed = read[None] <= target_steps.flatten(1)[:, None, :, None]
-        self.looked_up = sources  # on the CPU wherever the network is, where proofs and plans are made
+        self.looked_up = sources  # always on the CPU, where proofs and plans are made
         self.register_buffer("sources", sources, persistent=False)
         mask = self.allowed.transpose(2, 3).to(torch.get_default_dtype())
         self.register_buffer("mask", mask, persistent=False)
@@ -92,8 +92,8 @@ class MaskedDownsample(_MaskedResample):
 class MaskedUpsample(_MaskedResample):
     """Features at 2 * scale to features at `scale`, type B: the transposed convolution of stride 2.
 
-    Cell (i, j) writes to sites (2i + dy, 2j + dx), dy and dx in -(k // 2)..k - 1 - k // 2, as far as allowed.
-    Arguments as of MaskedDownsample; `scale` is the output's.
+    Cell (i, j) writes to sites (2i + dy, 2j + dx), dy and dx in -(k // 2)..k - 1 - k // 2, where allowed. Arguments as
+    for `MaskedDownsample`, but `scale` is the output's.
 
     Example:
         >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 8))

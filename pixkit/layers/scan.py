@@ -1,9 +1,8 @@
-"""A recurrence over whole images as one differentiable operation, with a backward pass of its own.
+"""A recurrence over whole images as one differentiable operation with its own backward pass.
 
-Front by front as autograd sees it, a recurrence launches 9 to 11 kernels a front, and 21 to 26 more for the gradients.
-Here it is 8 and 6: what the gradients are multiplied by is computed for all fronts at once, and so are the gradients of
-the weight. Nothing is asked for its value and nothing comes from the host, so that a pass can be captured as a CUDA
-graph.
+Followed by autograd front by front, a recurrence launches 9 to 11 kernels per front, and 21 to 26 more for the
+gradients. Here it launches 8 and 6: the factors of the gradients and the gradients of the weight are computed for all
+fronts at once. No value is read back and nothing comes from the host, so a pass can be captured as a CUDA graph.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from torch import Tensor
 
 
 class Tables(NamedTuple):
-    """What a pass looks up, int64; by the site of the image, but for the first two and the last two.
+    """The index tables of a pass, int64; by site of the image, except for the first two and the last two.
 
     Attributes:
         order: [S], the sites in the order of fronts.
-        carried: [S], in that order, where the cell lies that is carried on to a site.
-        held: [S], where a site's states lie.
-        read: [T, S], where those lie that it reads.
-        padded: [S], where the gradients of its gates lie.
-        owner: [length], of each place the site whose state lies there, S for the outside.
+        carried: [S], in that order, the place of the cell that is carried on to a site.
+        held: [S], the place of a site's states.
+        read: [T, S], the places of the states that it reads.
+        padded: [S], the place of the gradients of its gates.
+        owner: [length], the site whose state lies at each place; S for the outside.
         outside: the places of the outside.
     """
 
@@ -40,18 +39,18 @@ class Tables(NamedTuple):
 
 @dataclass(frozen=True)
 class Slots:
-    """Where the states of a recurrence lie in memory.
+    """The layout of a recurrence's states in memory.
 
-    Slot k holds what front k reads: the states of front k - 1 and, at both ends, as many of the outside as it takes for
-    each tap to read a run of sites. That is T - 1 sites more than front k has. After the last slot come the states of
-    the last front, which nobody reads. The gradients of the gates are kept with T - 1 sites of zeros around each front.
+    Slot k holds what front k reads: the states of front k - 1, padded with the outside at both ends so that each tap
+    reads a run of sites. That is T - 1 sites more than front k has. After the last slot come the states of the last
+    front, which nothing reads. The gradients of the gates are kept with T - 1 sites of zeros around each front.
 
     Attributes:
         sizes: sites of each front.
-        reads: of each front, where its slot begins.
-        writes: of each front, where its states go.
+        reads: where the slot of each front begins.
+        writes: where the states of each front go.
         taps: T.
-        length: sites of all that.
+        length: the number of places.
     """
 
     sizes: tuple[int, ...]
@@ -62,7 +61,7 @@ class Slots:
 
     @classmethod
     def of(cls, sizes: Sequence[int], before: Sequence[int], taps: int) -> Slots:
-        """Of fronts of these sizes; in the slot of each one, so many sites of the outside come before."""
+        """The layout for fronts of these sizes, whose slots begin with `before` sites of the outside."""
         reads, first = [], 0
         for size in sizes:
             reads.append(first)
@@ -75,7 +74,7 @@ class Slots:
         return sum(self.sizes[:front]) + (front + 1) * (self.taps - 1)
 
     def tables(self, order: Tensor, carry: int) -> Tables:
-        """What a pass looks up, on the CPU.
+        """The tables of a pass, on the CPU.
 
         Args:
             order: int64 [S], the sites in the order of fronts.
@@ -93,16 +92,16 @@ class Slots:
 
 
 class Scan(torch.autograd.Function):
-    """Of all sites, [S, B, 4h] of the gates' input-to-state halves to the hidden states [S, B, h].
+    """The gates' input-to-state halves of all sites, [S, B, 4h], to the hidden states [S, B, h].
 
-    Called with the gates; K, [4h, h, T]; the state and the cell of the outside, [h] each; the slots; the tap whose cell
-    is carried on; and the tables, on the device. Products are computed in the type of the gates, states in that of the
-    parameters. It has no second derivative.
+    The arguments are the gates; K, [4h, h, T]; the state and the cell of the outside, [h] each; the slots; the tap
+    whose cell is carried on; and the tables, on the device. Products are computed in the type of the gates, states in
+    that of the parameters. It has no second derivative.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, hidden: Tensor, cell: Tensor, *rest: Any) -> Tensor:
-        """Front by front. It keeps the gates after their activations, the states, and the cells and their tanh."""
+        """Front by front; keeps the activated gates, the states, the cells and their tanh for the backward pass."""
         slots, carry, *found = rest
         tables = Tables(*found)
         batch, maps, taps = x.shape[1], len(hidden), slots.taps
@@ -133,7 +132,7 @@ class Scan(torch.autograd.Function):
         slots, carry = ctx.slots, ctx.carry
         batch, maps, taps, product = states.shape[1], states.shape[2], slots.taps, gates.dtype
         factors, through = _factors(gates, tanhs, cells.index_select(0, tables.carried))
-        # What lies in a slot is read by T sites in a row, the first of them through the last tap.
+        # Each place of a slot is read by T consecutive sites, the first of them through the last tap.
         matrix = weight.flip(2).permute(2, 0, 1).flatten(0, 1).to(product)
         to_states = torch.cat([grad, torch.zeros_like(grad[:1])]).to(product).index_select(0, tables.owner)
         to_cells = torch.zeros_like(cells)
@@ -160,22 +159,22 @@ class Scan(torch.autograd.Function):
 
 
 def require_first() -> None:
-    """Raise RuntimeError in a backward pass of one's own that is to be differentiated again.
+    """Raise RuntimeError in a custom backward pass that is itself to be differentiated.
 
-    torch's `once_differentiable` notices that only where the gradient that comes in needs one itself.
+    torch's `once_differentiable` notices this only if the incoming gradient requires one.
     """
     if torch.is_grad_enabled():
         raise RuntimeError(
-            "fused operations can be differentiated once: leave create_graph=True away, or build with train.fuse=off"
+            "fused operations can be differentiated once: drop create_graph=True, or build with train.fuse=off"
         )
 
 
 def _factors(gates: Tensor, tanhs: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
-    """What the gradients at a site are multiplied by.
+    """The factors of the gradients at a site.
 
     Returns:
-        [S, B, 4, h]: for that of the first gate the state's, for those of the others the cell's; and [S, B, h], for
-        what the cell's gets from the state's.
+        [S, B, 4, h], from the state's gradient to the first gate's and from the cell's to the others'; and [S, B, h],
+        from the state's gradient to the cell's.
     """
     maps = tanhs.shape[2]
     output, _, enter, content = gates.split(maps, 2)

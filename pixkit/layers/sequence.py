@@ -1,4 +1,4 @@
-"""Recurrences along a sequence of sites, as torch's own layers have them."""
+"""Recurrences along a sequence of sites, like those of torch's own layers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GATES: dict[Cell, int] = {"gru": 3, "lstm": 4, "tanh": 1, "relu": 1}
 
 
 class States(NamedTuple):
-    """What a recurrence remembers; the site after the last one is what was before the first of each row.
+    """A recurrence's state; the site after the last one is what comes before the first of each row.
 
     Attributes:
         hidden: [B, S + 1, h].
@@ -31,10 +31,10 @@ class States(NamedTuple):
 
 
 class AlongSequence(MixingLayer):
-    """Base of what goes along rows of sites, each result made of that of the site before and the own input."""
+    """Base of layers along rows of sites: each result is made of the one before it and the site's own input."""
 
     def reads(self, units: Tensor, grids: list[Grid]) -> list[Tensor]:
-        """All before, and the own one."""
+        """The site itself and all before it."""
         latest = units.any(0, keepdim=True).flip(2).long().cummax(2).values.flip(2)
         return [latest.bool().expand_as(units)]
 
@@ -45,14 +45,14 @@ class AlongSequence(MixingLayer):
 
 
 class SequenceRecurrence(AlongSequence):
-    """The state-to-state half of torch's GRU, LSTM or RNN over the sites of an image, each row of them in sequence.
+    """The state-to-state half of torch's GRU, LSTM or RNN over the sites of an image, each row a sequence.
 
     Maps the input's half of the gates, in torch's order, [B, g * h, R, T] to the states [B, h, R, T] of R sequences.
-    Every map reads all maps, whichever their colour groups.
+    Every map reads all maps, whatever their colour groups.
 
     Args:
-        cell: which.
-        weight: [g * h, h], of the state before.
+        cell: the kind of recurrence.
+        weight: [g * h, h], applied to the state before.
         bias: [g * h], or None.
         start: the state before the first site, and an LSTM's cell, [h] each.
 
@@ -86,7 +86,7 @@ class SequenceRecurrence(AlongSequence):
         return out
 
     def _step(self, gates: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-        """The states after one more site, of those before, [B, h] each."""
+        """The states after one more site, from those before it, [B, h] each."""
         own = nn.functional.linear(hidden, self.weight, self.bias)
         if self.cell == "gru":
             (reset, update, new), (own_reset, own_update, own_new) = gates.chunk(3, 1), own.chunk(3, 1)
@@ -104,7 +104,7 @@ class SequenceRecurrence(AlongSequence):
         return _latest(inputs[0])
 
     def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> States:
-        """The start, at every site."""
+        """The start state at every site."""
         before = sites_before(grids[0])
         hidden, cell = (
             one.to(device).repeat(batch, len(before) + 1, 1) for one in (self.start_hidden, self.start_cell)
@@ -112,9 +112,9 @@ class SequenceRecurrence(AlongSequence):
         return States(hidden, cell, before.to(device))
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: States) -> Tensor:
-        """The next one of each row.
+        """The next site of each row.
 
-        What a colour group's call writes is what each other's does: they all come before the next site's.
+        The calls for all colour groups write the same, and all come before those for the next site.
         """
         memories, before = (state.hidden, state.cell), state.before[sites]
         hidden, cell = (memory[:, before].flatten(0, 1) for memory in memories)
@@ -130,11 +130,11 @@ class SequenceRecurrence(AlongSequence):
 
 
 class RunningScan(AlongSequence):
-    """What there is so far of each map, [B, M, 1, T] to the same shape: products, maxima, and the like.
+    """A running product, maximum or the like of each map, [B, M, 1, T] to the same shape.
 
     Args:
-        name: of torch's function along an axis.
-        start: what is before the first site, a number that changes nothing.
+        name: that of torch's function along an axis.
+        start: the value before the first site, which must be neutral.
     """
 
     STEPS: ClassVar[dict[str, tuple[Callable[..., Tensor], float]]] = {
@@ -161,11 +161,11 @@ class RunningScan(AlongSequence):
         return _latest(inputs[0])
 
     def init_state(self, batch: int, grids: list[Grid], device: torch.device | None = None) -> list[Tensor]:
-        """Room for what is found, which `at` makes when it sees how many maps there are."""
+        """Room for the results, which `at` makes once it sees the number of maps."""
         return []
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: list[Tensor]) -> Tensor:
-        """The next one, of all maps; before the first comes the place after the last, which is -1."""
+        """The next site, all maps; index -1, the place after the last site, stands before the first."""
         memory = inputs[0]
         if not state:
             state.append(torch.full_like(memory, self.start))

@@ -1,4 +1,4 @@
-"""Shifted convolutions: causal by where their kernel lies, without a mask (Salimans et al., 2017, arXiv 1701.05517)."""
+"""Shifted convolutions: causal by where the kernel lies, without a mask (Salimans et al., 2017, arXiv 1701.05517)."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ class ShiftedConv2d(TapLayer):
         return self.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pad (or crop) the image so that the kernel lies where it should."""
+        """Pad or crop the image so that the kernel lies where it should, and convolve."""
         return convolve(x, self.kernel(), self.bias, self.edges(x), stride=self.stride)
 
     def edges(self, x: Tensor) -> Edges:
-        """Zeros that an image has to have around it, so that the kernel lies where it should."""
+        """The padding of zeros that puts the kernel where it should lie."""
         top, bottom = -self.rows[0], _end(x.shape[2], self.rows, self.stride)
         left, right = -self.columns[0], _end(x.shape[3], self.columns, self.stride)
         return top, bottom, left, right
 
     def over(self, padded: Tensor) -> Tensor:
-        """Of an image that has its `edges` already."""
+        """The convolution of an image that is already padded by its `edges`."""
         return convolve(padded, self.kernel(), self.bias, (0, 0, 0, 0), stride=self.stride)
 
     def taps(self, grid: Grid) -> Taps:
@@ -99,7 +99,7 @@ class ShiftedConvTranspose2d(TapLayer):
         return self.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        """Transpose, then crop to where the kernel should have written."""
+        """The transposed convolution, cropped to where the kernel should write."""
         full = F.conv_transpose2d(x, self.kernel(), stride=self.stride)
         top, left = -self.rows[0], -self.columns[0]
         (height, width), (rows, columns) = self.size, full.shape[2:]
@@ -117,7 +117,7 @@ class ShiftedConvTranspose2d(TapLayer):
 
 
 class Shift(MixingLayer):
-    """Move an image `down` rows and `right` columns, zeros coming in: [B, M, H, W] to the same shape.
+    """Move an image by `down` rows and `right` columns, filling with zeros: [B, M, H, W] to the same shape.
 
     Example:
         >>> Shift(down=1, right=0)(torch.arange(1.0, 7).view(1, 1, 3, 2))[0, 0]
@@ -137,7 +137,7 @@ class Shift(MixingLayer):
         return F.pad(x, (right, -right, down, -down))
 
     def ready(self, *inputs: Tensor) -> Tensor:
-        """Moved with the image; what comes in is ready at 0."""
+        """Moved with the image; the zeros are ready at 0."""
         out: Tensor = self(inputs[0][None])[0]
         return out
 
@@ -157,6 +157,6 @@ class Shift(MixingLayer):
 
 
 def _end(size: int, span: Span, stride: int) -> int:
-    """Padding after the last row, so that ceil(size / stride) outputs come out."""
+    """The padding after the last row that gives ceil(size / stride) outputs."""
     last = (-(-size // stride) - 1) * stride + span[1]
     return last - (size - 1)

@@ -1,4 +1,4 @@
-"""Attention whose table of what each site sees is given, as foreign networks have it."""
+"""Attention with a given table of the sites that each site sees, as foreign networks have it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class SiteAttention(MixingLayer):
     """Scaled dot-product attention (Vaswani et al., 2017, arXiv 1706.03762) over the sites of a table.
 
     `forward(query, key, value)` maps [B, M, h, w], [B, M, h', w'] and [B, V, h', w'] to [B, V, h, w]. A site that sees
-    nothing gives zeros. Every map reads all maps, whichever their colour groups.
+    nothing gives zeros. Every map reads all maps, whatever their colour groups.
 
     Args:
-        visible: bool [h * w, h' * w'], which keys each query sees.
+        visible: bool [h * w, h' * w'], the keys that each query sees.
         heads: number of heads; divides M and V, head by head.
-        scale: what products of queries and keys are multiplied by; 1 / sqrt(M / heads) if left out.
+        scale: the factor of query-key products; 1 / sqrt(M / heads) by default.
         bias: added to these, [1 or heads, h * w, h' * w'], for ALiBi say (Press et al., 2021, arXiv 2108.12409).
     """
 
@@ -42,7 +42,7 @@ class SiteAttention(MixingLayer):
         return result
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor, bias: Tensor | None) -> Tensor:
-        """A row that sees nothing is opened and then zeroed: a softmax over nothing is NaN in some kernels."""
+        """A row that sees nothing is unmasked and then zeroed: a softmax over nothing is NaN in some kernels."""
         blind = ~visible.any(1, keepdim=True)
         mask = visible | blind
         if bias is not None:
@@ -51,7 +51,7 @@ class SiteAttention(MixingLayer):
         return out.masked_fill(blind, 0.0)
 
     def ready(self, *inputs: Tensor) -> Tensor:
-        """The query, and the latest of the keys and values that it sees; what sees nothing is ready at 0."""
+        """The query, and the latest of the keys and values that it sees; queries that see nothing are ready at 0."""
         query, key, value = (ready.amax(0) for ready in inputs)
         visible = self.visible.cpu()
         read = torch.maximum(key, value).flatten()
@@ -67,7 +67,7 @@ class SiteAttention(MixingLayer):
         return [seeing.expand_as(units), seen, seen]
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: None) -> Tensor:
-        """Rows of the same, over the remembered keys and values."""
+        """Some rows of the same, over the remembered keys and values."""
         query, key, value = (x[:, :-1].unflatten(2, (self.heads, -1)).transpose(1, 2) for x in inputs)
         bias = None if self.bias is None else self.bias[:, sites]
         out = self._attend(query[:, :, sites], key, value, self.visible[sites], bias)

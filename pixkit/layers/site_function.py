@@ -14,11 +14,11 @@ from pixkit.layers.base import PointwiseLayer
 
 @dataclass(frozen=True)
 class Read:
-    """An argument that is made of an input's maps.
+    """An argument made of an input's maps.
 
     Attributes:
-        shape: of a site, its product the number of maps; -1 is the rest.
-        dtype: what the function is given; images have the network's type, which holds these values without loss.
+        shape: the argument's shape at a site; its product is the number of maps, and -1 is the rest.
+        dtype: the argument's type; images have the network's type, which holds these values without loss.
     """
 
     shape: tuple[int, ...]
@@ -26,17 +26,17 @@ class Read:
 
 
 class SiteFunction(PointwiseLayer):
-    """A function of whatever lies at a site: images [B, M, H, W] each, to one image [B, M', H, W].
+    """A function of the maps of a site: images [B, M, H, W] each, to one image [B, M', H, W].
 
-    Every result reads all maps of its site, whichever their colour groups.
+    Every result reads all maps of its site, whatever their colour groups.
 
     Args:
-        function: of tensors [..., *shape], one for each `Read`, in float, int, or bool. It gives [..., *shape'], of the
-            same leading axes, by what the last ones hold alone.
+        function: of tensors [..., *shape], one for each `Read`, in float, int, or bool. It returns [..., *shape'] with
+            the same leading axes, computed only along the last ones.
         arguments: the function's: `Read` for the next input, a tensor for a constant, anything else as it is.
-        named: likewise by name, without inputs.
-        axes: how many axes shape' has.
-        part: which result is meant, of several.
+        named: the same, by name, without inputs.
+        axes: the number of axes of shape'.
+        part: the result to take, of several.
     """
 
     mixes_colours: ClassVar[bool] = True
@@ -58,7 +58,7 @@ class SiteFunction(PointwiseLayer):
             self.register_buffer(name, arguments[int(name.removeprefix("constant_"))], persistent=False)
 
     def forward(self, *images: Tensor) -> Tensor:
-        """Maps are put last, and given the shape and the type that the function wants."""
+        """Move maps last and give them the shape and the type of the function's argument."""
         batch = max(len(image) for image in images)
         values = list(self.arguments)
         for name in self.kept:

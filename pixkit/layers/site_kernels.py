@@ -1,4 +1,4 @@
-"""A kernel of which each site may use taps of its own, by as few products as there are kinds of sites."""
+"""Kernels whose taps differ from site to site, in one product for each kind of site."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor, nn
 from pixkit.layers.geometry import convolve, tap_sources
 
 MOST = 256
-"""Patterns above which one product of all taps serves all sites.
+"""With more patterns than this, one product of all taps serves all sites.
 
-Kernels of 3x3 taps have no more under any ordering of the sites. A step of a layer of 64 maps with 201 patterns took
-half as long as one product of all taps; a 7x7 layer of one map with 443 patterns took twice as long."""
+Kernels of 3x3 taps never have more, under any ordering of the sites. A step of a layer of 64 maps with 201 patterns
+took half as long as one product of all taps; a 7x7 layer of one map with 443 patterns took twice as long."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What sites use: entry e is a tap under one mask of colour groups.
+    """The taps that sites use: entry e is a tap under one mask of colour groups.
 
     Attributes:
-        taps: int64 [E], which tap.
-        masks: bool [E, G in, G out], between which groups.
-        used: bool [S, E], which entries a site uses.
-        inside: bool [S, E], which entries lie inside the image.
+        taps: int64 [E], the tap of each entry.
+        masks: bool [E, G in, G out], the groups that it connects.
+        used: bool [S, E], the entries that a site uses.
+        inside: bool [S, E], the entries that lie inside the image.
         sources: int64 [S, E], the site that is read, S for none.
         grid: height and width.
         dilation: sites from tap to tap.
@@ -44,7 +44,7 @@ class Table:
 class Pattern:
     """Sites int64 [n] that share a product of `entries` int64 [k], and what these read, `sources` int64 [n, k].
 
-    `exact` if each of the sites uses every entry that lies inside the image.
+    `exact` says that each site uses every entry that lies inside the image.
     """
 
     sites: Tensor
@@ -63,8 +63,8 @@ class OneMask(nn.Module):
         maps: maps read and written; map m is of colour group m % G.
         first: offset of the kernel's first row and column from the site, in steps of the dilation.
         dilation: sites from tap to tap.
-        around: pad opposite sides alike, and cut the result. It is the same function but for rounding, which depends on
-            the padded image's size: for layers whose runs were trained and scored so.
+        around: pad opposite sides equally and crop the result. The function is the same up to rounding, which depends
+            on the padded image's size: for layers whose runs were trained and scored this way.
     """
 
     mask: Tensor
@@ -98,13 +98,12 @@ class OneMask(nn.Module):
 
 
 class Patterns(nn.Module):
-    """A kernel of which each site may use taps of its own: a matrix product for each kind of sites.
+    """A kernel whose taps differ from site to site: a matrix product for each kind of site.
 
-    Sites that use the same taps have one pattern. Their patches are laid out with the taps in use and no others, and
-    multiplied by that part of the kernel, so that nothing is computed for a tap that is not allowed; what lies outside
-    the image is read from a site of zeros. The S-curve has two patterns, the Hilbert curve 48 of 3x3 taps on 28x28
-    sites. Where there are more than MOST, all sites share one product of every tap, and read zeros where a tap is not
-    allowed.
+    Sites that use the same taps share a pattern. Their patches hold only the taps in use and are multiplied by that
+    part of the kernel, so nothing is computed for a tap that is not allowed; taps outside the image read a site of
+    zeros. The S-curve has two patterns, the Hilbert curve 48 of 3x3 taps on 28x28 sites. With more than MOST patterns,
+    all sites share one product of every tap, and read zeros where a tap is not allowed.
 
     Attribute `count` is the number of patterns.
     """
@@ -160,12 +159,12 @@ class Patterns(nn.Module):
 def masked_kernel(
     allowed: Tensor, maps: tuple[int, int], first: tuple[int, int], dilation: int = 1
 ) -> OneMask | Patterns:
-    """What applies a kernel whose taps are allowed at some sites alone: [B, in_maps, H, W] to [B, out_maps, H, W].
+    """A module for a kernel whose taps are allowed only at some sites: [B, in_maps, H, W] to [B, out_maps, H, W].
 
     It is called with x, the kernel's weight [out_maps, in_maps, kh, kw] and the bias [out_maps] or None.
 
     Args:
-        allowed: bool [G out, G in, H, W, kh, kw]; what lies outside the image reads zeros, whatever is said of it.
+        allowed: bool [G out, G in, H, W, kh, kw]; taps outside the image read zeros either way.
         maps: maps read and written; map m is of colour group m % G.
         first: offset of the kernel's first row and column from the site, in steps of the dilation.
         dilation: sites from tap to tap.
@@ -181,9 +180,9 @@ def masked_kernel(
 
 
 def used_part(allowed: Tensor, *, middle: bool = True) -> tuple[slice, slice]:
-    """The rows and columns of a kernel from the first to the last that is allowed anywhere, bool [..., kh, kw].
+    """The rows and columns of a kernel, bool [..., kh, kw], from the first to the last that is allowed anywhere.
 
-    Where none is, as in a type A kernel under `at_once`, the middle ones, or the first: torch convolves with no
+    If none is, as in a type A kernel under `at_once`, the middle ones, or the first: torch cannot convolve with an
     empty kernel, and the mask makes it 0.
     """
     used = allowed.flatten(0, -3).any(0)
@@ -196,7 +195,7 @@ def _span(used: Tensor, middle: bool) -> slice:
 
 
 def _table(allowed: Tensor, first: tuple[int, int], dilation: int) -> Table:
-    """The table of such a kernel."""
+    """The table of a kernel, see `masked_kernel`."""
     groups, _, height, width, kh, kw = allowed.shape
     (top, bottom), (left, right) = (
         (start * dilation, (start + count - 1) * dilation) for start, count in zip(first, (kh, kw), strict=True)
@@ -207,25 +206,25 @@ def _table(allowed: Tensor, first: tuple[int, int], dilation: int) -> Table:
     sources = dense[:, ::dilation, ::dilation].flatten(1)
     inside = sources < height * width
     masks = allowed.flatten(4).flatten(2, 3).permute(2, 3, 1, 0).flatten(2)
-    # What is allowed outside the image reads zeros, so that it may be left out: a border site then needs no kind of its
-    # own, and may join the sites of the interior that use the same taps and more.
+    # Taps outside the image read zeros and may be left out: then a border site can join interior sites that use the
+    # same taps and more.
     site, tap = (masks.any(2) & inside).nonzero(as_tuple=True)
-    # The same tap between other colour groups has another part of the weight, and is an entry of its own: under
-    # sequential colours a site's own tap, and those that the ordering passes while a neighbour's colours are drawn.
+    # The same tap between other colour groups has another part of the weight, so it is a separate entry: under
+    # sequential colours the site's own tap, and those that the ordering passes while a neighbour's colours are drawn.
     found = torch.cat([tap[:, None], masks[site, tap].long()], 1)
-    if not len(found):  # one entry that no site uses, since there is no product of none
+    if not len(found):  # an entry that no site uses, since a product cannot be empty
         found = found.new_zeros(1, found.shape[1])
     kinds, which = found.unique(dim=0, return_inverse=True)
     used = torch.zeros(height * width, len(kinds), dtype=torch.bool)
     used[site, which[: len(site)]] = True
     taps, entry_masks = kinds[:, 0], kinds[:, 1:].bool().view(-1, groups, groups)
-    # Site S holds zeros. A pattern's sites share one list of entries, of which some lack one: they read that site.
+    # A pattern's sites share one list of entries; a site that lacks an entry reads site S, which holds zeros.
     read = torch.where(used, sources[:, taps], height * width)
     return Table(taps, entry_masks, used, inside[:, taps], read, (height, width), dilation)
 
 
 def _patterns(table: Table) -> list[Pattern]:
-    """Each kind of site joins the first pattern that it differs from outside the image alone, the largest first."""
+    """Each kind of site, largest first, joins the first pattern that differs from it only outside the image."""
     kinds, which = torch.cat([table.used, table.inside], 1).unique(dim=0, return_inverse=True)
     used, inside = kinds.tensor_split(2, 1)
     patterns = used.new_empty(0, used.shape[1])

@@ -1,4 +1,4 @@
-"""Sums weighted by whatever is made of products of queries and keys, row by row, as foreign networks have them."""
+"""Sums weighted by functions of query-key products, row by row, as foreign networks have them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Products:
 
 @dataclass(frozen=True)
 class Row:
-    """An operation of rows of products, of which each is done by itself.
+    """An operation on rows of products, applied to each row separately.
 
     Attributes:
-        function: value by value, or along the last axis.
-        arguments: `Row` for what another gives, `Products`, `Kept` for constants, anything else as it is.
-        named: likewise by name.
+        function: elementwise, or along the last axis.
+        arguments: `Row` for another operation's result, `Products`, `Kept` for constants, anything else as it is.
+        named: the same, by name.
     """
 
     function: Callable[..., Any]
@@ -44,12 +44,12 @@ class SiteProducts(MixingLayer):
     """Retention (Sun et al., 2023, arXiv 2307.08621), attention without a softmax, with a cap, and the like.
 
     `forward(query, key, value)` maps [B, M, h, w], [B, M, h', w'] and [B, V, h', w'] to [B, V, h, w]; without a value,
-    a number for each row and head, [B, heads, h, w]. Sites are R runs of T, or of U; each run reads the
-    same one of keys. Every map reads all maps, whichever their colour groups.
+    a number for each row and head, [B, heads, h, w]. Queries are R runs of T sites, keys R runs of U; a run of queries
+    reads the run of keys with its number. Every map reads all maps, whatever their colour groups.
 
     Args:
-        row: what is made of the products.
-        visible: bool [R, T, U], of which keys the products, or values, are read.
+        row: the function of the products.
+        visible: bool [R, T, U], the keys whose products, or values, are read.
         constants: [1 or heads, R, T, U or 1] each.
         heads: number of heads; divides M and V, head by head.
     """
@@ -73,7 +73,7 @@ class SiteProducts(MixingLayer):
         return out
 
     def _rows(self, sites: Tensor, query: Tensor, key: Tensor, value: Tensor | None = None) -> Tensor:
-        """[B, S, V] of some sites; what is not read of keys does not count, whatever it is."""
+        """[B, S, V] of some sites; keys that are not read do not count, whatever they hold."""
         runs, count, _ = self.visible.shape
         run, place = sites.div(count, rounding_mode="floor"), sites % count
 
@@ -93,7 +93,7 @@ class SiteProducts(MixingLayer):
         return out
 
     def _made(self, row: Any, products: Tensor, where: tuple[Tensor, Tensor], done: dict[int, Tensor]) -> Any:
-        """What an argument stands for."""
+        """The value that an argument stands for."""
         if isinstance(row, Products):
             return products
         if isinstance(row, Kept):
@@ -106,13 +106,13 @@ class SiteProducts(MixingLayer):
         return done[id(row)]
 
     def _spread(self) -> Tensor:
-        """Which sites are read, bool [R * T, R * U]."""
+        """The sites that are read, bool [R * T, R * U]."""
         runs, count, seen = self.visible.shape
         own = torch.eye(runs, dtype=torch.bool)[:, None, :, None]
         return (own & self.visible.cpu()[:, :, None]).reshape(runs * count, runs * seen)
 
     def ready(self, *inputs: Tensor) -> Tensor:
-        """The query, and the latest of the keys and values that are read; what reads nothing is ready at 0."""
+        """The query, and the latest of the keys and values that are read; rows that read nothing are ready at 0."""
         query, *others = (ready.amax(0) for ready in inputs)
         visible = self._spread()
         latest = torch.where(visible, torch.stack(others).amax(0).flatten(), 0).amax(1)
@@ -127,7 +127,7 @@ class SiteProducts(MixingLayer):
         return [seeing.expand_as(units), *[seen] * (len(grids) - 1)]
 
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: None) -> Tensor:
-        """Some of the same rows."""
+        """Some of the rows."""
         query, key, *values = (memory[:, :-1] for memory in inputs)
         return self._rows(sites, query, key, values[0] if values else None)[..., group::groups]
 

@@ -1,4 +1,4 @@
-"""Asking a mixing layer for what it keeps while images are drawn, on the device where they are."""
+"""The state of a mixing layer while images are drawn, on their device."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pixkit.layers.geometry import Grid
 
 
 def initial_state(layer: MixingLayer, batch: int, grids: list[Grid], device: torch.device) -> Any:
-    """What `layer.init_state` gives for `batch` images on a device.
+    """The result of `layer.init_state` for `batch` images on a device.
 
-    A layer of pixkit 0.1 is not asked for a device: tensors in what it gives, in containers and dataclasses, are moved.
+    A layer written for pixkit 0.1 takes no device; tensors in its result, in containers and dataclasses, are moved.
 
     Warns:
-        DeprecationWarning: of such a layer.
+        DeprecationWarning: for such a layer.
     """
     try:
         inspect.signature(layer.init_state).bind(batch, grids, device)
     except TypeError:
         warnings.warn(
-            f"{type(layer).__name__}.init_state takes no device, so that its state is made elsewhere and moved. "
-            "Write init_state(self, batch, grids, device): the next version of pixkit's plugin interface asks for it",
+            f"{type(layer).__name__}.init_state takes no device, so its state is made elsewhere and moved. "
+            "Write init_state(self, batch, grids, device): the next version of pixkit's plugin interface requires it",
             DeprecationWarning,
             stacklevel=2,
         )
@@ -48,7 +48,7 @@ def each_tensor(change: Callable[[Tensor], Tensor], value: Any) -> Any:
             return part
         twin = copy.copy(part)
         for name, inner in vars(part).items():
-            object.__setattr__(twin, name, each_tensor(change, inner))  # frozen ones, too
+            object.__setattr__(twin, name, each_tensor(change, inner))  # of frozen ones also
         return twin
 
     return pytree.tree_map(leaf, value)

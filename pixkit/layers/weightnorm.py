@@ -13,13 +13,13 @@ from pixkit.layers.initialise import DataInitialised
 from pixkit.layers.shifted import ShiftedConv2d, ShiftedConvTranspose2d
 
 LEAST_DEVIATION = 1e-5
-"""A map that varies less than this over the first batch has no scale to be set by."""
+"""A map that varies less than this over the first batch keeps its scale."""
 
 
 class _WeightNormalised(DataInitialised):
     """w = g v / |v| for each output map (Salimans and Kingma, 2016, arXiv 1602.07868, equation 2).
 
-    v is the parameter `weight`, g is `gain`, v of normal deviation 0.05 and g = `init_scale` to begin with. Given a
+    v is the parameter `weight` and g is `gain`; initially v is normal with deviation 0.05 and g = `init_scale`. Given a
     batch, g and b are set so that each output map has mean 0 and deviation `init_scale` over it (equation 6).
     """
 
@@ -50,7 +50,7 @@ class _WeightNormalised(DataInitialised):
         """Mean 0 and deviation `init_scale` of each output map over batch and sites.
 
         A map that does not vary keeps its gain: dividing by its deviation, as the published code does, would make it
-        explode on the first image that is different.
+        explode on the first image that differs.
         """
         deviation, mean = torch.std_mean(self.forward(x), (0, 2, 3), correction=0)
         scale = torch.where(deviation > LEAST_DEVIATION, self.init_scale / deviation, 1.0)

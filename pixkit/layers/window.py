@@ -1,4 +1,4 @@
-"""A linear layer whose taps are given as a table of sites."""
+"""A linear layer with a given table of taps."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pixkit.layers.geometry import Grid
 
 
 class Window(TapLayer):
-    """The same linear map of some sites, for each site: [B, M, h, w] to [B, M', h', w'].
+    """The same linear map at each site, of the sites in a table: [B, M, h, w] to [B, M', h', w'].
 
-    As a convolution does it along whatever sequence, with any dilation or padding, or with any order of sites. Every
-    map reads all maps, whichever their colour groups.
+    For example a convolution along any sequence of sites, with any dilation or padding. Every map reads all maps,
+    whatever their colour groups.
 
     Args:
-        weight: [T, M', M], of each tap.
+        weight: [T, M', M], for each tap.
         bias: [M'], or None.
         sources: int64 [h' * w', T], the site that each tap of a site reads; h * w for zeros.
         grid: h' and w'.
