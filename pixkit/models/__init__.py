@@ -4,7 +4,15 @@ from pixkit.models.any_order import AnyOrderModel
 from pixkit.models.autoregressive import AutoregressiveModel
 from pixkit.models.base import Model
 from pixkit.models.codes import CodeMaps, CodeVector
-from pixkit.models.encoder import Encoder, EncoderConfig, SparsityConfig, halved, halvings_to, split_gaussian
+from pixkit.models.encoder import (
+    Encoder,
+    EncoderConfig,
+    SparsityConfig,
+    draw_by_number,
+    halved,
+    halvings_to,
+    split_gaussian,
+)
 from pixkit.models.labelled import LabelledModel
 from pixkit.models.latent import LatentModel, VariationalModel
 from pixkit.models.latent_config import CodeConfig, DecoderConfig
@@ -37,6 +45,7 @@ __all__ = [
     "SampleRequest",
     "SparsityConfig",
     "VariationalModel",
+    "draw_by_number",
     "halved",
     "halvings_to",
     "split_gaussian",

@@ -48,6 +48,7 @@ class Model(Declared, nn.Module, ABC):
         has_latent            it is a LatentModel: `encode`, `decode`, `latents`, and as many `levels`
         mapped                `assess_sites` gives nats of each site
         importance_sampled    `importance` estimates the likelihood
+        draws_by_number       `assess`, of a bound, draws the same noise for images of one number: batches can be scored
     """
 
     class Config(ComponentConfig):

@@ -30,6 +30,8 @@ class Declared:
     """Whether `assess_sites` says what share of the score each site has."""
     importance_sampled: bool = False
     """Whether the likelihood can be estimated by importance sampling."""
+    draws_by_number: bool = False
+    """Whether `assess` draws the same noise for images of one number (`Batch.indices`), whatever is beside them."""
     score_kind: Literal["exact", "bound", "none"] = "exact"
     """Whether `score` is the exact negative log-likelihood, a bound on it ("<="), or no likelihood at all."""
     metric: str | None = None

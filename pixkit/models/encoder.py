@@ -123,3 +123,16 @@ def split_gaussian(outputs: Tensor) -> torch.distributions.Normal:
     """Means and log-scales, [B, 2 d, ...] one after the other, as d Gaussians; log-scales are clamped to -7..7."""
     mean, log_scale = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).chunk(2, 1)
     return torch.distributions.Normal(mean, log_scale.clamp(-7, 7).exp(), validate_args=False)
+
+
+def draw_by_number(posterior: torch.distributions.Normal, numbers: Tensor) -> Tensor:
+    """A draw of each image's Gaussian, [B, d, ...], from torch's generator; images of one number have the same noise.
+
+    `numbers` are `Batch.indices`, int64 [B]. Where all differ this is `posterior.rsample()`.
+    """
+    kinds, places = numbers.unique(return_inverse=True)
+    if len(kinds) == len(numbers):
+        return posterior.rsample()
+    like = posterior.mean[: len(kinds)]
+    noise = torch.distributions.Normal(torch.zeros_like(like), torch.ones_like(like), validate_args=False).rsample()
+    return posterior.mean + noise[places] * posterior.stddev

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from pixkit.components.spec import ComponentSpec
 from pixkit.errors import UsageError
@@ -90,12 +91,23 @@ def check_bound(model: LatentModel, batch: Batch) -> None:
         assert parts and all(len(part) == len(batch.x) for part in parts.values()), f"the parts are {list(parts)}"
         total = torch.stack(list(parts.values())).sum(0)
         assert torch.allclose(total, nats), "the parts of the bound do not add up to it"
+        if model.draws_by_number:
+            alike = Batch(batch.x, batch.labels, torch.zeros_like(batch.indices))
+            alone = [_drawn(model, Batch(x[None], None, batch.indices[:1])) for x in batch.x]
+            same = torch.allclose(_drawn(model, alike), torch.cat(alone), rtol=1e-9)
+            assert same, "draws_by_number is declared, and images of one number have noise of their own"
         try:
             model.log_prob(batch.x)
         except UsageError as error:
             assert "integral" in str(error), "log_prob says why there is none"
         else:
             raise AssertionError("log_prob of a model whose score is a bound gives something")
+
+
+def _drawn(model: LatentModel, batch: Batch) -> Tensor:
+    """Nats by the noise of a seed."""
+    seed_torch(0, torch.device("cpu"))
+    return model.assess(batch)["nats"]
 
 
 @torch.no_grad()

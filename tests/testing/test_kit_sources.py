@@ -400,6 +400,11 @@ def test_bounds(vae, change, text):
     noticed(check_bound, text, vae, _batch(vae.spec, None, 3))
 
 
+def test_noise_of_a_number_is_the_same(vae, monkeypatch):
+    monkeypatch.setattr("pixkit_plugins.pixelvae.draw_by_number", lambda posterior, numbers: posterior.rsample())
+    noticed(check_bound, "draws_by_number is declared", vae, _batch(vae.spec, None, 3))
+
+
 def test_a_bound_is_no_likelihood(vae):
     vae.log_prob = lambda x: torch.zeros(len(x))
     noticed(check_bound, "log_prob of a model whose score is a bound", vae, _batch(vae.spec, None, 3))

@@ -40,7 +40,7 @@ class Scorer:
 
     Attributes:
         model: what scores; its mode, and torch's generators, are left as they were.
-        seed: names what a bound, or an estimate, draws: the same for each image, which is scored alone then.
+        seed: names what a bound, or an estimate, draws: the same for each image.
         importance: estimate the likelihood of a latent model from so many importance samples.
         maps: say what share each site has.
 
@@ -89,8 +89,8 @@ class Scorer:
             return self._every(x) if model.labelled and labels is None else self._given(x, labels)
 
     def _given(self, x: Tensor, labels: Tensor | None) -> Said:
-        """Given their labels: exact scores together, others alone."""
-        if self.kind == "exact":
+        """Given their labels: together, if noise is each image's own; else alone, each drawn with the same seed."""
+        if self.kind == "exact" or (self.kind == "bound" and self.model.draws_by_number):
             return self._one_pass(x, labels)
         rows = [slice(row, row + 1) for row in range(len(x))]
         alone = [self._one_pass(x[row], None if labels is None else labels[row]) for row in rows]
@@ -102,7 +102,8 @@ class Scorer:
         model = self.model
         if self.kind != "exact":
             seed_torch(derive(self.seed, "score"), model.device)
-        batch = Batch(x, labels, torch.arange(len(x))).to(model.device)
+        numbers = torch.arange(len(x)) if self.kind == "exact" else torch.zeros(len(x), dtype=torch.int64)
+        batch = Batch(x, labels, numbers).to(model.device)
         sites: Tensor | None = None
         figures: Mapping[str, Tensor]
         if self.importance is not None:

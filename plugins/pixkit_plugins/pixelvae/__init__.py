@@ -13,7 +13,16 @@ from torch.distributions import Normal, kl_divergence
 
 import pixkit
 from pixkit.backbones import Conditioner
-from pixkit.models import CodeConfig, CodeMaps, DecoderConfig, Encoder, EncoderConfig, VariationalModel, split_gaussian
+from pixkit.models import (
+    CodeConfig,
+    CodeMaps,
+    DecoderConfig,
+    Encoder,
+    EncoderConfig,
+    VariationalModel,
+    draw_by_number,
+    split_gaussian,
+)
 from pixkit_plugins.pixelvae.prior import GridPrior, LevelsConfig
 
 pixkit_api_version = 1
@@ -58,6 +67,8 @@ class PixelVAE(VariationalModel):
     (github.com/igul222/PixelVAE) has (softsign(s) + 1) / 2 and clips z to -50..50; the loss has free bits (Kingma et
     al., 2016, arXiv 1606.04934), one group a level; beta = 1 and no free bits (the defaults) are the paper's objective.
     """
+
+    draws_by_number = True
 
     class Config(CodeConfig, LevelsConfig, DecoderConfig):
         """The parts."""
@@ -133,7 +144,7 @@ class PixelVAE(VariationalModel):
     def assess_sites(self, batch: pixkit.Batch) -> tuple[dict[str, Tensor], Tensor]:
         """See Model: of the same draw of z."""
         posteriors, _ = self._encode(batch.x)
-        drawn = [posterior.rsample() for posterior in posteriors]
+        drawn = [draw_by_number(posterior, batch.indices) for posterior in posteriors]
         sites = -self.network.site_log_prob(batch.x, drawn[0])
         parts = {"reconstruction": sites.flatten(1).sum(1), **self.divergences(posteriors, drawn)}
         return {"nats": torch.stack(list(parts.values())).sum(0), **parts}, sites
