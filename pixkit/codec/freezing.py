@@ -142,6 +142,8 @@ def freeze(network: Autoregressive, labels: int = 0) -> Frozen:
         require_law(trace)
         try:
             packed = _Freezer(make_plan(trace), 1)
+            if packed.added:
+                raise _refused(f"an instruction of a plugin, {packed.added[0]}", "pixkit's own instructions")
             packed.fill(torch.zeros(1, dtype=torch.int64) if labels else None)
         except Unsupported as error:
             raise _refused(error.message, "operations that the native executor has") from error

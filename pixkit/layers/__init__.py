@@ -7,6 +7,7 @@ from pixkit.layers.append import AppendMaps, positions
 from pixkit.layers.attention import CausalAttention, KeepBefore
 from pixkit.layers.base import MaskedLayer, MixingLayer, PointwiseLayer, TapLayer, Taps
 from pixkit.layers.composed import Composed
+from pixkit.layers.elementwise import Elementwise
 from pixkit.layers.fusing import Fusing, fuses, fusing
 from pixkit.layers.initialise import DataInitialised, InitName, initialise, initialise_from_data
 from pixkit.layers.local import LocalConv2d
@@ -32,6 +33,7 @@ __all__ = [
     "DataInitialised",
     "Decimate",
     "DiagonalLSTM",
+    "Elementwise",
     "Fusing",
     "InitName",
     "KeepBefore",

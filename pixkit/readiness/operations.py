@@ -18,12 +18,13 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from pixkit.layers.base import MixingLayer, PointwiseLayer
-from pixkit.readiness.plain import plain, tampered
-from pixkit.readiness.row import Call, Kind, Row
+from pixkit.layers.elementwise import Elementwise
+from pixkit.readiness.plain import follows, plain, tampered
+from pixkit.readiness.row import Call, Expression, Kind, Row
 from pixkit.readiness.table import ROWS
 from pixkit.readiness.watch import hooked
 
-__all__ = ["Call", "Kind", "Row", "call_of", "kind_of", "row_of", "why_all"]
+__all__ = ["Call", "Expression", "Kind", "Row", "call_of", "kind_of", "row_of", "why_all"]
 
 
 def kind_of(node: fx.Node, module: nn.Module | None) -> Kind:
@@ -91,6 +92,8 @@ def why_all(node: fx.Node, module: nn.Module | None) -> str:
 
 def call_of(node: fx.Node, module: nn.Module | None) -> Call | None:
     """The instruction that does what the operation does; None if there is none for these arguments."""
+    if isinstance(module, Elementwise):
+        return _brought(node, module)
     row = row_of(node, module)
     arguments = None if row is None else _bound(row, node, module)
     if row is None or arguments is None:
@@ -101,6 +104,14 @@ def call_of(node: fx.Node, module: nn.Module | None) -> Call | None:
         return None
     numbers = () if call is None else call.numbers
     return call if all(isinstance(number, int | float) for number in numbers) else None
+
+
+def _brought(node: fx.Node, module: Elementwise) -> Call | None:
+    """The instruction that comes with the module, if it is about the module's own `forward`."""
+    if node.kwargs or tampered(module) or not follows(module, "expression", "forward"):
+        return None
+    operands, numbers = (*node.args, *module.values()), tuple(module.numbers)
+    return Call(Expression(module.expression), operands, numbers) if len(operands) <= 3 and len(numbers) <= 2 else None
 
 
 def _bound(row: Row, node: fx.Node, module: nn.Module | None) -> Mapping[str, Any] | None:

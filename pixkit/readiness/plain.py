@@ -79,6 +79,12 @@ def unsaid(layer: MixingLayer) -> str | None:
     return None
 
 
+def follows(module: nn.Module, name: str, other: str) -> bool:
+    """Whether a class says `name` that is, or derives from, the one that says `other`."""
+    known = any(name in vars(cls) for cls in type(module).__mro__)
+    return known and _definer(module, name) <= _definer(module, other)
+
+
 def _definer(module: nn.Module, name: str) -> int:
     """Which class of those that a module inherits from, in their order, has the method."""
     return next(place for place, cls in enumerate(type(module).__mro__) if name in vars(cls))

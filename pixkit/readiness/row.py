@@ -15,12 +15,18 @@ Kind: TypeAlias = Literal["pixels", "static", "elementwise", "concat", "split", 
 `pixels` and `static`, which needs no pixel, are where it starts."""
 
 
+class Expression(str):
+    """An instruction that `pixkit.layers.Elementwise` brings: its expression in C, which stands for a name."""
+
+    __slots__ = ()
+
+
 class Call(NamedTuple):
     """An instruction with what it is given.
 
     Attributes:
         instruction: a name in elementwise.h, or VIEW for an operation that gives its first operand as it is, COPY or
-            GLU.
+            GLU; or an `Expression`.
         operands: up to three: torch.fx nodes, numbers, or parameters with a value for each map, or one for all.
         numbers: the numbers a and b of elementwise.h.
     """

@@ -25,6 +25,7 @@ from pixkit.testing.latents import check_latent_model
 from pixkit.testing.layers import check_layer
 from pixkit.testing.likelihood import check_frequencies, check_normalised, check_sampling, numbered
 from pixkit.testing.models import check_capabilities, check_model
+from pixkit.testing.operations import check_operation
 from pixkit.testing.orderings import check_mask, check_ordering
 from pixkit.testing.parts import (
     COLOUR,
@@ -69,6 +70,7 @@ __all__ = [
     "check_mask",
     "check_model",
     "check_normalised",
+    "check_operation",
     "check_ordering",
     "check_reorders",
     "check_sampler",

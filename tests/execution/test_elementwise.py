@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from kernels import evaluate
 
+from pixkit.execution.native.alone import evaluate
 from pixkit.execution.native.layout import ELEMENTWISE
 
 pytestmark = pytest.mark.needs_compiler

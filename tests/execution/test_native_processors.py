@@ -25,6 +25,6 @@ def test_with_shorter_vectors(level, monkeypatch, tmp_path):
     subprocess.run([compiler, *march, "-Werror=psabi", SOURCE, "-o", built, "-lm"], check=True)
     library = ctypes.CDLL(str(built))
     library.run.restype, library.run.argtypes = ctypes.c_int64, [ctypes.c_void_p, *[ctypes.c_int64] * 6]
-    monkeypatch.setattr(executor, "kernel", lambda real: library)
+    monkeypatch.setattr(executor, "kernel", lambda real, added: library)
     for name in ("Attending", "Gated"):
         check(net_of(NETS[name], COLOUR), torch.float64, 5, executors=(executor.NativeExecutor,))

@@ -193,8 +193,8 @@ def test_without_nvrtc_there_is_a_reason(installed, monkeypatch):
 def test_what_was_compiled_is_kept_for_each_kind_of_gpu(installed, monkeypatch, tmp_path):
     asked, releases = [], ["13.0"]
 
-    def compiled(library, real, arch, source):
-        asked.append((real, arch))
+    def compiled(library, real, arch, source, added):
+        asked.append((real, arch, *added))
         return b"code of %d" % arch
 
     monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "cache"))
@@ -209,3 +209,13 @@ def test_what_was_compiled_is_kept_for_each_kind_of_gpu(installed, monkeypatch, 
     releases[0] = "13.1"
     kernels.image("float", torch.device("cuda", 0), places())
     assert len(asked) == 3
+    for _ in range(2):
+        kernels.image("float", torch.device("cuda", 0), places(), added=("-x",))
+    assert asked[3:] == [("float", 100, "-x")]
+
+
+def test_instructions_of_plugins_are_defined_before_the_source():
+    plain = nvrtc.text_of(nvrtc.SOURCE)
+    assert plain == nvrtc.SOURCE.read_bytes()
+    text = nvrtc.text_of(nvrtc.SOURCE, ["x\n  * 2", "a == b ? x : z"])
+    assert text == b"#define ADDED(EACH) EACH(ADDED_0, x * 2) EACH(ADDED_1, a == b ? x : z)\n" + plain

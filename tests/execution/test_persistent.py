@@ -10,17 +10,20 @@ import torch
 from families import LONG, construct, find_examined, networks, packaged_recipes, sample
 from lanes import FAST, ORDERS, built, emulated
 from nets import net_of
-from teacher import GREY, backbone
+from teacher import COLOUR, GREY, backbone, check
+from torch import nn
 
 from pixkit.execution.cuda import nvrtc, trial
 from pixkit.execution.cuda.fused import Fused
 from pixkit.execution.cuda.persistent import PersistentExecutor
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.executor import NativeExecutor
-from pixkit.execution.native.layout import KINDS
+from pixkit.execution.native.layout import KINDS, definition
+from pixkit.execution.native.packed import Packed
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import ReferenceExecutor
 from pixkit.image import ImageSpec
+from pixkit.layers import Elementwise
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named, network
@@ -253,3 +256,30 @@ def test_what_the_kernel_cannot_run_is_said():
     net.head.inverse = None
     with pytest.raises(Unsupported, match="no instruction draws from the head Softmax"):
         emulated()(plan, 1)
+
+
+class Wave(Elementwise):
+    expression = "a * sin_(x) + w * z"
+    numbers = (0.5,)
+
+    def __init__(self, maps):
+        super().__init__()
+        self.scale = nn.Parameter(torch.randn(maps))
+
+    def values(self):
+        return (self.scale,)
+
+    def forward(self, x, z):
+        return 0.5 * x.sin() + self.scale[:, None, None] * z
+
+
+def test_an_instruction_of_a_plugin_is_computed_in_the_chain_that_it_follows():
+    net = net_of(backbone(lambda h, tools: tools[0](h.relu(), h), 18, modules=[lambda spec: Wave(18)]), COLOUR)
+    plan = make_plan(Trace(net.double()))
+    added = Packed(plan, 1).added
+    library = built("double", extra=(*FAST, f"-D{definition(added)}"))
+    executor = emulated(library=library)(plan, 2)
+    assert added == (Wave.expression,)
+    assert [part.kind for _, part in executor.packed._parts][2:4] == ["RELU", Wave.expression]
+    assert executor.packed._fused[1] == 2
+    check(net, torch.float64, executors=(emulated(library=library),), plan=plan)

@@ -213,21 +213,21 @@ def test_what_a_trial_comes_to(said, ended, verdict, monkeypatch):
     asked = []
 
     def trial_of(command, env):
-        asked.append((command[:-1], env["PYTHONPATH"].split(":")))
+        asked.append((command[:-2], command[-1], env["PYTHONPATH"].split(":")))
         if said is not None:
-            Path(command[-1]).write_bytes(said)
+            Path(command[-2]).write_bytes(said)
         return ended, "the last line"
 
     monkeypatch.setattr(kernels, "_ended", trial_of)
     monkeypatch.setattr(sys, "path", ["", "/somewhere"])
     if isinstance(verdict, bytes):
-        assert kernels._try("float", torch.device("cuda", 3)) == verdict
+        assert kernels._try("float", torch.device("cuda", 3), ("-x",)) == verdict
     else:
         with pytest.raises(NoKernel, match="could not be tried") as caught:
-            kernels._try("float", torch.device("cuda", 3))
+            kernels._try("float", torch.device("cuda", 3), ("-x",))
         assert caught.value.found == verdict
     module = [sys.executable, "-m", "pixkit.execution.cuda.trial"]
-    assert asked == [([*module, "float", "3"], [".", "/somewhere"])]
+    assert asked == [([*module, "float", "3"], "-x", [".", "/somewhere"])]
 
 
 @pytest.mark.parametrize(("script", "ended"), [

@@ -95,7 +95,7 @@ FUNCTION real pointwise(const Op *op, real x, real z, real w) {
     const real a = (real)op->alpha, b = (real)op->beta;
     (void)a, (void)b;
 #define CASE(NAME, ...) case NAME: return (real)(__VA_ARGS__);
-    switch (op->kind) { UNARY(CASE) BINARY(CASE) TERNARY(CASE) }
+    switch (op->kind) { UNARY(CASE) BINARY(CASE) TERNARY(CASE) ADDED(CASE) }
     return 0;
 }
 

@@ -23,7 +23,7 @@ import torch
 from pixkit.errors import reason
 from pixkit.execution.cuda.driver import Kernel, driver
 from pixkit.execution.cuda.fused import CLUSTER
-from pixkit.execution.cuda.nvrtc import HEADERS, SOURCE, NoKernel, build, nvrtc, options_of, release
+from pixkit.execution.cuda.nvrtc import HEADERS, SOURCE, NoKernel, build, nvrtc, options_of, release, text_of
 from pixkit.execution.native.keep import find, keep, places
 from pixkit.execution.native.layout import HERE
 
@@ -35,13 +35,13 @@ HOPPER = (9, 0)
 """The first compute capability with clusters."""
 
 
-def kernel(real: str, device: torch.device) -> Kernel:
-    """The kernel for "float" or "double" on a device, after its trial.
+def kernel(real: str, device: torch.device, added: tuple[str, ...] = ()) -> Kernel:
+    """The kernel for "float" or "double" on a device, with the instructions that a network brings, after its trial.
 
     Raises:
         NoKernel: if it cannot be compiled or loaded, failed its trial, or was found to be wrong since.
     """
-    found = _found(real, device, places())
+    found = _found(real, device, places(), added)
     if isinstance(found, NoKernel):
         raise found.with_traceback(None)
     if found.fault is not None:
@@ -49,27 +49,29 @@ def kernel(real: str, device: torch.device) -> Kernel:
     return found
 
 
-def untried(real: str, device: torch.device, folders: tuple[Path, ...]) -> Kernel:
+def untried(real: str, device: torch.device, folders: tuple[Path, ...], added: tuple[str, ...]) -> Kernel:
     """The kernel without a trial: for the trial itself."""
-    return Kernel(image(real, device, folders), device)
+    return Kernel(image(real, device, folders, SOURCE, added), device)
 
 
-def image(real: str, device: torch.device, folders: tuple[Path, ...], source: Path = SOURCE) -> bytes:
+def image(
+    real: str, device: torch.device, folders: tuple[Path, ...], source: Path = SOURCE, added: tuple[str, ...] = ()
+) -> bytes:
     """The compiled kernel, or another compiled source, kept in the first folder that can keep it."""
     library = nvrtc()
     major, minor = torch.cuda.get_device_capability(device)
-    sources = [path.read_bytes() for path in (source, *HEADERS)]
+    sources = [text_of(source, added), *(path.read_bytes() for path in HEADERS)]
     key = _key(*sources, *options_of(real), library._name, release(library), str(major), str(minor))
-    return _kept(folders, key, ".cubin", lambda: build(library, real, 10 * major + minor, source))
+    return _kept(folders, key, ".cubin", lambda: build(library, real, 10 * major + minor, source, added))
 
 
 @functools.cache
-def _found(real: str, device: torch.device, folders: tuple[Path, ...]) -> Kernel | NoKernel:
+def _found(real: str, device: torch.device, folders: tuple[Path, ...], added: tuple[str, ...]) -> Kernel | NoKernel:
     """The kernel, or why there is none."""
     try:
-        made = image(real, device, folders)
+        made = image(real, device, folders, SOURCE, added)
         key = _key(made, torch.cuda.get_device_name(device), driver(), torch.__version__, *_trial_sources())
-        verdict = _kept(folders, key, ".tried", lambda: _try(real, device))
+        verdict = _kept(folders, key, ".tried", lambda: _try(real, device, added))
         said = verdict.decode(errors="replace")
         if not verdict.startswith(PASSED):
             raise NoKernel("the kernel failed its trial on this GPU", found=said)
@@ -88,8 +90,8 @@ def _trial_sources() -> list[bytes]:
     return [path.read_bytes() for folder in (SOURCE.parent, HERE) for path in sorted(folder.glob("*.py"))]
 
 
-def _try(real: str, device: torch.device) -> bytes:
-    """Run the trial; return its result if it is due to the kernel.
+def _try(real: str, device: torch.device, added: tuple[str, ...] = ()) -> bytes:
+    """Run the trial; return its result if it is due to the kernel. None of its networks has an added instruction.
 
     Raises:
         NoKernel: if the trial could not be made.
@@ -101,7 +103,7 @@ def _try(real: str, device: torch.device) -> bytes:
     try:
         with tempfile.TemporaryDirectory(prefix="pixkit-") as folder:
             verdict = Path(folder) / "verdict"
-            ended, last = _ended([*command, str(verdict)], env)
+            ended, last = _ended([*command, str(verdict), *added], env)
             said = verdict.read_bytes() if verdict.exists() else b""
     except OSError as error:
         raise NoKernel("the kernel could not be tried", found=reason(error)) from error

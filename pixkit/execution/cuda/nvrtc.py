@@ -8,12 +8,13 @@ import functools
 import importlib.util
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from pixkit.errors import PixkitError
-from pixkit.execution.native.layout import HERE
+from pixkit.execution.native.layout import HERE, definition
 
 SOURCE = Path(__file__).with_name("persistent.cu")
 HEADERS = (
@@ -90,7 +91,13 @@ def release(library: ctypes.CDLL) -> str:
     return f"{major.value}.{minor.value}"
 
 
-def build(library: ctypes.CDLL, real: str, arch: int, source: Path = SOURCE) -> bytes:
+def text_of(source: Path, added: Sequence[str] = ()) -> bytes:
+    """A source, with the instructions that a network brings."""
+    stated = f"#define {definition(added).replace('=', ' ', 1)}\n" if added else ""
+    return stated.encode() + source.read_bytes()
+
+
+def build(library: ctypes.CDLL, real: str, arch: int, source: Path = SOURCE, added: Sequence[str] = ()) -> bytes:
     """Compile a source for "float" or "double" and an architecture (90: sm_90) to machine code, or PTX if newer.
 
     Raises:
@@ -106,7 +113,7 @@ def build(library: ctypes.CDLL, real: str, arch: int, source: Path = SOURCE) -> 
     program = ctypes.c_void_p()
     array = ctypes.c_char_p * len(names)
     created = library.nvrtcCreateProgram(
-        ctypes.byref(program), source.read_bytes(), source.name.encode(), len(names), array(*texts), array(*names)
+        ctypes.byref(program), text_of(source, added), source.name.encode(), len(names), array(*texts), array(*names)
     )
     _require(library, created, "")
     try:

@@ -133,7 +133,9 @@ class PersistentExecutor(Executor):
         return fault
 
     def _kernel(self) -> Kernel:
-        return kernel("float" if self.packed.dtype == torch.float32 else "double", self.packed.device)
+        return kernel(
+            "float" if self.packed.dtype == torch.float32 else "double", self.packed.device, self.packed.added
+        )
 
     def _require(self) -> None:
         """Raise Unsupported unless the kernel can run this network and draw from its head."""

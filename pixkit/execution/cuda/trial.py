@@ -153,10 +153,10 @@ def attempt(make: Callable[[Plan, int], Untried], dtype: torch.dtype, device: to
     return None
 
 
-def main(real: str, number: str, file: str) -> None:
-    """Run the trial and write its result."""
+def main(real: str, number: str, file: str, *added: str) -> None:
+    """Run the trial of the kernel with these instructions added, and write its result."""
     device, dtype = torch.device("cuda", int(number)), torch.float32 if real == "float" else torch.float64
-    Untried.loaded = untried(real, device, places())
+    Untried.loaded = untried(real, device, places(), added)
     fault = _tried(Untried, dtype, device)
     Path(file).write_text(PASSED.decode() if fault is None else f"failed: {fault}", encoding="utf-8")
     if fault is None and torch.cuda.get_device_capability(device) >= HOPPER:

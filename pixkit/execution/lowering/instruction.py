@@ -35,7 +35,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Lowered:
-    """One instruction; fields as in program.h, where `kind` is listed.
+    """One instruction; fields as in program.h, where `kind` is listed, unless it is an `Expression`.
 
     `inputs` are up to three operations of the plan by name, private memory (`kept`) by name, or tensors: values [G, M]
     of each group's maps, or one for all, the same for all sites and images. It writes `out`: the operation's result, or

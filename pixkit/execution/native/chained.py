@@ -10,9 +10,15 @@ from torch import Tensor
 from pixkit.execution.native.layout import ELEMENTWISE
 from pixkit.execution.native.packed import Packed
 from pixkit.execution.plan import Schedule
+from pixkit.readiness.row import Expression
 
 POINTWISE = {*(name for names in ELEMENTWISE.values() for name in names), "AFFINE"}
-"""Kinds that read and write the same element."""
+"""Kinds that read and write the same element, beside those that plugins bring."""
+
+
+def pointwise(kind: str) -> bool:
+    """Whether an instruction reads and writes the same element."""
+    return kind in POINTWISE or isinstance(kind, Expression)
 
 
 class Chained(Packed, ABC):
@@ -56,7 +62,7 @@ class Chained(Packed, ABC):
             data = self._data[operand]
             if data.untyped_storage().data_ptr() in written:
                 same = written[data.untyped_storage().data_ptr()]
-                apart = part.kind not in (*POINTWISE, "CONCATENATED_ELU", "COPY")
+                apart = not (pointwise(part.kind) or part.kind in ("CONCATENATED_ELU", "COPY"))
                 if apart or same is None or same.data_ptr() != data.data_ptr():
                     return False
         return True

@@ -14,12 +14,14 @@ import signal
 import subprocess
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from pixkit.cache import VARIABLE
 from pixkit.errors import PixkitError, reason
 from pixkit.execution.native import prebuilt
 from pixkit.execution.native.keep import find, keep, one_at_a_time, places
+from pixkit.execution.native.layout import definition
 from pixkit.execution.native.prebuilt import SOURCE, contents
 
 TIMEOUT = 300.0
@@ -30,18 +32,29 @@ class NoCompiler(PixkitError):
     """There is no C compiler, or its output cannot be used here; other executors are used instead."""
 
 
-def kernel(real: str) -> ctypes.CDLL:
+def kernel(real: str, added: tuple[str, ...] = ()) -> ctypes.CDLL:
     """The compiled kernel for "float", "double" or "strict": pixkit's own build, unless CC names a compiler.
 
     A compiler that fails is run once per process, not for every batch, as long as CC and the folders for the result do
     not change.
 
+    Args:
+        real: which.
+        added: expressions of instructions that a network brings (`pixkit.layers.Elementwise`). No kernel that came with
+            pixkit has them: it is compiled here.
+
     Raises:
         NoCompiler: if it cannot be compiled, loaded, or run here.
     """
-    if not os.environ.get("CC") and (brought := _brought(real)):
+    if not added and not os.environ.get("CC") and (brought := _brought(real)):
         return brought
-    found = _found(real, _compiler(), places())
+    try:
+        found = _found(real, _compiler(), places(), added)
+    except NoCompiler as error:
+        if added:
+            text = f"{error.message} to compile the instruction of a plugin, {added[0]}"
+            raise NoCompiler(text, where=error.where, found=error.found, expected=error.expected) from error
+        raise
     if isinstance(found, NoCompiler):
         raise found.with_traceback(None)
     return found
@@ -58,10 +71,13 @@ def _brought(real: str) -> ctypes.CDLL | None:
 
 
 @functools.cache
-def _found(real: str, compiler: tuple[str, ...], folders: tuple[Path, ...]) -> ctypes.CDLL | NoCompiler:
+def _found(
+    real: str, compiler: tuple[str, ...], folders: tuple[Path, ...], added: tuple[str, ...]
+) -> ctypes.CDLL | NoCompiler:
     """The kernel, or why there is none."""
+    flags = [f"-D{definition(added)}"] if added else []
     try:
-        return _kept_or_built(real, compiler, folders)
+        return _kept_or_built([*prebuilt.flags(real), *flags], compiler, folders)
     except NoCompiler as error:
         return error
 
@@ -83,9 +99,9 @@ def _compiler() -> tuple[str, ...]:
     return tuple(words) or (str(found),)
 
 
-def _kept_or_built(real: str, compiler: tuple[str, ...], folders: tuple[Path, ...]) -> ctypes.CDLL:
+def _kept_or_built(flags: Sequence[str], compiler: tuple[str, ...], folders: tuple[Path, ...]) -> ctypes.CDLL:
     native = [] if platform.machine() in ("arm64", "aarch64") and platform.system() == "Darwin" else ["-march=native"]
-    command = [*compiler, *prebuilt.flags(real), *native]
+    command = [*compiler, *flags, *native]
     key = _key(command)
     if (library := _kept(folders, key)) is not None:
         return library

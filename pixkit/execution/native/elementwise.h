@@ -174,4 +174,9 @@ FUNCTION real nextafter_(real x, real z) {
 #define TERNARY(ROW)                                                                                                   \
     ROW(LERP, abs_(w) < R(0.5) ? x + w * (z - x) : z - (z - x) * (1 - w))                                              \
     ROW(ADDCMUL, x + a * z * w)                                                                                        \
-    ROW(ADDCDIV, x + a * z / w)  
+    ROW(ADDCDIV, x + a * z / w)
+
+/* Instructions that a plugin brings, of up to three operands: layout.py defines them for the networks that have some. */
+#ifndef ADDED
+#define ADDED(EACH)
+#endif

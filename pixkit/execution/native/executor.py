@@ -48,7 +48,7 @@ class NativeExecutor(Executor):
             )
         self.packed = self._packed()
         # Last, since it may take a while, which would be wasted if something could not be lowered.
-        self.library = kernel("float" if reference.dtype == torch.float32 else "double")
+        self.library = kernel("float" if reference.dtype == torch.float32 else "double", self.packed.added)
         self.packed.fill(context)
         self.pixels = self.packed.pixels
         threads = torch.get_num_threads()

@@ -1,5 +1,8 @@
 /* Run a packed plan for a slice of a batch. Slices are independent of each other; a slice belongs to one thread, or
  * to a team, each of whose threads computes some of the maps. */
+#if defined(STRICT) || defined(ADDED) /* neither trains */
+#define UNTRAINED
+#endif
 #include "program.h"
 #include "team.h"
 #include "linear.h"
@@ -28,7 +31,7 @@ static void elementwise(const Op *op, i64 rows, i64 start, i64 end, Rows y, Rows
 #define TWO(NAME, ...) LOOP(NAME, (__VA_ARGS__), const real x = in0[m]; const real z = in1[m];)
 #define THREE(NAME, ...) LOOP(NAME, (__VA_ARGS__), const real x = in0[m]; const real z = in1[m]; const real w = in2[m];)
     (void)a, (void)b;
-    switch (op->kind) { UNARY(ONE) BINARY(TWO) TERNARY(THREE) }
+    switch (op->kind) { UNARY(ONE) BINARY(TWO) TERNARY(THREE) ADDED(THREE) }
 }
 
 /* In the order of the maps. */
@@ -217,7 +220,7 @@ static inline __attribute__((always_inline)) void unit(const Program *p, const O
 
 #include "draw.c"
 
-#ifndef STRICT /* STRICT does not train */
+#ifndef UNTRAINED
 #define STORED real
 #define FETCH(value) (value)
 #define STORE(value) (value)

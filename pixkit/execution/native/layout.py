@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import re
+from collections.abc import Sequence
 from ctypes import c_double, c_int32, c_int64, c_void_p
 from pathlib import Path
 
@@ -24,6 +25,13 @@ ELEMENTWISE = instructions("elementwise.h")
 """Names of the instructions with one, two and three operands, by list."""
 KINDS = (*instructions("program.h")["LAYERS"], *itertools.chain.from_iterable(ELEMENTWISE.values()))
 """All instructions, as the compiler numbers them."""
+
+
+def definition(added: Sequence[str]) -> str:
+    """`ADDED` of elementwise.h for these expressions, numbered after `KINDS`; NAME=TEXT as a compiler's -D takes it."""
+    rows = (f"EACH(ADDED_{number}, {' '.join(each.split())})" for number, each in enumerate(added))
+    return f"ADDED(EACH)={' '.join(rows)}"
+
 
 HEADS = ["softmax", "bernoulli", "mixture"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ from pixkit.execution.native.buffers import Buffers
 from pixkit.execution.native.layout import HEADS, INSTRUCTION, KINDS, Buffer, Op, Program
 from pixkit.execution.nodes import run_static
 from pixkit.heads.mixture import MAX_LOG_SCALE, MixtureHead
+from pixkit.readiness.row import Expression
 
 
 class Packed(Buffers):
@@ -30,6 +32,12 @@ class Packed(Buffers):
         self._ops()
         self.program = self._link()
         self._due = self._draws()
+
+    @functools.cached_property
+    def added(self) -> tuple[Expression, ...]:
+        """The instructions that the network brings, as the kernel numbers them."""
+        kinds = {part.kind for parts in self._lowered.values() for part in parts}
+        return tuple(sorted(kind for kind in kinds if isinstance(kind, Expression)))
 
     def drawing(self, uniforms: Tensor, temperature: float) -> None:
         """Make the kernel draw with these uniforms [B, draws, C, S], until `still`."""
@@ -74,7 +82,7 @@ class Packed(Buffers):
     def _op(self, name: str, part: Lowered, fused: int) -> Op:
         inputs = [self._operand(operand, self._maps(name)) for operand in part.inputs]
         out = self._index[part.out or name]
-        op = Op(KINDS.index(part.kind), out, inputs[0], inputs[min(1, len(inputs) - 1)], inputs[-1])
+        op = Op((*KINDS, *self.added).index(part.kind), out, inputs[0], inputs[min(1, len(inputs) - 1)], inputs[-1])
         op.taps, op.inner, op.width, op.grid = part.taps, part.inner, part.width, part.grid
         op.alpha, op.beta = part.alpha, part.beta
         op.first, op.to, op.count, op.queries, op.fused = part.first, part.to, part.count, part.queries, fused

@@ -7,7 +7,7 @@ from abc import ABC
 import numpy as np
 import numpy.typing as npt
 
-from pixkit.execution.native.chained import POINTWISE, Chained
+from pixkit.execution.native.chained import Chained, pointwise
 from pixkit.execution.native.stages import Access, Work, roles
 from pixkit.execution.reference import CALLS
 
@@ -31,8 +31,14 @@ GAIN = 0.85
 
 PLACED = {"COPY", "CONSTANT", "GATHER"}
 """Kinds that write some of a result's maps."""
-APART = {*POINTWISE, *PLACED, "LINEAR", "SUM", "CONCATENATED_ELU", "GLU", "MAXOUT", "LSTM"}
-"""Kinds for which each thread can compute some of the maps, and reads (except for LINEAR) only these."""
+APART = {*PLACED, "LINEAR", "SUM", "CONCATENATED_ELU", "GLU", "MAXOUT", "LSTM"}
+"""Kinds, besides pointwise ones, for which each thread can compute some of the maps, and reads (except for LINEAR)
+only these."""
+
+
+def apart(kind: str) -> bool:
+    """Whether each thread can compute a part of an instruction's maps."""
+    return kind in APART or pointwise(kind)
 
 
 class Teamwork(Chained, ABC):
@@ -93,7 +99,7 @@ class Teamwork(Chained, ABC):
     def _units(self, head: int) -> int:
         """The number of parts into which threads can split an operation; 0 if a single thread computes it."""
         kind = self._parts[head][1].kind
-        return self.ops[head].taps if kind == "ATTEND" else -(-self._split(head) // UNIT) if kind in APART else 0
+        return self.ops[head].taps if kind == "ATTEND" else -(-self._split(head) // UNIT) if apart(kind) else 0
 
     def _split(self, number: int) -> int:
         """The number of maps that are split: those of the result, except for kinds that compute several of one."""
@@ -106,7 +112,7 @@ class Teamwork(Chained, ABC):
         reads, writes = list[Access](), list[Access]()
         for number in range(head, head + 1 + self._fused[head]):
             name, part = self._parts[number]
-            split, placed = self._split(number) if part.kind in APART else 0, part.kind in PLACED
+            split, placed = self._split(number) if apart(part.kind) else 0, part.kind in PLACED
             writes += self._maps_of(part.out or name, split, part.to, placed)
             read, first = split * (part.kind != "LINEAR"), part.first * placed
             for each in part.inputs if part.kind != "CONSTANT" else ():
