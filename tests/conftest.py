@@ -128,3 +128,15 @@ def nothing_adopted(monkeypatch):
 
     monkeypatch.setattr(trace, "adopted", adopted)
     monkeypatch.setattr(check, "prove_whole", lambda network: None)
+
+
+@pytest.fixture
+def quickly_compiled(monkeypatch):
+    """Kernels that are run for a few sites need not be fast."""
+    from pixkit.execution.native import compile as compiling
+    from pixkit.execution.native import prebuilt
+
+    monkeypatch.setattr(prebuilt, "FLAGS", tuple("-O0" if flag == "-O3" else flag for flag in prebuilt.FLAGS))
+    compiling._found.cache_clear()
+    yield
+    compiling._found.cache_clear()

@@ -22,14 +22,10 @@ class Elementwise(PointwiseLayer, ABC):
 
             def __init__(self, slope=1.0):
                 super().__init__()
-                self.slope = slope
-
-            @property
-            def numbers(self):
-                return (self.slope,)
+                self.numbers = (slope,)
 
             def forward(self, x):
-                return x * torch.sigmoid(self.slope * x)
+                return x * torch.sigmoid(self.numbers[0] * x)
 
     The expression has the operands x, then z, then w: the inputs of `forward` in their order, then `values`. `a` and
     `b` are its `numbers`. All are of the type `real`, float or double. It may call `exp_`, `expm1_`, `log_`, `log1p_`,
@@ -38,14 +34,14 @@ class Elementwise(PointwiseLayer, ABC):
     constant of the type. The expression is code: never build it from a recipe's values, which belong in `numbers`.
 
     A subclass that overrides `forward` states its own `expression`: an inherited one is not used.
+
+    Attributes:
+        expression: the operation in C.
+        numbers: up to two numbers, a and b of the expression.
     """
 
     expression: ClassVar[str]
-
-    @property
-    def numbers(self) -> tuple[float, ...]:
-        """Up to two numbers, a and b of the expression; none by default."""
-        return ()
+    numbers: tuple[float, ...] = ()
 
     def values(self) -> tuple[Tensor, ...]:
         """Parameters that are operands after the inputs: [M], a value for each map, or one for all; none by default."""

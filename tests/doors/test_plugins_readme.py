@@ -98,6 +98,15 @@ def test_fifteen_lines_of_data():
     assert len(lines) - len([line for line in lines if line.startswith(("import", "from"))]) <= 15
 
 
+@pytest.mark.needs_compiler
+@pytest.mark.usefixtures("quickly_compiled")
+def test_its_operation_keeps_its_contract():
+    (text,) = (one for one in re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL) if "check_operation(" in one)
+    found = {}
+    exec(compile(text, "plugins/README.md", "exec"), found)
+    assert torch.equal(found["Bump"](2.0)(torch.tensor([1.0])), torch.tensor([-2.0]).exp())
+
+
 def test_the_recipe_is_valid_and_trains(loaded, tmp_path):
     path = tmp_path / "digits-residual.yaml"
     path.write_text(block("yaml"), encoding="utf-8")
