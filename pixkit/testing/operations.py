@@ -64,7 +64,8 @@ class _Holder(PlainBackbone):
 
     def forward(self, x: Tensor) -> Tensor:
         first, second, third = super().forward(x).chunk(3, 1)
-        return self.operation(*(first, second, third)[: self.inputs])
+        out: Tensor = self.operation(*(first, second, third)[: self.inputs])
+        return out
 
 
 def _check_elements(operation: Elementwise, x: list[Tensor]) -> None:
