@@ -1,4 +1,4 @@
-"""What a head is, and the distribution that it gives."""
+"""The base classes of heads and of the distributions that they return."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from pixkit.orderings.base import Colours, Ordering
 class PixelDistribution(Distribution, ABC):
     """Levels of C colours at some sites, in the manner of `torch.distributions`.
 
-    batch_shape is [B], event_shape [C, *S]; S is (H, W) for whole images, (n,) for n chosen sites.
-    Samplers use `quantile` with noise of their own; `sample` uses torch's generator.
+    batch_shape is [B], event_shape [C, *S]; S is (H, W) for whole images, (n,) for n chosen sites. Samplers pass their
+    own noise to `quantile`; `sample` uses torch's generator.
     """
 
     draws: ClassVar[int] = 1
-    """Uniforms that one sub-pixel needs."""
+    """The number of uniforms that one sub-pixel needs."""
     has_rsample = False
     levels: int
 
@@ -40,12 +40,12 @@ class PixelDistribution(Distribution, ABC):
     def level_log_probs(self, x: Tensor) -> Tensor:
         """Nats of every level of a colour given the site's earlier colours: int64 [B, C, *S] to [B, K, C, *S].
 
-        What is said of colour c depends on x's colours below c alone, so that a decoder may fill x colour by colour.
+        Those of colour c depend only on x's colours below c, so a decoder may fill x in colour by colour.
         """
 
     @abstractmethod
     def quantile(self, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
-        """The levels that the uniforms [B, draws, C, *S] stand for, int64 [B, C, *S]."""
+        """The levels that the uniforms [B, draws, C, *S] map to, int64 [B, C, *S]."""
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Nats of each image: int64 [B, C, *S] to [B]."""
@@ -62,11 +62,11 @@ class PixelDistribution(Distribution, ABC):
 class Head(nn.Module, ABC):
     """Base of head components: ``Head(config, spec, ordering)``.
 
-    Attribute `maps` is the number of parameter maps, P; `draws` the uniforms that a sub-pixel needs. `inverse` tells
-    tuned executors how `quantile` draws, so that they may do so by themselves: "softmax" if parameter map k * C + c is
-    the logit of level k of colour c, "bernoulli" if map c is the logit of colour c's level 1, "mixture" for a
-    MixtureHead, and the distribution function is inverted; None if they may not. `ordered` says that
-    levels are numbers to it, of which near ones are alike: it is refused for tokens of a palette.
+    Attribute `maps` is the number of parameter maps, P; `draws` is the number of uniforms per sub-pixel. `inverse`
+    tells tuned executors how `quantile` inverts the distribution function, so that they can do it themselves: "softmax"
+    if parameter map k * C + c is the logit of level k of colour c, "bernoulli" if map c is the logit of colour c's
+    level 1, "mixture" for a MixtureHead; None if they cannot. `ordered` says that the head treats levels as numbers,
+    near ones being alike: it is refused for tokens of a palette.
     """
 
     class Config(ComponentConfig):
@@ -84,27 +84,27 @@ class Head(nn.Module, ABC):
         self.ordering = ordering
 
     def extra_repr(self) -> str:
-        """What it is about."""
+        """Images and colours for print(model)."""
         return f"{self.spec}, {self.ordering.colours} colours"
 
     @classmethod
     @abstractmethod
     def colours(cls, config: Any, spec: ImageSpec) -> tuple[Colours, ...]:
-        """The ways of drawing colours that this head supports, the preferred one first."""
+        """The ways of drawing colours that the head supports, the preferred one first."""
 
     @classmethod
     def parameter_count(cls, config: Any, spec: ImageSpec) -> int | None:
-        """Free parameters of one site's distribution: maps, less those that change nothing. None if not stated."""
+        """The number of free parameters of one site's distribution: maps, minus redundant ones. None if not stated."""
         return None
 
     def numbers(self, uniforms: Tensor) -> Tensor:
-        """What is drawn with, [B, N, S], of uniforms [B, draws, C, S]: for executors that draw by themselves."""
+        """The numbers to draw with, [B, N, S], from uniforms [B, draws, C, S]: for executors that draw themselves."""
         return uniforms[:, 0]
 
     def projection(self, width: int) -> nn.Module:
         """The layer from features [B, width, H, W] to parameters [B, P, H, W].
 
-        Its weights start at 0, so that an untrained model does not depend on its backbone.
+        Its weights start at 0, so an untrained model does not depend on its backbone.
         """
         layer = Pointwise(width, self.maps, self.ordering)
         nn.init.zeros_(layer.weight)
@@ -114,9 +114,9 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def distribution(self, params: Tensor) -> PixelDistribution:
-        """The distribution of parameters [B, P, *S]; computed in float32 at least."""
+        """The distribution with parameters [B, P, *S], computed in at least float32."""
 
 
 def at_least_single(values: Tensor) -> Tensor:
-    """Half precision as float32, all else as it is."""
+    """Half precision as float32, other types unchanged."""
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values

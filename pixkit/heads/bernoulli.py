@@ -16,7 +16,7 @@ from pixkit.orderings.base import Colours, Ordering
 class Bernoulli(Head):
     """One logit for each sub-pixel of a binary image: log P(1) - log P(0).
 
-    The same distributions as a softmax over two levels, with half of its parameters. Parameter map c is colour c's.
+    The same distributions as a softmax over two levels, with half the parameters. Parameter map c is colour c's.
     Colours are drawn one after the other, or jointly if `independent`.
 
     Example:
@@ -29,7 +29,7 @@ class Bernoulli(Head):
     """
 
     class Config(ComponentConfig):
-        """Whether colours may ignore each other."""
+        """Whether colours are drawn independently."""
 
         independent: bool = False
         """Allow joint colours: those of a site are then independent given the earlier sites."""
@@ -50,12 +50,12 @@ class Bernoulli(Head):
 
     @classmethod
     def colours(cls, config: Config, spec: ImageSpec) -> tuple[Colours, ...]:
-        """Sequential; joint first where independence was asked for."""
+        """Sequential, or joint first if `independent`."""
         return ("joint", "sequential") if config.independent else ("sequential",)
 
     @classmethod
     def parameter_count(cls, config: Config, spec: ImageSpec) -> int | None:
-        """C, of binary images."""
+        """C, for binary images."""
         return spec.channels if spec.levels == 2 else None
 
     def distribution(self, params: Tensor) -> LevelCategorical:

@@ -19,8 +19,8 @@ class DiscretisedLogisticMixture(PixelMixture):
 
         log P = log F(a) + log F(-b) + log(-expm1(-i))
 
-    exactly, and log F(a) or log F(-b) alone at the edges (P = F(a) and P = 1 - F(b)). Nothing cancels, so no threshold
-    is needed below which a density stands in for the mass (as in the paper's own code, which misses 1 by 1e-5).
+    exactly, and only log F(a) or log F(-b) at the edges (P = F(a) and P = 1 - F(b)). Nothing cancels, so there is no
+    threshold below which the density replaces the mass (as in the paper's own code, whose sum differs from 1 by 1e-5).
 
     Example:
         >>> logits = torch.zeros(1, 1, 1)  # one component, one site
@@ -46,8 +46,8 @@ class DiscretisedLogisticMixture(PixelMixture):
 class LogisticMixture(MixtureHead):
     """A mixture of discretised logistics, the colours of a site coupled (arXiv 1701.05517, section 2 and equation 3).
 
-    Levels that are near have probabilities that are near, at a fraction of the softmax's parameters; any number of
-    channels and levels. Scales are those of the logistic, whose deviation is pi/sqrt(3) of its scale.
+    Nearby levels have similar probabilities, with a fraction of the softmax's parameters, for any number of channels
+    and levels. Scales are those of the logistic, whose deviation is pi/sqrt(3) of its scale.
 
     Example:
         >>> spec = pixkit.ImageSpec(3, 4, 4, levels=256)

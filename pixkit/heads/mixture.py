@@ -1,4 +1,4 @@
-"""Discretised mixtures with one component indicator per site: what the mixture heads share."""
+"""Discretised mixtures with one component indicator per site: the base of the mixture heads."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pixkit.image import ImageSpec
 from pixkit.orderings.base import Colours, Ordering
 
 MAX_LOG_SCALE = 7.0
-"""Log-scales end here above: such a component is flat within the image's range, one half of it on either edge."""
+"""The largest log-scale: such a component is flat within the image's range, with half its mass on each edge."""
 
 MIN_LOG_SCALE = -7.0
-"""Log-scales end here below, for 256 levels: nearly all of such a component falls on the level at its centre."""
+"""The smallest log-scale for 256 levels: such a component puts nearly all its mass on the level at its centre."""
 
 
 class PixelMixture(PixelDistribution):
@@ -30,9 +30,9 @@ class PixelMixture(PixelDistribution):
 
         P(x) = sum_k w_k prod_c p(x_c; mu_kc + sum_{j<c} r_kcj x_j, s_kc)
 
-    Levels 0..K-1 stand for -1..1; p is the mass of the density, of location mu and scale exp(s), within half a level
-    on either side, the edges taking all that lies beyond them. x_j are the true earlier colours, as numbers in -1..1.
-    The product is inside the sum: one indicator k serves all colours. The paper's three colours are C here.
+    Levels 0..K-1 stand for -1..1; p is the mass of the density, of location mu and scale exp(s), within half a level on
+    either side; the edge levels also take everything beyond them. x_j are the true earlier colours, as numbers in
+    -1..1. The product is inside the sum: one indicator k serves all colours. The paper's three colours are C here.
 
     Args:
         logits: [B, m, *S], unnormalised log-weights of the m components.
@@ -69,10 +69,10 @@ class PixelMixture(PixelDistribution):
     def log_mass(self, level: Tensor, centre: Tensor, width: Tensor) -> Tensor:
         """Nats of a level under one component, of shapes that broadcast.
 
-        The end that two bins share must be the same number for both, or narrow components do not sum to 1.
+        Two bins must compute their common end as the same number, or narrow components do not sum to 1.
 
         Args:
-            level: int64 v; its bin is v - 1/2 .. v + 1/2, without an end at the edges.
+            level: int64 v; its bin is v - 1/2 .. v + 1/2, unbounded at the edges.
             centre: the location, in bins: (mu + 1) (K-1) / 2.
             width: of a bin, in scales: 2 exp(-s) / (K-1).
         """
@@ -92,10 +92,10 @@ class PixelMixture(PixelDistribution):
     def level_log_probs(self, x: Tensor | None = None) -> Tensor:
         """Nats of every level given the earlier colours of its site, [B, K, C, *S].
 
-        Colour c's weights are w_k prod_{j<c} p_k(x_j | x_<j), normalised: what x_<c tells of the indicator.
+        Colour c's weights are w_k prod_{j<c} p_k(x_j | x_<j), normalised: the posterior of the indicator given x_<c.
 
         Args:
-            x: int64 [B, C, *S]; not needed for one channel.
+            x: int64 [B, C, *S]; optional for one channel.
 
         Raises:
             UsageError: without x, for several channels.
@@ -115,11 +115,11 @@ class PixelMixture(PixelDistribution):
         return torch.stack(found, 2)
 
     def quantile(self, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
-        """Levels for uniforms [B, 2, C, *S]: draw 0 of colour 0 gives the component, draw 1 each colour's level.
+        """Levels from uniforms [B, 2, C, *S]: draw 0 of colour 0 picks the component, draw 1 each colour's level.
 
-        A level is the component's inverse distribution function, rounded, so that its probability is that of its bin.
-        A colour's location follows from the rounded earlier ones. The temperature divides the mixture's logits and
-        multiplies the scales. Uniforms that are 0 or 1, or round to it, are taken a little inside.
+        A level is the rounded inverse distribution function of the component, so its probability is that of its bin. A
+        colour's location depends on the rounded earlier ones. The temperature divides the mixture's logits and
+        multiplies the scales. Uniforms that are or round to 0 or 1 are moved slightly inside.
         """
         inside = _inside(uniforms.to(self.means))
         component = LevelCategorical(self.logits[:, :, None]).quantile(inside[:, :1, :1], temperature)
@@ -133,7 +133,7 @@ class PixelMixture(PixelDistribution):
         return x
 
     def _of(self, component: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Means, log-scales and couplings of one component a site, int64 [B, 1, *S]."""
+        """Means, log-scales and couplings of one component per site, int64 [B, 1, *S]."""
         at = component[:, :, None]
         parts = (self.means, self.log_scales, self.couplings)
         means, log_scales, couplings = (part.gather(1, at.expand(-1, -1, *part.shape[2:])) for part in parts)
@@ -142,7 +142,7 @@ class PixelMixture(PixelDistribution):
     def _location(self, colour: int, x: Tensor) -> Tensor:
         """mu of one colour given the earlier ones of x, [B, m, *S].
 
-        Elementwise, not a matrix product, which autocast would compute in half precision.
+        Computed elementwise, since autocast would compute a matrix product in half precision.
         """
         start = colour * (colour - 1) // 2
         earlier = x[:, None, :colour].to(self.means) * (2 / (self.levels - 1)) - 1
@@ -156,16 +156,16 @@ class PixelMixture(PixelDistribution):
 
 
 class MixtureHead(Head):
-    """Base of the mixture heads: colours of a site are drawn together, whatever their number.
+    """Base of the mixture heads: all colours of a site are drawn together.
 
-    Of m components and C channels the parameter maps are, in this order,
+    For m components and C channels the parameter maps are, in this order,
 
         k                                     logit of component k
         m + k C + c                           mean of colour c
         m + m C + k C + c                     log-scale, clamped between `min_log_scale` and 7
         m + 2 m C + k C(C-1)/2 + c(c-1)/2 + j coupling of colour c to the earlier colour j, before its tanh
 
-    A subclass gives `mixture` and `unit_deviation`.
+    A subclass sets `mixture` and `unit_deviation`.
 
     Example:
         >>> class Broad(MixtureHead):
@@ -178,7 +178,7 @@ class MixtureHead(Head):
     """
 
     class Config(ComponentConfig):
-        """How many components, and how narrow."""
+        """The number of components and their smallest scale."""
 
         components: int = Field(10, ge=1, le=1000)
         """Components of the mixture."""
@@ -192,7 +192,7 @@ class MixtureHead(Head):
     mixture: type[PixelMixture]
     """The distribution."""
     unit_deviation: float
-    """Standard deviation of the density of scale 1."""
+    """Standard deviation of the density with scale 1."""
 
     def __init__(self, config: Config, spec: ImageSpec, ordering: Ordering) -> None:
         super().__init__(config, spec, ordering)
@@ -229,11 +229,11 @@ class MixtureHead(Head):
         return self.mixture(logits, means, clamped, couplings.tanh(), self.spec.levels)
 
     def projection(self, width: int) -> nn.Module:
-        """The base's, whose weights start at 0, with biases that make the untrained model nearly uniform.
+        """The base's projection, with biases that make the untrained model nearly uniform.
 
-        Components that start alike stay alike. The range of levels is cut into m equal parts, and component k has,
-        for colour 0, the mean and deviation of the uniform density on part k; for the later colours, those of the
-        whole range, or a site's colours would have to be alike. Weights are equal and couplings 0.
+        Components that start equal stay equal. So the range of levels is cut into m equal parts, and component k has
+        the mean and deviation of the uniform density on part k for colour 0, and those of the whole range for later
+        colours, which would otherwise have to resemble colour 0. Weights are equal and couplings 0.
         """
         layer = super().projection(width)
         m, channels = self.config.components, self.spec.channels
@@ -247,7 +247,7 @@ class MixtureHead(Head):
         return layer
 
     def _log_scale(self, reach: float) -> float:
-        """Of the density whose deviation is that of the uniform one on -reach..reach."""
+        """The log-scale that gives the density the deviation of the uniform one on -reach..reach."""
         return max(math.log(reach / math.sqrt(3) / self.unit_deviation), self.min_log_scale)
 
 

@@ -13,13 +13,13 @@ from pixkit.heads.mixture import MixtureHead, PixelMixture
 class DiscretisedNormalMixture(PixelMixture):
     """A mixture of normals, of mean mu and deviation exp(s), on levels.
 
-    A bin of width i (in deviations), its middle c from the mean, has the mass Phi(c + i/2) - Phi(c - i/2), which is
-    that of the bin at -c. On that flipped side, c <= 0, with L = log Phi,
+    A bin of width i (in deviations) whose middle is c from the mean has the mass Phi(c + i/2) - Phi(c - i/2), equal to
+    that of the bin at -c. On the side c <= 0, with L = log Phi,
 
         log P = L(i/2 - |c|) + log(1 - exp(L(-i/2 - |c|) - L(i/2 - |c|)))
 
-    and no tail is taken from 1. At the edges log P is L(c + i/2) or L(i/2 - c) alone. The two L are subtracted, so all
-    is in float64 inside; what comes out has the parameters' precision.
+    and no tail is computed as a difference from 1. At the edges log P is just L(c + i/2) or L(i/2 - c). Because the two
+    L are subtracted, the computation is in float64; the result has the parameters' precision.
 
     Example:
         >>> logits = torch.zeros(1, 1, 1)  # one component, one site
@@ -48,7 +48,7 @@ class DiscretisedNormalMixture(PixelMixture):
 class NormalMixture(MixtureHead):
     """A mixture of discretised normals, the colours of a site coupled.
 
-    As `logistic_mixture` with the lighter tails of the normal density; scales are standard deviations.
+    Like `logistic_mixture`, with the lighter tails of the normal density; scales are standard deviations.
 
     Example:
         >>> spec = pixkit.ImageSpec(1, 4, 4, levels=256)
@@ -65,11 +65,11 @@ class NormalMixture(MixtureHead):
 
 
 def log_ndtr(x: Tensor) -> Tensor:
-    """log Phi(x), with gradients that stay finite and true for any x.
+    """log Phi(x), with finite and accurate gradients for any x.
 
     torch.special.log_ndtr has the same values, but the gradient exp(-x^2/2 - log Phi(x)), which cancels for x << -1e4:
     0.4 at -1e9, where it is 1e9. Here, for x < -1, Phi(x) = exp(-x^2/2) erfcx(-x / sqrt 2) / 2. Each side of the
-    `where` is kept from the values that are the other's.
+    `where` is clamped away from the other side's values.
     """
     low, high = x.clamp(max=-1), x.clamp(min=-1)
     tail = torch.log(torch.special.erfcx(-low / math.sqrt(2)) / 2) - low.square() / 2

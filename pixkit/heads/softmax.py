@@ -15,7 +15,7 @@ from pixkit.orderings.base import Colours, Ordering
 
 
 class LevelCategorical(PixelDistribution):
-    """Independent categorical distributions over K levels, given all that came before.
+    """Independent categorical distributions over K levels, given everything earlier.
 
     Args:
         logits: [B, K, C, *S], unnormalised log-probabilities.
@@ -36,7 +36,7 @@ class LevelCategorical(PixelDistribution):
         super().__init__(logits.shape[:1], logits.shape[2:], validate_args=validate_args)
 
     def level_log_probs(self, x: Tensor | None = None) -> Tensor:
-        """Log-probability of every level, nats, [B, K, C, *S], whatever x, the colours of the site."""
+        """Nats of every level, [B, K, C, *S]; the same for any x."""
         return self.logits.log_softmax(1)
 
     def site_log_prob(self, x: Tensor) -> Tensor:
@@ -46,7 +46,8 @@ class LevelCategorical(PixelDistribution):
     def quantile(self, uniforms: Tensor, temperature: float = 1.0) -> Tensor:
         """The number of levels whose cumulative probability is below u; logits are divided by the temperature.
 
-        Sums are divided by the last, and u stays below 1 when rounded, so that no level of probability 0 is drawn.
+        The cumulative sums are divided by the last one, and u is kept below 1 after rounding, so that no level of
+        probability 0 is drawn.
         """
         logits = self.logits if temperature == 1 else self.logits / temperature
         cumulative = logits.softmax(1).cumsum(1)
@@ -89,7 +90,7 @@ class Softmax(Head):
     """
 
     class Config(ComponentConfig):
-        """Whether colours may ignore each other."""
+        """Whether colours are drawn independently."""
 
         independent: bool = False
         """Allow joint colours: those of a site are then independent given the earlier sites."""
@@ -102,12 +103,12 @@ class Softmax(Head):
 
     @classmethod
     def colours(cls, config: Config, spec: ImageSpec) -> tuple[Colours, ...]:
-        """Sequential; joint first where independence was asked for."""
+        """Sequential, or joint first if `independent`."""
         return ("joint", "sequential") if config.independent else ("sequential",)
 
     @classmethod
     def parameter_count(cls, config: Config, spec: ImageSpec) -> int:
-        """C * (K - 1): one logit of each colour is free to be 0."""
+        """C * (K - 1): one logit of each colour is redundant."""
         return spec.channels * (spec.levels - 1)
 
     def distribution(self, params: Tensor) -> LevelCategorical:

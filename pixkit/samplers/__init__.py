@@ -1,4 +1,4 @@
-"""Samplers."""
+"""Samplers: how images are drawn from a network."""
 
 from pixkit.components.plugins import registry
 from pixkit.samplers.ancestral import Ancestral
@@ -27,10 +27,10 @@ __all__ = [
 
 
 def sampler_for(name: str | Sampler) -> Sampler:
-    """The sampler of a registered name, with its defaults; a sampler as it is.
+    """The sampler registered under a name, with its defaults; a sampler is returned unchanged.
 
     Raises:
-        PluginError: if there is none of that name.
+        PluginError: if no sampler has that name.
 
     Example:
         >>> sampler_for("fixed_point")

@@ -1,4 +1,4 @@
-"""Ancestral sampling: one whole forward pass a step. Slow, simple, and the reference for exactness."""
+"""Ancestral sampling: one whole forward pass per step. Slow, simple, and the reference for exactness."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pixkit.samplers.batch import BatchRequest, BatchSampler, check_forward
 
 
 class Ancestral(Sampler):
-    """Draw the sub-pixels of step t from p(x_t | x_<t), for t = 0, 1, ..., by a forward pass each.
+    """Draw the sub-pixels of step t from p(x_t | x_<t), for t = 0, 1, ..., with one forward pass per step.
 
     Example:
         >>> model = pixkit.build_model("digits-pixelcnn")  # untrained

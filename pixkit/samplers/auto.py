@@ -1,4 +1,4 @@
-"""The sampler that recipes get unless they ask for another: the fastest exact one."""
+"""The default sampler of recipes: the fastest exact one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pixkit.samplers.cached import Cached
 
 
 class Auto(Sampler):
-    """Cached sampling where the network can be planned; else whole passes, with one warning that says why.
+    """Cached sampling if the network can be planned, otherwise whole passes, with one warning that says why.
 
     Example:
         >>> model = pixkit.build_model("digits-pixelcnn")  # untrained
@@ -41,14 +41,14 @@ class Auto(Sampler):
 
 
 class Planned:
-    """What cached sampling prepared, and what draws batches of which the plan does not hold, with a warning."""
+    """Draws batches by a plan, and those for which the plan does not hold by whole passes, with a warning."""
 
     def __init__(self, planned: BatchSampler, plainly: BatchSampler) -> None:
         self.planned, self.plainly = planned, plainly
         self.whole: WholePasses | None = None
 
     def summary(self) -> str:
-        """What each of them did."""
+        """What each way of drawing did."""
         return "; ".join(filter(None, [summary_of(self.planned), self.whole.summary() if self.whole else ""]))
 
     def __call__(self, request: BatchRequest) -> Tensor:
@@ -64,13 +64,13 @@ class Planned:
 
 
 class WholePasses:
-    """What ancestral sampling prepared, and why."""
+    """Draws batches by ancestral sampling, and knows why."""
 
     def __init__(self, prepared: BatchSampler, reason: str) -> None:
         self.prepared, self.reason = prepared, reason
 
     def summary(self) -> str:
-        """Why, on one line."""
+        """The reason, on one line."""
         return " ".join(self.reason.split())
 
     def __call__(self, request: BatchRequest) -> Tensor:

@@ -25,10 +25,10 @@ from pixkit.wrappers import unwrapped
 class Sampler(deprecated.FormerSampler, ABC):
     """Base of sampler components: ``Sampler(config)``; a subclass implements `prepare`.
 
-    Of several `ranks`, as `shared` sets them, each draws the batches that are its turn, and all have all images then.
+    With several `ranks`, set by `shared`, each draws its own batches, and all of them end up with all images.
 
-    A sampler keeps nothing of what it draws: what is prepared for a network is in the object that `prepare` gives, and
-    what was done in the one that `draw` gives. So one sampler may serve several networks, in turn or at once.
+    A sampler keeps no state: what it prepares for a network is in the result of `prepare`, and what it did is in that
+    of `draw`. So one sampler may serve several networks, one after the other or at once.
     """
 
     class Config(ComponentConfig):
@@ -48,7 +48,7 @@ class Sampler(deprecated.FormerSampler, ABC):
         return f"<{type(self).__name__} sampler{_said(self.config)}>"
 
     def shared(self, ranks: Ranks) -> Self:
-        """The same for some ranks that draw together: all of them have to draw the same, in the same order."""
+        """The same sampler for ranks that draw together; all of them must draw the same images in the same order."""
         if ranks.alone:
             return self
         other = copy.copy(self)
@@ -57,7 +57,7 @@ class Sampler(deprecated.FormerSampler, ABC):
 
     @abstractmethod
     def prepare(self, network: Autoregressive, known: Tensor | None) -> BatchSampler:
-        """What is needed once for a network and a mask of given sub-pixels, bool [C, H, W] or None."""
+        """Prepare what a network and a mask of known sub-pixels, bool [C, H, W] or None, need once."""
 
     @float32_products()
     @torch.no_grad()
@@ -72,15 +72,15 @@ class Sampler(deprecated.FormerSampler, ABC):
         batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> Drawn:
-        """One image for each image of the noise, on the network's device, and how they were drawn.
+        """Draw one image for each image of the noise, on the network's device.
 
         Args:
-            network: whatever its mode, it draws as in eval mode, and is in its own again after.
-            noise: says which images.
+            network: the network, in eval mode while it draws and in its own mode again afterwards.
+            noise: that of the images to draw.
             temperature: see `PixelDistribution.quantile`; 1e-20..1e20.
-            known: sub-pixels that are given.
-            context: what the network's conditioner takes, of each image; None if it takes none.
-            batch_size: images drawn together; all of them if None.
+            known: sub-pixels that are known.
+            context: the conditioner's input for each image; None if the network has none.
+            batch_size: the number of images drawn together; all of them if None.
             progress: called as progress(done, total).
 
         Raises:
@@ -117,17 +117,17 @@ class Sampler(deprecated.FormerSampler, ABC):
         return Drawn(images, "; ".join(filter(None, said)))
 
     def sample(self, network: Autoregressive, noise: Noise, **options: Any) -> Tensor:
-        """The images that `draw` gives, int64 [B, C, H, W]; its arguments."""
+        """The images that `draw` returns for these arguments, int64 [B, C, H, W]."""
         return deprecated.draw_of(self)(network, noise, **options).images
 
 
 def _said(config: Any) -> str:
-    """The keys of a configuration, as an object's representation has them."""
+    """The keys of a configuration, for an object's representation."""
     return "".join(f", {key}={value!r}" for key, value in config) if isinstance(config, ComponentConfig) else ""
 
 
 def _share(progress: Progress | None, part: int, parts: int) -> Progress | None:
-    """Progress of one batch as progress of all of them."""
+    """Report the progress of one batch as progress of all."""
     if progress is None:
         return None
     return lambda done, total: progress(part * total + done, parts * total)

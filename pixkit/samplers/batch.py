@@ -1,4 +1,4 @@
-"""What is asked of a sampler, a batch at a time, and what it gives."""
+"""The request for one batch of images, and the images drawn."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pixkit.noise import Noise
 from pixkit.samplers.known import Known
 
 COLDEST, HOTTEST = 1e-20, 1e20
-"""Temperatures that are taken. Far below, logits divided by one overflow float32, and what is drawn is black; long
-before that the most probable level is certain, or all are alike."""
+"""The accepted range of temperatures. Far below, divided logits overflow float32 and images come out black; long before
+either end the most probable level is certain, or all are equally likely."""
 FEWEST = 64
-"""Images that are drawn together without asking whether they fit; recipes that say nothing draw as many."""
+"""The number of images drawn together without checking whether they fit; the default of recipes."""
 STRONGEST = 1e6
-"""Guidance that is taken, on either side of 0; log-probabilities times far more overflow in the same way."""
+"""The largest guidance accepted, on either side of 0; far more would overflow in the same way."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class BatchRequest:
     """One batch to draw.
 
     Attributes:
-        noise: says which images.
+        noise: that of the images to draw.
         temperature: see `PixelDistribution.quantile`.
-        known: sub-pixels that are given, or None.
-        context: what the network's conditioner takes, [B, ...], or None.
+        known: sub-pixels that are known, or None.
+        context: the conditioner's input, [B, ...], or None.
         progress: called as progress(done, total), or None.
     """
 
@@ -47,9 +47,9 @@ class BatchRequest:
     progress: Progress | None = None
 
     def start(self, network: Autoregressive) -> tuple[Tensor, Tensor]:
-        """The images before anything is drawn, on the network's device, and which sub-pixels of them are missing.
+        """The images before anything is drawn, on the network's device, and their missing sub-pixels.
 
-        int64 [B, C, H, W], what is not known being 0, and bool [C, H, W], on the CPU.
+        int64 [B, C, H, W], 0 where nothing is known, and bool [C, H, W], on the CPU.
         """
         shape, device = network.spec.shape, network.reference.device
         levels = torch.zeros(len(self.noise), *shape, dtype=torch.int64, device=device)
@@ -59,9 +59,9 @@ class BatchRequest:
 
 
 class BatchSampler(Protocol):
-    """Draws batches of one network: what `Sampler.prepare` gives, a function or an object.
+    """The result of `Sampler.prepare`, a function or an object that draws batches of one network.
 
-    An object may also have a method `summary() -> str`, which says what it did in all batches so far.
+    An object may also have a method `summary() -> str` about all batches so far.
     """
 
     def __call__(self, request: BatchRequest) -> Tensor:
@@ -70,17 +70,17 @@ class BatchSampler(Protocol):
 
 
 def summary_of(prepared: BatchSampler) -> str:
-    """What it says of what it did; nothing of a plain function."""
+    """The summary of a batch sampler; empty for a plain function."""
     return getattr(prepared, "summary", str)()
 
 
 @dataclass(frozen=True, repr=False)
 class Drawn(Shown):
-    """What was drawn.
+    """Images that were drawn.
 
     Attributes:
         images: int64 [B, C, H, W].
-        summary: what a user may want to know of how they were drawn; empty if there is nothing to say.
+        summary: what a user may want to know about how they were drawn; may be empty.
     """
 
     images: Tensor
@@ -88,14 +88,14 @@ class Drawn(Shown):
 
 
 def check_temperature(temperature: float) -> None:
-    """Raise UsageError unless it is a number that logits can be divided by."""
+    """Raise UsageError unless logits can be divided by this temperature."""
     if not isinstance(temperature, Real) or not COLDEST <= temperature <= HOTTEST:
         expected = f"finite, above 0: {COLDEST:g}..{HOTTEST:g}"
         raise UsageError("out of range", where="temperature", found=repr(temperature), expected=expected)
 
 
 def check_guidance(guidance: float) -> None:
-    """Raise UsageError unless it is a number that log-probabilities can be multiplied by."""
+    """Raise UsageError unless log-probabilities can be multiplied by this guidance."""
     if not isinstance(guidance, Real) or not abs(guidance) <= STRONGEST:
         expected = f"finite: {-STRONGEST:g}..{STRONGEST:g}"
         raise UsageError("out of range", where="guidance", found=repr(guidance), expected=expected)
@@ -107,14 +107,14 @@ def check_batch_size(batch_size: int) -> None:
 
 
 def check_count(name: str, number: int, least: int, most: float, expected: str) -> None:
-    """Raise UsageError, which names the argument, unless its value is an integer of this range."""
+    """Raise UsageError, naming the argument, unless it is an integer in this range."""
     if not isinstance(number, Integral) or not least <= number <= most:
         raise UsageError("out of range", where=name, found=repr(number), expected=f"an integer, {expected}")
 
 
 @torch.no_grad()
 def check_forward(network: Autoregressive, images: int) -> None:
-    """Raise UsageError if a forward pass of so many images would not fit the memory."""
+    """Raise UsageError if a forward pass of that many images would not fit in memory."""
     if images <= FEWEST:
         return
     device = network.reference.device

@@ -1,4 +1,4 @@
-"""Cached sampling: at each step compute what became ready, and nothing twice. An image costs one forward pass."""
+"""Cached sampling: each step computes only what became ready. An image costs the arithmetic of one forward pass."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from pixkit.samplers.batch import BatchRequest
 from pixkit.samplers.kept import Prepared, prepared
 
 FEW = 16
-"""Images by which it is measured what rounded weights change."""
+"""The number of images by which the effect of rounded weights is measured."""
 
 
 class Cached(Sampler):
-    """Exact, like ancestral sampling under the same noise, for every causal network that can be traced.
+    """Draw the same images as ancestral sampling, far faster, from any causal network that can be traced.
 
     Example:
         >>> model = pixkit.build_model("digits-pixelcnn")  # untrained
@@ -37,7 +37,7 @@ class Cached(Sampler):
     """
 
     class Config(ComponentConfig):
-        """Which executor."""
+        """The executor."""
 
         executor: Literal["auto", "reference", "eager", "native", "bfloat16", "persistent", "graphs"] = "auto"
         """Who runs the plan; auto is the fastest measured for the device and batch size. bfloat16 is the native one
@@ -46,7 +46,7 @@ class Cached(Sampler):
     config: Config
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> CachedBatches:
-        """Trace the network and plan it, unless a plan of it is there that holds.
+        """Trace and plan the network, unless a kept plan still holds.
 
         Raises:
             Untraceable: if torch.fx cannot trace the network.
@@ -60,18 +60,18 @@ class CachedBatches:
 
     Attributes:
         plan: the plan.
-        steps: number of steps in which something is drawn.
-        reasons: of each executor that ran the plan so far, by name, why no quicker one did.
+        steps: the number of steps that draw something.
+        reasons: by name of each executor that ran the plan so far, why no faster one did.
     """
 
     def __init__(self, prepared: Prepared, executor: str) -> None:
         self.prepared, self.plan, self.executor = prepared, prepared.plan, executor
         self.steps = sum(len(sites) > 0 for sites, _ in self.plan.draws)
         self.reasons: dict[str, tuple[str, ...]] = {}
-        self._plainest: set[int] = set()  # batch sizes at which only the one that runs every plan does
+        self._plainest: set[int] = set()  # batch sizes that only the executor that runs every plan can do
 
     def summary(self) -> str:
-        """Which executors ran the plan, in how many steps, and what kept quicker ones away."""
+        """The executors that ran the plan, the number of steps, and why no faster executor ran it."""
         if not self.reasons:
             return ""
         why = dict.fromkeys(reason for reasons in self.reasons.values() for reason in reasons)
@@ -83,7 +83,7 @@ class CachedBatches:
         """See BatchSampler.
 
         Raises:
-            Untraceable: if a network that was rewritten does something else with so many images.
+            Untraceable: if a rewritten network behaves differently with this number of images.
         """
         network = self.plan.trace.network
         count = len(request.noise)
@@ -100,10 +100,11 @@ class CachedBatches:
 
     @contextmanager
     def executor_for(self, count: int, context: Tensor | None) -> Iterator[Executor]:
-        """An executor for so many images, each with its context; after that it waits for others, if nothing was raised.
+        """An executor for that many images, each with its context; afterwards it is kept for other batches, unless an
+        error was raised.
 
         Raises:
-            Untraceable: if a network that was rewritten does something else with so many images.
+            Untraceable: if a rewritten network behaves differently with this number of images.
         """
         self.prepared.require_same(count)
         name = PLAINEST if count in self._plainest else self.executor
@@ -120,10 +121,10 @@ class CachedBatches:
 
 
 def departure(executor: RoundedExecutor, images: Tensor, context: Tensor | None) -> str:
-    """How much likelier the first images that were drawn are under rounded weights than under the network, in words.
+    """How much likelier the first images drawn are under rounded weights than under the network, in words.
 
-    Of images that were drawn at temperature 1 the mean estimates the divergence of the rounded network from the
-    network as it is. What is drawn of each image counts, given the rest.
+    For images drawn at temperature 1, the mean estimates the divergence of the rounded network from the network itself.
+    Only the sub-pixels that were drawn count, given the others.
     """
     network = executor.plan.trace.network
     sites = torch.cat([sites for sites, _ in executor.draws]).unique()

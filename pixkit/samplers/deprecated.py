@@ -1,8 +1,9 @@
-"""What keeps samplers working that were written for pixkit 0.1, and nothing else.
+"""Support for samplers written for pixkit 0.1.
 
 In 0.1 a sampler remembered its last `sample`: the base class set `self.clamped` before it called `prepare`, and a class
-that had something to say overrode `summary()`, which was asked afterwards; some overrode `sample` itself. A class that
-has one of the two, from wherever, is given what `Sampler.draw` needs when it is made, and warns when it is constructed.
+that had something to report overrode `summary()`, which was called afterwards; some overrode `sample` itself. A class
+that defines or inherits one of the two gets what `Sampler.draw` needs when the class is created, and warns when it is
+constructed.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from pixkit.samplers.batch import BatchRequest, Drawn, summary_of
 from pixkit.samplers.known import CLAMPED, Known
 
 _CLAMPED: ContextVar[bool] = ContextVar("clamped", default=False)
-"""Whether what is being drawn has known sub-pixels that are clamped: what `clamped` says while `draw` runs."""
+"""Whether known sub-pixels are clamped in the current draw: the value of `clamped` while `draw` runs."""
 
 
 class FormerSampler:
-    """What a sampler had in 0.1. Base of `Sampler`, so that ``super().summary()`` is still there."""
+    """The members that a sampler had in 0.1; base of `Sampler`, so that ``super().summary()`` still works."""
 
     former: ClassVar[str] = ""
-    """What makes a class one of 0.1's; empty for all others, which remember nothing."""
+    """Why a class counts as written for 0.1; empty for all others, which keep no state."""
     remembered: ClassVar[bool | None] = None
     prepared: Any = None
 
@@ -44,7 +45,7 @@ class FormerSampler:
 
     @property
     def clamped(self) -> bool:
-        """Whether known sub-pixels are clamped in what is drawn now or, of a class of 0.1, was drawn last."""
+        """Whether known sub-pixels are clamped in the current draw or, for a class of 0.1, in the last one."""
         if not self.former:
             warnings.warn("a sampler remembers nothing: see draw(...).summary", DeprecationWarning, stacklevel=2)
         kept = self.remembered
@@ -55,7 +56,7 @@ class FormerSampler:
         vars(self)["remembered"] = value
 
     def summary(self) -> str:
-        """What the last `sample` did, of a sampler that remembers it."""
+        """What the last `sample` did, for a sampler that remembers it."""
         if not self.former:
             warnings.warn("a sampler remembers nothing: see draw(...).summary", DeprecationWarning, stacklevel=2)
             return ""
@@ -64,7 +65,7 @@ class FormerSampler:
 
 @contextmanager
 def drawing(clamped: bool) -> Iterator[None]:
-    """What `clamped` says meanwhile."""
+    """Set `clamped` while something is drawn."""
     token = _CLAMPED.set(clamped)
     try:
         yield
@@ -73,7 +74,7 @@ def drawing(clamped: bool) -> Iterator[None]:
 
 
 def adapt(cls: Any, base: Any) -> None:
-    """Give a sampler that is written for 0.1 what `base`, Sampler, asks for now; leave any other as it is."""
+    """Give a sampler class written for 0.1 what `base`, Sampler, requires now; leave any other as it is."""
     by_sample = more_derived(cls, "sample", "draw", _draw_by_sample)
     if not by_sample and cls.sample is not base.sample:
         cls.sample = base.sample  # a class of today, derived from one of 0.1
@@ -91,10 +92,10 @@ def adapt(cls: Any, base: Any) -> None:
 
 
 def more_derived(cls: type, name: str, than: str, adapter: Any) -> bool:
-    """Whether the method `name` comes from a class that is nearer to `cls` than the one of `than`.
+    """Whether the method `name` comes from a class nearer to `cls` than the method `than`.
 
-    So it is where a class of 0.1 overrides the one that is derived from the other now. `adapter`, which such a class is
-    given for `than`, does not count.
+    This is so if a class of 0.1 overrides a method that is now derived from the other. `adapter`, which such a class is
+    given as `than`, does not count.
     """
     for part in cls.__mro__:
         own = vars(part)
@@ -106,7 +107,7 @@ def more_derived(cls: type, name: str, than: str, adapter: Any) -> bool:
 
 
 def as_written(instance: Any, name: str, adapter: Any) -> Callable[..., Any]:
-    """A method of an object, but no `adapter` for it, which may be what is calling."""
+    """A method of an object, skipping `adapter`, which may be the caller."""
     for part in type(instance).__mro__:
         found = vars(part).get(name)
         if found is not None and found is not adapter:
@@ -121,7 +122,7 @@ def draw_of(sampler: Any) -> Callable[..., Drawn]:
 
 
 def _remembering(prepare: Callable[..., Any]) -> Callable[..., Any]:
-    """A class's `prepare`, before which `clamped` is set, and after which the sampler is asked for its summary."""
+    """A class's `prepare`, which sets `clamped` first and remembers the sampler for its summary."""
 
     @functools.wraps(prepare)
     def prepare_and_remember(self: Any, network: Any, known: Tensor | None) -> Any:
@@ -134,7 +135,7 @@ def _remembering(prepare: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _prepare_by_sample(self: Any, network: Any, known: Tensor | None) -> Callable[[BatchRequest], Tensor]:
-    """Of a class that has `sample` alone."""
+    """`prepare` of a class that only has `sample`."""
     return lambda request: self.sample(
         network,
         request.noise,
@@ -151,7 +152,7 @@ def _draw_by_sample(self: Any, network: Any, noise: Noise, **options: Any) -> Dr
 
 
 class _Remembered:
-    """What `prepare` gave, and whom to ask for the summary; that known sub-pixels were clamped, `draw` says itself."""
+    """The result of `prepare` and the sampler whose summary counts; `draw` adds that sub-pixels were clamped."""
 
     def __init__(self, sampler: FormerSampler, prepared: Callable[[Any], Tensor]) -> None:
         self.sampler, self.prepared = sampler, prepared

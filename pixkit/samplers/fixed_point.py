@@ -1,10 +1,9 @@
 """Fixed-point sampling: freeze the noise, draw every sub-pixel at once, repeat until nothing changes.
 
-With the noise frozen, an image is the one solution of x = f(x), where f draws each sub-pixel from the prediction
-that the network makes of it given x. After n passes all sub-pixels of the first n steps are final, so that it ends
-after at most as many passes as there are steps, and one that changes nothing; often after far fewer (Wiggers and
-Hoogeboom, 2020, arXiv 2002.09928; Song et al., 2021, arXiv 2002.03629). The result is exact: what ancestral sampling
-draws under the same noise.
+With the noise frozen, an image is the only solution of x = f(x), where f draws each sub-pixel from the network's
+prediction given x. After n passes all sub-pixels of the first n steps are final, so at most one pass per step and one
+that changes nothing are needed; often far fewer (Wiggers and Hoogeboom, 2020, arXiv 2002.09928; Song et al., 2021,
+arXiv 2002.03629). The result is exact: the image that ancestral sampling draws under the same noise.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pixkit.samplers.batch import BatchRequest, check_forward
 
 
 class FixedPoint(Sampler):
-    """Whole passes from a frozen noise until nothing changes; exact for any causal network, traceable or not.
+    """Repeat whole passes with frozen noise until nothing changes; exact for any causal network, traceable or not.
 
     Example:
         >>> model = pixkit.build_model("digits-pixelcnn")  # untrained
@@ -28,19 +27,19 @@ class FixedPoint(Sampler):
     """
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> FixedPointBatches:
-        """Start counting passes."""
+        """Nothing to prepare but a count of passes."""
         return FixedPointBatches(network)
 
 
 class FixedPointBatches:
-    """Draws batches of a network; `passes` holds the number of passes that each of them took."""
+    """Draws batches of a network; `passes` holds the number of passes of each."""
 
     def __init__(self, network: Autoregressive) -> None:
         self.network = network
         self.passes: list[int] = []
 
     def summary(self) -> str:
-        """How many passes each batch took."""
+        """The number of passes of each batch."""
         most = self.network.ordering.count + 1
         return f"fixed point: {', '.join(map(str, self.passes))} passes, of at most {most} each"
 

@@ -1,11 +1,11 @@
-"""Guidance: drawing images that are more like their label than the model says (Ho and Salimans, 2022, 2207.12598).
+"""Guidance: drawing images that are more typical of their label (Ho and Salimans, 2022, arXiv 2207.12598).
 
 Each level v of a sub-pixel is drawn with probability proportional to
 
     p(v | earlier, label) ** (1 + w) * p(v | earlier, no label) ** -w
 
-w = 0 is the model itself. Log-probabilities of levels are combined, never a head's parameters: of a mixture, means and
-scales combined so would not be a distribution's. The result is no longer a model with a likelihood.
+w = 0 is the model itself. Log-probabilities of levels are combined, never a head's parameters: means and scales of a
+mixture combined this way would not belong to a distribution. The result is no longer a model with a likelihood.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from pixkit.samplers.known import Known
 
 
 class Guided(Sampler):
-    """Another sampler, guided: each image is drawn by a pair of rows of one network, with its label and without.
+    """Guide another sampler: each image is drawn by two rows of one network, with and without its label.
 
     Args:
-        inner: who draws the pairs.
+        inner: the sampler that draws the pairs.
         weight: w, -1e6..1e6.
-        without: the context of one image that says that there is no label, [1, ...].
+        without: the context of an image without a label, [1, ...].
 
     Raises:
         UsageError: if the weight is out of range.
@@ -46,7 +46,7 @@ class Guided(Sampler):
         self.ranks = inner.ranks
 
     def prepare(self, network: Autoregressive, known: Tensor | None) -> GuidedBatches:
-        """The inner sampler's, for the network with a head that joins the rows of a pair."""
+        """Prepare the inner sampler for the network with a head that joins the rows of a pair."""
         head = GuidedHead(network, self.weight)
         guided = Autoregressive(network.encoding, network.backbone, head, network.conditioner)
         guided.kept = network.kept
@@ -54,13 +54,13 @@ class Guided(Sampler):
 
 
 class GuidedBatches:
-    """Draws batches by drawing pairs; `prepared` is what draws these."""
+    """Draws batches by drawing pairs with `prepared`."""
 
     def __init__(self, prepared: BatchSampler, without: Tensor) -> None:
         self.prepared, self.without = prepared, without
 
     def summary(self) -> str:
-        """That of what draws the pairs."""
+        """The summary of the pairs' sampler."""
         return summary_of(self.prepared)
 
     def __call__(self, request: BatchRequest) -> Tensor:
@@ -69,7 +69,7 @@ class GuidedBatches:
 
 
 def _doubled(request: BatchRequest, without: Tensor) -> BatchRequest:
-    """Every image twice, side by side, with its context and without."""
+    """Every image twice in a row, with its context and without."""
     assert request.context is not None
     context = torch.stack([request.context, without.to(request.context).expand_as(request.context)], 1).flatten(0, 1)
     images = [number for number in request.noise.images for _ in range(2)]
@@ -80,31 +80,31 @@ def _doubled(request: BatchRequest, without: Tensor) -> BatchRequest:
 
 
 class GuidedHead(Head):
-    """A network's head and its projection, so that rows 2i and 2i + 1 of a batch draw the same, guided, levels."""
+    """A network's head and projection, such that rows 2i and 2i + 1 of a batch draw the same guided levels."""
 
     def __init__(self, network: Autoregressive, weight: float) -> None:
         inner = network.head
         super().__init__(inner.config, inner.spec, inner.ordering)
         self.inner, self.weight = inner, weight
-        self._trained = (network.projection,)  # in a tuple: a module of two parents would have two names
+        self._trained = (network.projection,)  # in a tuple, since a module with two parents would have two names
         self.maps, self.draws = inner.maps, inner.draws
 
     @classmethod
     def colours(cls, config: Any, spec: ImageSpec) -> tuple[Colours, ...]:
-        """Either way: the inner head's ordering has settled it."""
+        """Both: the inner head's ordering has settled it."""
         return ("sequential", "joint")
 
     def projection(self, width: int) -> nn.Module:
-        """The one that was trained."""
+        """The trained projection."""
         return self._trained[0]
 
     def distribution(self, params: Tensor) -> GuidedPixels:
-        """Of pairs of rows, [2B, P, *S]."""
+        """The guided distribution of pairs of rows, [2B, P, *S]."""
         return GuidedPixels(self.inner.distribution(params), self.weight)
 
 
 class GuidedPixels(PixelDistribution):
-    """The guided distribution of pairs: `inner` is that of [2B, C, *S], rows with and without a label in turn."""
+    """The guided distribution of pairs: `inner` is that of [2B, C, *S], rows with and without a label alternating."""
 
     arg_constraints = {}  # noqa: RUF012 - torch's name and type
 

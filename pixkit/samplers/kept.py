@@ -1,9 +1,8 @@
-"""Plans that are kept of a network from one call to the next, and the executors that run them; and refusals.
+"""Plans of a network kept from one call to the next, the executors that run them, and refusals.
 
-A plan that no longer holds would draw wrong images, and nobody would notice. So a kept one is used only where
-everything that it was made of is as it was: `Content` says that of what can be looked at, and what code from elsewhere
-may read besides shows in what the network computes of an image, bit by bit. The reason why there is no plan,
-which takes as long to find, is kept by the same rule.
+A stale plan would silently draw wrong images. So a kept one is used only if everything that it was made of is
+unchanged: `Content` compares what can be inspected, and anything else that foreign code may read shows in the network's
+output for an image, compared bit by bit. A refusal, which takes as long to find, is kept by the same rule.
 """
 
 from __future__ import annotations
@@ -30,23 +29,23 @@ from pixkit.readiness.trace import Trace, Untraceable
 from pixkit.readiness.untraceable import require_called
 
 EXECUTORS = 4
-"""Executors that are kept of a plan, each for a batch size."""
+"""The number of executors kept for a plan, each for a batch size."""
 LARGEST = 192 << 20
-"""Bytes of memory that those hold together; above that an executor is not kept: what it then draws takes far longer
-than making it."""
+"""Bytes of memory that they may hold together. A larger executor is not kept: drawing with it takes far longer than
+making it."""
 
 
 REFUSALS = Untraceable, Unplannable, CausalityError
-"""What is raised of a network of which there is no plan."""
+"""Errors that say that a network has no plan."""
 PASSING = MemoryError, torch.OutOfMemoryError, RecursionError
-"""Causes of a refusal that may be gone at the next call."""
+"""Causes of a refusal that may be gone by the next call."""
 
 
 class Found:
-    """What was found out about a network, and what tells whether it still holds.
+    """A finding about a network, and the means to tell whether it still holds.
 
     Attributes:
-        content: what the network was made of; None if that cannot be told.
+        content: the network's content when it was found; None if that cannot be determined.
     """
 
     def __init__(self, network: Autoregressive, content: Content | None) -> None:
@@ -56,21 +55,21 @@ class Found:
 
     @property
     def nbytes(self) -> int:
-        """Of copies."""
+        """The bytes of copies."""
         return 0 if self.content is None else self.content.nbytes
 
     def holds(self, network: Autoregressive, known: Tensor | None) -> bool:
-        """Whether the same would be found of this network, with these sub-pixels known."""
+        """Whether the finding still holds for this network with these known sub-pixels."""
         if self._settings != settings() or self.content is None or not self.content.holds(network):
             return False
         return not self.content.foreign or all(map(torch.equal, self._seen, _features(network)))
 
 
 class Refused(Found):
-    """Why there is no plan of a network, whatever is known.
+    """Why a network has no plan, whatever is known.
 
     Attributes:
-        error: what was raised, without the objects that it was raised among.
+        error: the error, without references to the objects around it.
     """
 
     def __init__(self, network: Autoregressive, content: Content, error: PixkitError) -> None:
@@ -79,11 +78,11 @@ class Refused(Found):
 
 
 class Prepared(Found):
-    """A plan of a network in its ordering, with known sub-pixels, and executors that wait to run it again.
+    """A plan of a network with known sub-pixels, and the executors kept to run it again.
 
     Attributes:
         plan: the plan.
-        departure: what rounded weights change, once it is known: see `cached.py`.
+        departure: the effect of rounded weights, once known, see `cached.py`.
     """
 
     def __init__(self, network: Autoregressive, known: Tensor | None, content: Content | None) -> None:
@@ -99,7 +98,7 @@ class Prepared(Found):
 
     @property
     def nbytes(self) -> int:
-        """Of copies and executors, about."""
+        """Roughly the bytes of copies and executors."""
         return super().nbytes + sum(chosen.executor.nbytes for chosen in [*self._waiting.values()])
 
     def holds(self, network: Autoregressive, known: Tensor | None) -> bool:
@@ -107,10 +106,10 @@ class Prepared(Found):
         return self._given == _given(known) and super().holds(network, known)
 
     def require_same(self, count: int) -> None:
-        """A network that was rewritten does with so many images what it does with others; asked once for each number.
+        """Check, once for each number of images, that a rewritten network does the same with that many.
 
         Raises:
-            Untraceable: if it does something else.
+            Untraceable: if it behaves differently.
         """
         if count not in self._compared:
             try:
@@ -125,9 +124,9 @@ class Prepared(Found):
             raise copy.copy(refused)  # as below
 
     def take(self, key: Hashable, context: Tensor | None) -> Chosen | None:
-        """The executor that waits for such a batch, ready for another one; nobody else has it until it is given back.
+        """The executor kept for such a batch, ready for another one; no other caller gets it until it is given back.
 
-        None if none waits, or if weights have changed since the plan was looked at.
+        None if there is none, or if weights have changed since the plan was checked.
         """
         if self.content is None or not self.content.stands():
             return None
@@ -136,14 +135,14 @@ class Prepared(Found):
         return chosen if chosen is not None and chosen.executor.renew(context) else None
 
     def lasts(self, chosen: Chosen) -> bool:
-        """Whether an executor that has just been made may wait for other batches.
+        """Whether an executor that has just been made may be kept for other batches.
 
-        Not if weights have changed since the plan was looked at, as by who is told of the progress of batches before.
+        Not if weights have changed since the plan was checked, for example by a progress callback.
         """
         return fits(chosen.executor) and self.content is not None and self.content.stands()
 
     def give_back(self, key: Hashable, chosen: Chosen) -> None:
-        """Let an executor that has drawn all that it was to draw wait for the next batch like it."""
+        """Keep an executor that has finished its batch for the next one like it."""
         with self._lock:
             self._waiting[key] = chosen
             waiting = self._waiting.values()
@@ -157,21 +156,21 @@ def fits(executor: Executor) -> bool:
 
 
 def prepared(network: Autoregressive, known: Tensor | None) -> Prepared:
-    """A plan of the network as it is now, kept from an earlier call or made, by one thread at a time.
+    """A plan of the network as it is now, kept from an earlier call or made, one thread at a time.
 
-    Tracing listens to the network's modules, which other threads that trace them would call.
+    Tracing hooks into the network's modules, which other threads that trace them would call.
 
     Raises:
-        UsageError: if the network has not been called yet, by which a lazy module finds its shapes.
+        UsageError: if a lazy module has not yet found its shapes by a first call.
         Untraceable: if the network cannot be traced.
-        Unplannable: if a layer of it has no `at`.
+        Unplannable: if one of its layers has no `at`.
         CausalityError: if readiness does not prove it causal.
     """
     require_called(network, "network", "network(x)")
     with network.kept.making:
         found = _found(network, known)
     if isinstance(found, Refused):
-        raise copy.copy(found.error)  # a traceback would grow with each call, and keep what it leads through
+        raise copy.copy(found.error)  # its traceback would grow with each call and keep frames alive
     return found
 
 
@@ -194,7 +193,7 @@ def _found(network: Autoregressive, known: Tensor | None) -> Prepared | Refused:
         if _passes(error):
             raise
         made = Refused(network, content, error)
-    if made.holds(network, known):  # not if tracing it, or two calls, have changed something
+    if made.holds(network, known):  # not if tracing or calling it has changed something
         network.kept.use(made)
     else:
         made.content = None
@@ -202,14 +201,14 @@ def _found(network: Autoregressive, known: Tensor | None) -> Prepared | Refused:
 
 
 def _passes(error: BaseException | None) -> bool:
-    """Whether an error, or what it came of, is of its moment."""
+    """Whether an error or one of its causes may be gone by the next call."""
     while error is not None and not isinstance(error, PASSING):
         error = error.__cause__
     return error is not None
 
 
 def _twin(network: Autoregressive) -> Autoregressive:
-    """The same network as another object: one that is kept of a network must not keep that alive."""
+    """The same network as another object, since a finding kept for a network must not keep it alive."""
     twin = copy.copy(network)
     tables = {name: dict(vars(network)[name]) for name in ("_parameters", "_buffers", "_modules")}
     vars(twin).update(tables, kept=Keep())
@@ -222,7 +221,7 @@ def _given(known: Tensor | None) -> bytes | None:
 
 @torch.no_grad()
 def _features(network: Autoregressive) -> list[Tensor]:
-    """What the network makes of an image."""
+    """The network's output for an image, from features to parameters."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(network.spec.levels, (1, *network.spec.shape), generator=generator)
     with evaluating(network):

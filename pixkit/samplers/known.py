@@ -1,4 +1,4 @@
-"""Sub-pixels that are given, and what may be said of samples that are drawn given them."""
+"""Known sub-pixels, and whether samples drawn with them are conditional samples."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pixkit.image import ImageSpec, Shown
 from pixkit.orderings.base import Ordering
 
 CLAMPED = "clamped: some known sub-pixels come after missing ones in the ordering"
-"""What is said of samples whose known sub-pixels do not precede the missing ones."""
+"""The remark about samples whose known sub-pixels do not all precede the missing ones."""
 
 
 @dataclass(frozen=True, repr=False)
 class Known(Shown):
-    """Sub-pixels that are given: mask bool [C, H, W], the same for every image, and values int64 [B or 1, C, H, W].
+    """Known sub-pixels: mask bool [C, H, W], the same for every image, and values int64 [B or 1, C, H, W].
 
     Example:
         >>> spec = pixkit.ImageSpec(1, 3, 4, levels=8)
@@ -34,7 +34,7 @@ class Known(Shown):
     values: Tensor
 
     def check(self, spec: ImageSpec, batch: int) -> Known:
-        """Return self, or raise UsageError if it does not fit `batch` images of `spec`."""
+        """Return self; raise UsageError if it does not fit `batch` images of `spec`."""
         if self.mask.dtype != torch.bool or tuple(self.mask.shape) != spec.shape:
             raise UsageError(
                 "the mask of known sub-pixels does not fit",
@@ -53,20 +53,21 @@ class Known(Shown):
     def precede(self, ordering: Ordering) -> bool:
         """Whether every known sub-pixel is drawn before every missing one.
 
-        Only then are the missing ones drawn from their distribution given the known ones. Else they are *clamped*:
-        each is drawn given the known ones that precede it, and no conditional likelihood may be quoted.
+        Only then are the missing ones drawn from their distribution given the known ones. Otherwise the known ones are
+        *clamped*: each missing one is drawn given the known ones that precede it, and no conditional likelihood may be
+        quoted.
         """
         known, missing = ordering.steps[self.mask], ordering.steps[~self.mask]
         return not len(known) or not len(missing) or bool(known.max() < missing.min())
 
     def late(self, ordering: Ordering) -> int:
-        """How many pairs of a known and a missing sub-pixel there are in which the known one is not drawn first.
+        """The number of pairs of a known and a missing sub-pixel in which the known one is not drawn first.
 
-        It is 0 iff `precede`; the fewer there are, the more of what is known each missing sub-pixel is drawn given.
+        It is 0 iff `precede`; the fewer there are, the more known sub-pixels each missing one is drawn given.
         """
         known, missing = ordering.steps[self.mask].sort().values, ordering.steps[~self.mask].contiguous()
         return int((len(known) - torch.searchsorted(known, missing)).sum())
 
     def part(self, start: int, count: int) -> Known:
-        """The same for images start..start+count-1."""
+        """The part for images start..start+count-1."""
         return self if len(self.values) == 1 else Known(self.mask, self.values[start : start + count])

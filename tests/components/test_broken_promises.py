@@ -172,7 +172,7 @@ def of_base(name, change):
 HEADS = {
     "projection": (
         head(projection=lambda s, w: nn.Conv2d(w, s.maps + 1, 1)),
-        "something else by `projection`",
+        "the wrong thing from `projection`",
         "self.maps",
     ),
     "no distribution": (
@@ -181,13 +181,17 @@ HEADS = {
         "PixelDistribution",
     ),
     "raises": (head(given=lambda s, p: 1 / 0), "fails to make a distribution", "ZeroDivisionError"),
-    "rank": (head(of_base("site_log_prob", lambda x: x[:, None])), "something else by `site_log_prob`", "over colours"),
+    "rank": (
+        head(of_base("site_log_prob", lambda x: x[:, None])),
+        "the wrong thing from `site_log_prob`",
+        "over colours",
+    ),
     "sign": (head(of_base("log_prob", lambda x: -x)), "gives probabilities above 1", "without a minus"),
     "not a number": (head(of_base("log_prob", lambda x: x * float("nan"))), "gives no probability", "a number"),
     "not normalised": (head(of_base("level_log_probs", lambda x: x - 1)), "is not normalised", "sum to 0.3679"),
-    "of two minds": (head(of_base("site_log_prob", lambda x: x - 1)), "is not of one mind", "level_log_probs"),
-    "draws floats": (head(of_base("quantile", lambda x: x.float())), "something else by `quantile`", "int64"),
-    "draws too high": (head(of_base("quantile", lambda x: x + 9)), "draws levels that there are not", "0.."),
+    "of two minds": (head(of_base("site_log_prob", lambda x: x - 1)), "contradicts itself", "level_log_probs"),
+    "draws floats": (head(of_base("quantile", lambda x: x.float())), "the wrong thing from `quantile`", "int64"),
+    "draws too high": (head(of_base("quantile", lambda x: x + 9)), "draws levels that do not exist", "0.."),
     "no gradient": (head(of_base("log_prob", lambda x: x.detach())), "would not be trained", "no torch.no_grad()"),
 }
 
@@ -208,9 +212,9 @@ AT_LAST = {
     "above 1": ("log_prob", lambda x: 1 - x, "gives probabilities above 1"),
     "not a number": ("log_prob", lambda x: x * float("nan"), "gives no probability"),
     "not normalised": ("level_log_probs", lambda x: x - 1, "is not normalised"),
-    "of two minds": ("site_log_prob", lambda x: x - 1, "is not of one mind"),
-    "draws too high": ("quantile", lambda x: x + 9, "draws levels that there are not"),
-    "draws too low": ("quantile", lambda x: x - 9, "draws levels that there are not"),
+    "of two minds": ("site_log_prob", lambda x: x - 1, "contradicts itself"),
+    "draws too high": ("quantile", lambda x: x + 9, "draws levels that do not exist"),
+    "draws too low": ("quantile", lambda x: x - 9, "draws levels that do not exist"),
 }
 
 
