@@ -40,7 +40,7 @@ def test_every_path_in_a_text_for_developers_exists(name):
         if re.fullmatch(r"[\w-][\w./-]*(/|\.(py|md|toml|txt|ya?ml|c|h))", word):
             paths.add(word)
     paths |= {target for target in re.findall(r"\]\(([^)#]+)\)", read(name)) if "://" not in target}
-    ours = {"residual_pixels.py", "pyproject.toml"} if name == "plugins/README.md" else set()
+    ours = {"pixkit_waves.py", "pyproject.toml", "recipe.yaml"} if name == "plugins/README.md" else set()
     missing = [p for p in paths - ours if not ((ROOT / p).exists() or ((ROOT / name).parent / p).exists())]
     assert not sorted(missing)
 

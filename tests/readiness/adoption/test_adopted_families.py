@@ -611,7 +611,7 @@ def test_a_batch_size_at_which_a_network_does_something_else_is_drawn_by_whole_p
 @pytest.mark.quick
 def test_the_table_of_what_is_followed_names_what_is():
     text = (Path(__file__).parents[3] / "plugins" / "README.md").read_text(encoding="utf-8")
-    table = text[text.index("| what | for example |") : text.index("Not followed are these")]
+    table = text[text.index("| what | for example |") : text.index("These are not followed")]
     names = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.rpartition(" | ")[2])]
     known = MOVED | SAME | CASTS | ALONG | COMPLEX | set(HANDLERS) | set(CHOSEN)
     assert len(names) > 40 and not [name for name in names if name not in known and function_of(name) is None]
