@@ -1,4 +1,4 @@
-"""What a backbone is."""
+"""The base class of backbones."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pixkit.orderings.base import Ordering
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """What a backbone is built for.
+    """The images, ordering and inputs that a backbone is built for.
 
     Attributes:
         image: shape and levels of the images.
         ordering: the ordering that it must respect.
         inputs: number of input maps; map m carries colour m % C.
-        context: number of maps of what the network is conditioned on besides pixels; 0 if on nothing.
+        context: number of context maps, which the network is conditioned on besides pixels; 0 if there are none.
     """
 
     image: ImageSpec
@@ -35,16 +35,16 @@ class BackboneSpec:
 class Backbone(nn.Module, ABC):
     """Base of backbone components: ``Backbone(config, spec)``, an ordinary module over whole images.
 
-    `forward` maps encoded pixels [B, spec.inputs, H, W] to features [B, width, H, W]. The features at a
-    sub-pixel may depend on sub-pixels of earlier steps alone. Attribute `width` is the number of maps it
-    gives, map m being of colour group m % G.
+    `forward` maps encoded pixels [B, spec.inputs, H, W] to features [B, width, H, W]. The features at a sub-pixel may
+    depend only on sub-pixels of earlier steps. Attribute `width` is the number of feature maps; map m is of colour
+    group m % G.
 
-    A class whose weights mean the same in every ordering says so by `reorders`; it may have an `under` of its own,
-    which takes less time than to build the network anew.
+    A class whose weights mean the same in every ordering sets `reorders`; it may override `under` to be faster than
+    building the network anew.
 
-    With `spec.context` maps of context, `forward` has a second argument: [B, context, h, w], (h, w) being (1, 1) or
-    (H, W). It needs no pixel, so that any sub-pixel may depend on all of it. A class that can take one says so by
-    `conditional`; others are refused where a recipe asks for context.
+    With `spec.context` maps of context, `forward` has a second argument: [B, context, h, w], (h, w) being (1, 1) or (H,
+    W). It needs no pixel, so any sub-pixel may depend on all of it. A class that takes a context sets `conditional`;
+    others are refused if a recipe asks for one.
 
     Raises:
         RecipeError: from the constructor, with the reason, for an ordering that it does not support.
@@ -67,9 +67,9 @@ class Backbone(nn.Module, ABC):
         """``forward(x)``, or ``forward(x, context)``: features [B, width, H, W] of encoded pixels, see the class."""
 
     def under(self, ordering: Ordering) -> Backbone:
-        """The same network in another ordering of such images, with as many colour groups: it has the same parameters.
+        """The same network, with the same parameters, in another ordering of such images with as many colour groups.
 
-        This one is left as it is. Where a backbone does not say how, it is built anew, and given the parameters.
+        This one is unchanged. By default the backbone is built anew and given the parameters.
 
         Raises:
             RecipeError: unless the class `reorders`.
@@ -81,7 +81,7 @@ class Backbone(nn.Module, ABC):
                 found=type(self).__name__,
                 expected="a backbone whose weights mean the same in every ordering (`reorders`), as transformer",
             )
-        # A module's type of number is that of those that are not complex: its buffers are of that, too.
+        # A module's dtype is that of its real parameters; its buffers have it also.
         reference = min(self.parameters(), key=torch.is_complex)
         with torch.random.fork_rng(devices=[]):
             other = type(self)(self.config, replace(self.spec, ordering=ordering))
@@ -93,9 +93,9 @@ class Backbone(nn.Module, ABC):
 
 
 def check_multiple(key: str, maps: int, multiple: int, reason: str, config: ComponentConfig | None = None) -> None:
-    """RecipeError, naming the backbone's key, unless its number of maps is such a multiple; `reason` says of what.
+    """RecipeError, naming the backbone's key, unless a number of maps is a multiple; `reason` says of what.
 
-    `config` is the backbone's, which knows where it stands; without it that is taken to be ``model.backbone``.
+    `config` is the backbone's, which knows its place in the recipe; without it ``model.backbone`` is assumed.
     """
     if maps % multiple:
         raise RecipeError(

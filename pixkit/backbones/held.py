@@ -1,4 +1,4 @@
-"""Holding a backbone, which may be a plugin's, to what it promises: features of whole images."""
+"""Checks that a backbone, which may be a plugin's, keeps its promise: features of whole images."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _FORWARD = "forward(x), or forward(x, context) of a class that says `conditional
 
 
 def features_of(backbone: Backbone, encoded: Tensor, context: tuple[Tensor, ...]) -> Tensor:
-    """The features that a backbone gives of some images, [B, width, H, W], if they are as it promises.
+    """The features of some images, [B, width, H, W], once checked against the backbone's promise.
 
     Args:
         backbone: in evaluation mode.
         encoded: pixels, [B, inputs, H, W].
-        context: nothing, or what the backbone is conditioned on.
+        context: the backbone's context, or nothing.
 
     Raises:
-        PluginError: naming the backbone and the rule that it breaks.
+        PluginError: if they break a rule; names the backbone and the rule.
     """
     blamed = Blamed.of("backbone", backbone)
     require_registered(backbone, blamed)
@@ -32,7 +32,7 @@ def features_of(backbone: Backbone, encoded: Tensor, context: tuple[Tensor, ...]
     if found != expected:
         raise _misshapen(blamed, features, expected)
     for what, one, other, hint in (
-        ("type", features.dtype, encoded.dtype, "leave the type of what forward is given: no .long(), no .double()"),
+        ("type", features.dtype, encoded.dtype, "keep the type of forward's input: no .long(), no .double()"),
         ("device", features.device, encoded.device, "move nothing in forward"),
     ):
         if one != other:
@@ -44,13 +44,13 @@ def features_of(backbone: Backbone, encoded: Tensor, context: tuple[Tensor, ...]
 
 
 def _misshapen(blamed: Blamed, features: Any, expected: tuple[int, ...]) -> Exception:
-    """What is wrong with features of another shape, or with what are none."""
+    """The error for features of another shape, or for a result that is not features."""
     batch, width, height, columns = expected
     rule, asked = "does not give features of the images", f"[{batch}, width, {height}, {columns}], width being {width}"
     if not isinstance(features, Tensor):
         if features is None:
             return blamed.error(rule, "None", asked, "return the features at the end of forward")
-        return blamed.error(rule, f"a {type(features).__name__}", asked, "return the features alone, one tensor")
+        return blamed.error(rule, f"a {type(features).__name__}", asked, "return only the features, one tensor")
     shape = tuple(features.shape)
     found = f"features {list(shape)} of {batch} images"
     if len(shape) == 4 and shape[2:] == expected[2:] and shape[0] == batch:
@@ -60,7 +60,7 @@ def _misshapen(blamed: Blamed, features: Any, expected: tuple[int, ...]) -> Exce
     if shape == (batch, height, columns, width):
         hint = "features.permute(0, 3, 1, 2), as maps come before rows and columns"
     elif shape and shape[0] != batch:
-        hint = "keep the first axis, of images, of whatever length it is: no squeeze(), no view(1, ...)"
+        hint = "keep the first axis, of images, whatever its length: no squeeze(), no view(1, ...)"
     elif len(shape) == 4:
         hint = "keep the size of the images: a convolution of side k is padded by k // 2"
     return blamed.error(rule, found, asked, hint)

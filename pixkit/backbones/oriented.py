@@ -1,4 +1,4 @@
-"""Backbones that are written for one scan and serve its eight symmetries."""
+"""Backbones written for one scan that serve its eight symmetries."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class OrientedBackbone(Backbone):
     """Base of backbones whose layers follow one scan (`canonical`, the raster) and no other ordering.
 
     A subclass implements `features` for that scan. For the scan's symmetries the pixels are turned before it and the
-    features back after it. Attribute `scan` is what `features` is built for: the spec, turned, with the canonical
+    features turned back after it. Attribute `scan` is the spec that `features` is built for: turned, with the canonical
     ordering.
 
     Raises:
-        RecipeError: for an ordering whose steps are not the scan's, whichever way they are turned.
+        RecipeError: for an ordering whose steps are not those of the scan in any of its turns.
     """
 
     canonical: ClassVar[type[Ordering]] = Raster
@@ -38,7 +38,7 @@ class OrientedBackbone(Backbone):
 
     @abstractmethod
     def features(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """As `forward` of a Backbone, under the canonical scan."""
+        """Like `forward` of a Backbone, under the canonical scan."""
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """[B, inputs, H, W], and the context if there is one, to [B, width, H, W]."""
@@ -47,7 +47,7 @@ class OrientedBackbone(Backbone):
         return out
 
     def _upright(self, given: Ordering) -> OrderingConfig:
-        """The canonical ordering's configuration: where the given one is of its class, that one's without its turns."""
+        """The canonical ordering's configuration; from an ordering of its class, that one's without turns."""
         if isinstance(given, self.canonical):
             upright = {"transpose": False, "flip_horizontal": False, "flip_vertical": False, "colours": "auto"}
             copied: OrderingConfig = given.config.model_copy(update=upright)
@@ -57,7 +57,7 @@ class OrientedBackbone(Backbone):
         return fresh
 
     def _scan(self, spec: BackboneSpec) -> tuple[Turn, BackboneSpec]:
-        """How the ordering is turned into the canonical one, and the spec after that."""
+        """The turn from the ordering to the canonical one, and the turned spec."""
         given, image = spec.ordering, spec.image
         for transpose, vertical, horizontal in itertools.product((False, True), repeat=3):
             turn = Turn(transpose, vertical, horizontal, first_flip=True)
@@ -68,7 +68,7 @@ class OrientedBackbone(Backbone):
                 return turn, replace(spec, image=turned, ordering=scan)
         name = self.canonical.__name__.lower()
         raise RecipeError(
-            f"{type(self).__name__} follows one scan, and no other ordering",
+            f"{type(self).__name__} follows one scan and no other ordering",
             where=given.where(),
             found=type(given).__name__,
             expected=f"{name}, or one of its symmetries (transpose, flip_horizontal, flip_vertical)",

@@ -1,4 +1,4 @@
-"""What a trained thing is: models of pixels alone, of several orderings, and with a latent code."""
+"""Models: of pixels only, of several orderings, and with a latent code."""
 
 from pixkit.models.any_order import AnyOrderModel
 from pixkit.models.autoregressive import AutoregressiveModel

@@ -1,4 +1,4 @@
-"""One network for every ordering: trained on random ones, so that an image is continued exactly from any part of it."""
+"""One network for every ordering: trained on random ones, so that it continues an image exactly from any part."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from pixkit.orderings import KnownFirst, Permutation
 class AnyOrderModel(OrderAgnosticModel):
     """One set of weights for all orderings, trained on random ones (Uria et al., 2014, arXiv 1310.1757).
 
-    The backbone's weights mean the same in every ordering (`reorders`), for which sigma-GPT (Pannatier et al., 2024,
-    arXiv 2404.09562) makes the ordering an input of the network. A training step deals its images out among
-    `batch_orderings` random permutations of the sites, so that it lowers the mean of -log p_o(x) over all orderings o.
+    The backbone's weights mean the same in every ordering (`reorders`); for that, sigma-GPT (Pannatier et al., 2024,
+    arXiv 2404.09562) makes the ordering an input of the network. A training step divides its images among
+    `batch_orderings` random permutations of the sites, and so lowers the mean of -log p_o(x) over all orderings o.
 
-    In each of them p_o is a distribution by the chain rule; how near they are to one another is a matter of training.
-    The score is that of the mixture of the `orderings` that the recipe names, one permutation if it names none, and
-    images are drawn from that, as those of `order_agnostic`.
+    Each p_o is a distribution by the chain rule; how close they are to one another depends on training. The score is
+    that of the mixture over the `orderings` in the recipe, by default one permutation, and images are drawn from it as
+    by `order_agnostic`.
 
-    An image that is given in part is continued in the ordering that has the given sites first, either part in the
-    sequence of the first ordering named. That is exact, p(missing | known), for every mask of whole sites. Plans are
-    kept, the last few, so that only the first image with a mask waits for one.
+    A partly known image is continued in the ordering that has the known sites first, with both parts in the sequence of
+    the first ordering in the recipe. This is exact, p(missing | known), for every mask of whole sites. The last few
+    plans are kept, so only the first image with a mask waits for one.
 
     Raises:
         RecipeError: for a backbone whose weights belong to one ordering.
@@ -42,7 +42,7 @@ class AnyOrderModel(OrderAgnosticModel):
         )
         """Those that images are scored and drawn in; left out, one permutation."""
         batch_orderings: int = Field(8, ge=1, le=4096)
-        """Random orderings in a training batch, or as many as there are images in it."""
+        """Random orderings in a training batch; at most one for each image."""
 
     config: Config
 
@@ -58,7 +58,7 @@ class AnyOrderModel(OrderAgnosticModel):
         super().__init__(config, spec, classes)
 
     def phases(self) -> list[Phase]:
-        """One: maximum likelihood in orderings that are drawn from torch's generator, on the CPU, for each batch."""
+        """One: maximum likelihood in orderings drawn for each batch from torch's generator on the CPU."""
         return [Phase("likelihood", self.parameters(), self._loss, mean=True)]
 
     def random_network(self) -> Autoregressive:
@@ -76,5 +76,5 @@ class AnyOrderModel(OrderAgnosticModel):
         return {"loss": nats / self.spec.dims, "nats": nats.detach()}
 
     def completing(self, known: Tensor) -> Autoregressive:
-        """See Model: the network in the ordering that has what is known first."""
+        """See Model: the network in the ordering with the known sites first."""
         return self.network.under(KnownFirst(self.network.ordering, known))

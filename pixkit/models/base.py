@@ -1,4 +1,4 @@
-"""What a model is: something that scores images, samples them, and says how it is trained."""
+"""The base class of models, which score images, sample them, and say how they are trained."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Model(Declared, nn.Module, ABC):
     """Base of model components: ``Model(config, spec, classes)``.
 
     A subclass implements `phases`, `draw` and, unless its `score_kind` is "none", `score`. `classes` is the number of
-    label classes of the data, None where there are none. `class_names`, in the order of the labels, is set by whoever
-    makes the model for some data, and None where the numbers are all that is known.
+    label classes of the data, None if there are none. `class_names`, in the order of the labels, is set by the code
+    that makes the model for some data; None if only the numbers are known.
 
-    What a model can do it declares, by attributes of the class or of the instance. Ask these, or `require` them; a
-    model that is asked for what it cannot do raises UsageError.
+    A model declares what it can do by attributes of the class or of the instance. Check these, or `require` them; a
+    model that cannot do what is asked raises UsageError.
 
         score_kind            what `score` gives: "exact", "bound" or "none"
         scorable              `assess` gives a figure by which models are compared
@@ -55,7 +55,7 @@ class Model(Declared, nn.Module, ABC):
         """No keys of its own."""
 
     former: ClassVar[str] = ""
-    """What makes a class one of pixkit 0.1's (see `pixkit.models.deprecated`); empty for all others."""
+    """Why a class counts as written for pixkit 0.1 (see `pixkit.models.deprecated`); empty for all others."""
 
     def __init__(self, config: Any, spec: ImageSpec, classes: int | None = None) -> None:
         super().__init__()
@@ -71,69 +71,69 @@ class Model(Declared, nn.Module, ABC):
         super().__init_subclass__(**options)
         deprecated.adapt(cls, Model)
         if (cls.former or cls.score_kind == "none") and getattr(cls.score, "__isabstractmethod__", False):
-            cls.score = no_score  # type: ignore[method-assign]  # a class is given what it need not write
+            cls.score = no_score  # type: ignore[method-assign]  # which such a class need not write
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return next(self.parameters()).device
 
     @abstractmethod
     def phases(self) -> list[Phase]:
-        """What one training step does, in this order."""
+        """The phases of one training step, in order."""
 
     def initialise(self, batch: Batch) -> None:
         """Data-dependent initialisation, called once with the first training batch; nothing by default."""
 
     def verify(self) -> Mapping[str, Report]:
-        """Prove every `Autoregressive` in the model causal, and say what was found of each, by its name in the model.
+        """Prove every `Autoregressive` in the model causal; return a report on each, by its name in the model.
 
-        Where no proof can be made of one and no leak is seen, a warning says why.
+        If one can be neither proved nor seen to leak, a warning says why.
 
         Raises:
-            CausalityError: if one leaks, naming the layer to blame.
+            CausalityError: if one leaks; it names the layer to blame.
         """
         return {name: report_of(network, accepted(find(network))) for name, network in networks_in(self).items()}
 
     def receptive_field(self, pixel: Pixel | None = None) -> Tensor:
-        """Which sub-pixels the network reads to predict one, bool [C, H, W]; of several networks, in the first.
+        """The sub-pixels that the network reads to predict one, bool [C, H, W]; the first of several networks.
 
         Colours that are drawn in one step (``colours: joint``, as PixelCNN++ has them) are not read by the network: how
-        one of them depends on another of its pixel is the head's matter, and not shown.
+        they depend on one another is up to the head, and not shown.
 
         Args:
             pixel: (colour, row, column); by default the last colour in the middle of the image.
 
         Raises:
             UsageError: if there is no such sub-pixel, or no autoregressive network.
-            Untraceable: if the network cannot be followed, and why.
+            Untraceable: if the network cannot be traced; it says why.
         """
         return field_of(self, pixel)
 
     @abstractmethod
     def score(self, batch: Batch) -> Tensor:
-        """Nats of each image, [B], as `score_kind` says; what validation and tables report.
+        """Nats of each image, [B], as `score_kind` says; the figure that validation and tables report.
 
-        Gradients are recorded unless the caller says ``torch.no_grad()``, as validation and tables do.
+        Gradients are recorded, except under ``torch.no_grad()``, which validation and tables use.
         """
 
     def assess(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The score, as 'nats', and by name the parts that it is the sum of, or figures beside it, if any; [B] each.
+        """Per-image figures, [B] each: 'nats', the score, and named terms that sum to it, or other figures.
 
-        Without a likelihood there are no 'nats', and the others are figures of each image.
+        Without a likelihood there is no 'nats', only other figures of each image.
         """
         return {"nats": self.score(batch)}
 
     def measure(self, scored: Iterable[Batch], reference: Iterable[Batch]) -> Mapping[str, float]:
-        """Figures of all the scored images together, by name, that are not means over images; none by default.
+        """Named figures of all the scored images together that are not means over images; none by default.
 
-        `reference` are validation images, or training images where there are none, by which rules may be settled; both
-        can be gone through once.
+        `reference` are validation images, or training images if there are none, for setting thresholds and the like;
+        both can be iterated once.
         """
         return {}
 
     def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
-        """What one should know of scores with these parts, means over images, after `step` steps, if not at the end."""
+        """Remarks on scores with these parts, means over images; after `step` steps, or at the end if None."""
         return []
 
     def request(
@@ -150,23 +150,23 @@ class Model(Declared, nn.Module, ABC):
         guidance: float = 0.0,
         progress: Progress | None = None,
     ) -> SampleRequest:
-        """Ask for images number first..first+n-1 of a seed, for `draw`.
+        """A request for images number first..first+n-1 of a seed, for `draw`.
 
         Args:
             n: how many.
             seed: names the noise, 0 <= seed < 2**64.
             temperature: divides logits (and scales), 1e-20..1e20; 1 is the model's own distribution.
-            sampler: a sampler, or the name of one; "auto" is the fastest exact one.
+            sampler: a sampler or its name; "auto" is the fastest exact one.
             batch_size: images drawn together.
             first: number of the first image.
-            known: sub-pixels that are given; values for all n images, or one for all.
-            context: [n, ...], what the model's `conditions` ask for: int64 labels, of which, left out, image i has
-                i % classes; or int64 codes, which, left out, are drawn as well.
+            known: sub-pixels that are known; values for each of the n images, or one for all.
+            context: [n, ...], as the model's `conditions` say: int64 labels, by default i % classes for image i; or
+                int64 codes, by default drawn as well.
             guidance: the weight w of `pixkit.samplers.guidance`, -1e6..1e6; 0 is the model itself.
             progress: called as progress(done, total).
 
         Raises:
-            UsageError: if something does not fit, the memory included, or the model cannot do it.
+            UsageError: if something does not fit, also in memory, or the model cannot do it.
             PluginError: if there is no sampler of that name.
         """
         check_counts(n, seed, first)
@@ -186,7 +186,7 @@ class Model(Declared, nn.Module, ABC):
             known.check(self.spec, n)
 
     def resolve_context(self, noise: Noise, context: Tensor | None) -> Tensor | None:
-        """What images are drawn under, as given, on the model's device; left out, image i has label i % classes.
+        """The context that images are drawn with, on the model's device; by default image i has label i % classes.
 
         Raises:
             UsageError: if it does not fit.
@@ -195,7 +195,7 @@ class Model(Declared, nn.Module, ABC):
 
     @abstractmethod
     def draw(self, request: SampleRequest) -> Drawn:
-        """Draw what is asked; an image depends on its noise and context, not on how many are drawn, by whom, or how."""
+        """Draw the request's images; each depends only on its noise and context, not on batches, ranks or sampler."""
 
     @overload
     def sample(self, n: int, *, return_log_prob: Literal[False] = False, **options: Any) -> Tensor: ...
@@ -214,8 +214,8 @@ class Model(Declared, nn.Module, ABC):
 
         Args:
             n: how many.
-            return_log_prob: give log p(x) of each image, too, nats [n], without gradients: under the model itself and
-                the image's context, whatever the temperature, the guidance, or what was `known`.
+            return_log_prob: also return log p(x) of each image, nats [n], without gradients: under the model itself and
+                the image's context, whatever the temperature, the guidance or the `known` sub-pixels.
             options: `seed`, `temperature`, `sampler`, `batch_size`, `first`, `known`, `context`, `guidance`,
                 `progress`.
 
@@ -225,7 +225,7 @@ class Model(Declared, nn.Module, ABC):
         if return_log_prob:
             self.check_exact("return_log_prob")
         request = self.request(n, **options)
-        with evaluating(self):  # without dropout, and BatchNorm learns nothing
+        with evaluating(self):  # no dropout, and BatchNorm's statistics stay
             images = deprecated.draw_of(self)(request).images
         return (images, self.drawn_log_prob(images, request)) if return_log_prob else images
 
@@ -234,18 +234,18 @@ class Model(Declared, nn.Module, ABC):
         check_exact(self, where)
 
     def drawn_log_prob(self, images: Tensor, request: SampleRequest) -> Tensor:
-        """log p(x), nats [n], of images that were drawn for a request, given their context; without gradients."""
+        """log p(x), nats [n], of images drawn for a request, given their context; without gradients."""
         return log_prob(self, images, request)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Load names as they are without wrappers, which is what `state_dict` gives, or with those of torch.compile."""
+        """Load names without wrappers, as `state_dict` returns them, or with those of torch.compile."""
         for name in list(state_dict):
             value = state_dict.pop(name)
-            own = name.startswith(prefix)  # what wraps the whole model is in the prefix, and stays
+            own = name.startswith(prefix)  # wrappers of the whole model are in the prefix, and stay
             state_dict[prefix + plain_name(name[len(prefix) :]) if own else name] = value
         super()._load_from_state_dict(state_dict, prefix, *rest)
-        with_wrappers(self, state_dict, prefix)  # which the parts load from, after this
+        with_wrappers(self, state_dict, prefix)  # from which the parts load afterwards
 
     def extra_repr(self) -> str:
-        """What images it is about."""
+        """Images and classes for print(model)."""
         return f"{self.spec}" + ("" if self.classes is None else f", {self.classes} classes")

@@ -1,4 +1,4 @@
-"""How many images are scored at a time."""
+"""Scoring images in batches."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pixkit.samplers.batch import check_batch_size
 
 
 def records_gradients(module: nn.Module) -> bool:
-    """Whether what a module computes now can be differentiated by its parameters."""
+    """Whether a module's results can now be differentiated with respect to its parameters."""
     return torch.is_grad_enabled() and any(parameter.requires_grad for parameter in module.parameters())
 
 
 def batches(module: nn.Module, images: int, batch_size: int | None, most: int) -> Iterator[slice]:
-    """Which images are put through a module together; at least one batch, which may be empty.
+    """The slices of images that go through a module together; at least one, which may be empty.
 
     Args:
-        module: what they are put through.
-        images: how many there are.
-        batch_size: at a time. Left out, `most`; but all of them where gradients are recorded: batches would save no
-            memory then, since backward() needs what all of them left behind.
-        most: at a time, to save memory.
+        module: the module.
+        images: the number of images.
+        batch_size: images at a time; by default `most`, or all of them where gradients are recorded: batches would not
+            save memory then, since backward() needs the activations of all.
+        most: the default number of images at a time, to save memory.
 
     Raises:
         UsageError: for a batch size below 1.

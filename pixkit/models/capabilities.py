@@ -1,4 +1,4 @@
-"""What not every model can do: by which attribute it says so, and what is said where it is asked for nevertheless."""
+"""Capabilities that not every model has: the attributes that declare them, and the errors if one is missing."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 Capability = Literal[
     "labelled", "codes", "guidable", "completes", "has_latent", "mapped", "importance_sampled", "scorable"
 ]
-"""The attributes of `Model` that commands and tasks ask before they ask the model."""
+"""The attributes of `Model` that commands and tasks check before they use the model."""
 FIGURES = "pixkit.evaluate(run), or `pixkit eval RUN`, gives its own figures"
-UNGUIDED = "guidance is towards a label, and the model knows images without a label alone"
+UNGUIDED = "guidance is towards a label, and the model only knows images without one"
 LABELS = "a recipe asks for labels by model.context: {type: label}"
 DROPOUT = "model.context.dropout=0.1"
 NO_LIKELIHOOD = "the model gives no likelihood, nor a bound"
 
 
 def lacking(model: Declared, capability: Capability, where: str | None = None) -> UsageError:
-    """What to raise where a model is asked for what it cannot do; `where` is the option or call that asks."""
+    """The error for a capability that a model lacks; `where` is the option or call that needs it."""
     name = type(model).__name__
     place = where or name
     latent = (
-        "a latent model, by which no image is continued: its code would have to be drawn given the part, which no "
-        "encoder was trained for"
+        "a latent model, which cannot continue an image: its code would have to be drawn given the known part, which "
+        "no encoder was trained for"
     )
     kind = "whose likelihood is exact already" if model.score_kind == "exact" else "which gives no likelihood"
     errors = {
@@ -48,7 +48,7 @@ def lacking(model: Declared, capability: Capability, where: str | None = None) -
             "the model cannot continue an image that is given in part",
             where=place,
             found=latent if model.has_latent else None,
-            expected="a model of pixels alone, which draws some of them given others",
+            expected="a model of pixels only, which draws some of them given others",
         ),
         "has_latent": UsageError("the model has no latent code", where=place, found=name),
         "mapped": UsageError(

@@ -1,4 +1,4 @@
-"""How a code enters a decoder: as a vector that every site is given, or as feature maps."""
+"""How a code enters a decoder: as one vector for every site, or as feature maps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Grid = tuple[int, int]
 
 
 class CodeContext(TensorContext):
-    """Base of the two: takes codes [B, *shape]."""
+    """Base of the two ways: takes codes [B, *shape]."""
 
     noun = "codes"
 
@@ -33,15 +33,15 @@ class CodeVector(CodeContext):
 class CodeMaps(CodeContext):
     """Feature maps of a code by transposed convolutions: [B, D] or [B, d, h, w] to [B, maps, H, W].
 
-    A vector first becomes maps whose sides do not exceed 7, by a linear layer; a grid goes through a 3x3 convolution.
-    Each doubling of the sides is a 4x4 transposed convolution of stride 2; what exceeds (H, W) is cut off. All layers
-    have `maps` maps and an ELU.
+    A linear layer turns a vector into maps whose sides do not exceed 7; a grid goes through a 3x3 convolution. Each
+    doubling of the sides is a 4x4 transposed convolution of stride 2; the result is cropped to (H, W). All layers have
+    `maps` maps and an ELU.
 
     Args:
         shape: (D,), or (d, h, w), where h and w are the image's sides halved `halvings` times, rounded up.
         maps: number of feature maps.
         grid: (H, W).
-        halvings: of a grid; None for a vector.
+        halvings: those of a grid; None for a vector.
     """
 
     def __init__(self, shape: tuple[int, ...], maps: int, grid: Grid, halvings: int | None = None) -> None:

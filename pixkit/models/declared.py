@@ -1,4 +1,4 @@
-"""What a model says that it can do, so that nobody has to try it out, and what only some can."""
+"""The capabilities that a model declares, so that nobody has to try them, and the methods that only some have."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from pixkit.network import Autoregressive
 
 
 class Declared:
-    """The part of `Model`, whose docstring lists them, in which it declares what it can do."""
+    """The part of `Model` that declares its capabilities; the docstring of `Model` lists them."""
 
     labelled: bool = False
-    """Whether each image's label conditions it: `score` then gives nats given the label, and `sample` takes labels."""
+    """Whether it is conditioned on each image's label: `score` then gives nats given the label, and `sample` takes
+    labels."""
     codes: int = 0
-    """Number of values of a categorical code that can be chosen when drawing; 0 if there is none."""
+    """The number of values of a categorical code that can be chosen when drawing; 0 if there is none."""
     guidable: bool = False
     """Whether a model that takes labels also knows images without one."""
     completes: bool = False
-    """Whether it draws some sub-pixels given others."""
+    """Whether it can draw some sub-pixels given others."""
     has_latent: bool = False
     """Whether it is a LatentModel."""
     mapped: bool = False
-    """Whether `assess_sites` says what share of the score each site has."""
+    """Whether `assess_sites` gives each site's share of the score."""
     importance_sampled: bool = False
     """Whether the likelihood can be estimated by importance sampling."""
     draws_by_number: bool = False
@@ -35,9 +36,9 @@ class Declared:
     score_kind: Literal["exact", "bound", "none"] = "exact"
     """Whether `score` is the exact negative log-likelihood, a bound on it ("<="), or no likelihood at all."""
     metric: str | None = None
-    """Without a likelihood: the figure of `assess` or `measure` by which checkpoints are compared, less being better.
+    """Without a likelihood: the figure of `assess` or `measure` by which checkpoints are compared; lower is better.
 
-    None where images tell nothing of such a model."""
+    None if images cannot tell how good such a model is."""
 
     @property
     def scorable(self) -> bool:
@@ -46,18 +47,18 @@ class Declared:
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """What the context of `sample` may be: "label", "code"; empty if the model takes none."""
+        """What the context of `sample` may be: "label" or "code"; empty if the model takes none."""
         return ("label",) * bool(self.labelled) + ("code",) * bool(self.codes)
 
     def require(self, capability: Capability, where: str | None = None) -> None:
-        """Raise UsageError if the model cannot do that, saying why; `where` is the option or call that asks for it."""
+        """Raise UsageError, saying why, if the model lacks a capability; `where` is the option or call that asks."""
         if not getattr(self, capability):
             raise lacking(self, capability, where)
 
     def assess_sites(self, batch: Batch) -> tuple[Mapping[str, Tensor], Tensor]:
-        """What `assess` gives, [B] each, perhaps with more figures, and nats of each site, [B, H, W], in one pass.
+        """The figures of `assess`, [B] each, perhaps more, and nats of each site, [B, H, W], in one pass.
 
-        The sites sum to the nats or, where these are a bound, to the part called 'reconstruction'.
+        The sites sum to the nats or, if these are a bound, to its term 'reconstruction'.
 
         Raises:
             UsageError: unless the model is `mapped`.
@@ -81,9 +82,9 @@ class Declared:
         raise lacking(self, "guidable")
 
     def completing(self, known: Tensor) -> Autoregressive:
-        """The network that `sample` draws with where `known`, bool [C, H, W], is given.
+        """The network that `sample` uses if the sub-pixels `known`, bool [C, H, W], are known.
 
-        Of several, it is the one whose ordering puts the missing part last, or nearest to it.
+        Of several, the one whose ordering comes nearest to drawing the missing part last.
 
         Raises:
             UsageError: unless the model `completes`.
@@ -92,5 +93,5 @@ class Declared:
 
 
 def no_score(self: Declared, batch: Batch) -> Tensor:
-    """`score` of what has none, or, of a class of 0.1, what does not score by it."""
+    """`score` of a model without one, or of a class of 0.1 that does not score by it."""
     raise lacking(self, "scorable")

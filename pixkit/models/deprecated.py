@@ -1,9 +1,9 @@
-"""What keeps models working that were written for pixkit 0.1, and nothing else.
+"""Support for models written for pixkit 0.1.
 
-In 0.1 a model overrode `sample`, with all its keywords, where it now implements `draw`, and a latent model that changed
-what is drawn from a code overrode `decode`; and that a model could do what not every one can was seen when it did not
-raise. A class is recognised by that when it is made, and given what `Model` asks for now; where it overrides one of the
-two, it warns when it is constructed.
+In 0.1 a model overrode `sample`, with all its keywords, where it now implements `draw`; a latent model that changed how
+codes are decoded overrode `decode`; and a capability showed in a method that did not raise. When such a class is
+created, it is recognised by this and given what `Model` requires now; if it overrides one of the two methods, it warns
+when it is constructed.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from pixkit.samplers import Drawn
 from pixkit.samplers.deprecated import as_written, more_derived
 
 SHOWN_BY = {"importance": "importance_sampled", "completing": "completes", "no_label": "guidable"}
-"""The method that shows a capability."""
+"""The methods that show a capability."""
 
 INSTEAD = {
     "overrides sample": "implement draw(request)",
     "overrides decode": "override draw_from, which gives images and a summary",
 }
-"""What is to be done instead."""
+"""What to do instead."""
 
 
 def adapt(cls: Any, base: Any) -> None:
-    """Give a class that is written for 0.1 what `base`, Model, asks for now; leave any other as it is."""
+    """Give a class written for 0.1 what `base`, Model, requires now; leave any other as it is."""
     own = vars(cls)
     for method, capability in SHOWN_BY.items():
         if method in own and getattr(cls, capability) is False:
@@ -49,7 +49,7 @@ def adapt(cls: Any, base: Any) -> None:
 
 
 def warn(model: Any) -> None:
-    """Say of a model that its class was adapted."""
+    """Warn that a model's class was adapted."""
     warnings.warn(
         f"{type(model).__name__} is written for pixkit 0.1, since it {model.former}: {INSTEAD[model.former]}",
         DeprecationWarning,
@@ -91,9 +91,9 @@ def _draw_from_by_decode(self: Any, z: Tensor, noise: Noise, **options: Any) -> 
 
 
 def _context_as_given(self: Any, noise: Noise, context: Tensor | None) -> Tensor | None:
-    """0.1's `sample` looks at it by itself."""
+    """0.1's `sample` checks it itself."""
     return context
 
 
 def _as_given(self: Any, *given: Any) -> None:
-    """0.1's `sample` looks at it by itself."""
+    """0.1's `sample` checks it itself."""

@@ -1,4 +1,4 @@
-"""The log-probabilities of images that a model drew."""
+"""Log-probabilities of images that a model drew."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_exact(model: Model, where: str) -> None:
 
 
 def log_prob(model: Model, images: Tensor, request: SampleRequest) -> Tensor:
-    """log p(x), nats [n], of images that were drawn for a request, given their context; without gradients."""
+    """log p(x), nats [n], of images drawn for a request, given their context; without gradients."""
     n = len(images)
     with torch.no_grad(), evaluating(model):  # as images are drawn
         nats = [
@@ -39,7 +39,7 @@ def log_prob(model: Model, images: Tensor, request: SampleRequest) -> Tensor:
 
 
 def no_nats(model: Model) -> Tensor:
-    """The scores of no image: as those of some, in float32 at least."""
+    """The scores of no images: like those of some, in at least float32."""
     reference = min(model.parameters(), key=torch.is_complex)
     return reference.new_empty(0, dtype=torch.promote_types(reference.dtype, torch.float32))
 

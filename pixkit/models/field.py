@@ -1,4 +1,4 @@
-"""What a model reads to predict one sub-pixel."""
+"""The receptive field of one sub-pixel."""
 
 from __future__ import annotations
 

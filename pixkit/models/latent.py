@@ -23,16 +23,16 @@ from pixkit.noise import Noise
 from pixkit.samplers import Drawn, Sampler, sampler_for
 
 ACTIVE = 0.01
-"""Variance over images above which the posterior mean of a unit counts as active (Burda et al., 2015, 1509.00519)."""
+"""A unit is active if its posterior mean has more variance over images than this (Burda et al., 2015, 1509.00519)."""
 
 
 class LatentModel(Model):
-    """Base of models in which a code z says what an image is about, and a network draws the pixels given z.
+    """Base of models with a latent code z for the content of an image, and a network that draws the pixels given z.
 
         p(x | z) = prod over steps t of p(x_t | x_<t, z)
 
-    With several levels z_1 is what the decoder reads; each other one says what the level below it is like.
-    A subclass makes `network` and implements `means` and `latents`.
+    With several levels the decoder reads z_1, and each other one describes the level below it. A subclass creates
+    `network` and implements `means` and `latents`.
 
     Attributes:
         network: the decoder; its conditioner takes z_1, [B, ...].
@@ -45,40 +45,39 @@ class LatentModel(Model):
 
     @abstractmethod
     def means(self, x: Tensor) -> list[Tensor]:
-        """What the encoder makes of images, int64 [B, C, H, W]: its mean z of each level, [B, ...], z_1 first."""
+        """The encoder's mean z of each level, [B, ...], z_1 first, for images int64 [B, C, H, W]."""
 
     @abstractmethod
     def latents(self, noise: Sequence[Noise], codes: Tensor | None = None) -> Tensor:
-        """z_1 of some images from the prior, [B, ...].
+        """Draw z_1 of some images from the prior, [B, ...].
 
         Args:
-            noise: for each level, z_1 first, which noise it is drawn with. Images with equal numbers at a level have
-                equal noise there.
-            codes: int64 [B], the categorical codes to draw, where the model has such; left out, they are drawn too.
+            noise: the noise of each level, z_1 first. Images with equal numbers at a level have equal noise there.
+            codes: int64 [B], the categorical codes, if the model has any; drawn as well by default.
         """
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """There is none.
+        """Latent models have no exact likelihood.
 
         Raises:
             UsageError: always.
         """
         instead = "bound(x) is a lower bound on log p(x), importance_log_prob(x, 1000) an estimate of it"
         raise UsageError(
-            "the likelihood of a latent-variable model is an integral over z that nobody can compute",
+            "the likelihood of a latent-variable model is an integral over z that cannot be computed",
             where=type(self).__name__,
             hint=instead if self.score_kind == "bound" else FIGURES,
         )
 
     def nll_map(self, x: Tensor, *, batch_size: int | None = None) -> Tensor:
-        """Nats of each site given z, [B, H, W]: of a model that is `mapped`, a share of its bound.
+        """Nats of each site given z, [B, H, W]: for a model that is `mapped`, the site's share of the bound.
 
-        They sum to the bound's 'reconstruction', for one draw of z from torch's generator; what else the bound is made
-        of, divergences of z, belongs to no site.
+        They sum to the bound's 'reconstruction', for one draw of z from torch's generator; the other terms of the
+        bound, divergences of z, belong to no site.
 
         Args:
             x: int64 [B, C, H, W].
-            batch_size: images at a time; left out, 256 where no gradient is recorded, else all of them.
+            batch_size: images at a time; by default 256 if no gradient is recorded, otherwise all of them.
 
         Raises:
             DataError: if x is not a batch of such images.
@@ -88,11 +87,11 @@ class LatentModel(Model):
         return torch.cat([self.assess_sites(batch)[1] for batch in self._batches(x, batch_size, 256)])
 
     def encode(self, x: Tensor, *, batch_size: int | None = None) -> Tensor:
-        """z_1 of images, [B, ...], on the model's device: the encoder's mean, which `decode` takes.
+        """Encode images to z_1, [B, ...], on the model's device: the encoder's mean, which `decode` takes.
 
         Args:
             x: int64 [B, C, H, W].
-            batch_size: images at a time; left out, 256 where no gradient is recorded, else all of them.
+            batch_size: images at a time; by default 256 if no gradient is recorded, otherwise all of them.
 
         Raises:
             DataError: if x is not a batch of such images.
@@ -110,18 +109,18 @@ class LatentModel(Model):
         batch_size: int = 64,
         progress: Progress | None = None,
     ) -> Drawn:
-        """Draw an image of each code; what depends on the code alone is computed once.
+        """Draw an image for each code; whatever depends only on the code is computed once.
 
         Args:
             z: z_1, [B, ...].
-            noise: of the pixels, B images.
+            noise: that of the pixels, for B images.
             temperature: divides logits (and scales); 1 is the model's own distribution.
-            sampler: a sampler, or the name of one.
+            sampler: a sampler or its name.
             batch_size: images drawn together.
             progress: called as progress(done, total).
 
         Raises:
-            UsageError: if z is not a code of the model, or not one for each image.
+            UsageError: if z is not a batch of the model's codes, one for each image.
         """
         return sampler_for(sampler).draw(
             self.network,
@@ -133,11 +132,11 @@ class LatentModel(Model):
         )
 
     def decode(self, z: Tensor, noise: Noise, **options: Any) -> Tensor:
-        """The images that `draw_from` gives, int64 [B, C, H, W]; its arguments."""
+        """The images that `draw_from` returns for these arguments, int64 [B, C, H, W]."""
         return deprecated.draw_from_of(self)(z, noise, **options).images
 
     def resolve_context(self, noise: Noise, context: Tensor | None) -> Tensor | None:
-        """See Model: codes that the model has; None if they are to be drawn."""
+        """See Model: the categorical codes; None if they are to be drawn."""
         if context is not None:
             self.require("codes", "context")
             self.check_codes(context)
@@ -154,7 +153,7 @@ class LatentModel(Model):
             )
 
     def draw(self, request: SampleRequest) -> Drawn:
-        """See Model: z from the prior, and images given z. The temperature is the pixels' alone."""
+        """See Model: z from the prior, then images given z. The temperature applies only to pixels."""
         size, context = request.batch_size, request.context
         parts = list(request.noise.split(size)) or [request.noise]
         chosen = [None if context is None else context[part * size :][:size] for part in range(len(parts))]
@@ -170,12 +169,12 @@ class LatentModel(Model):
 
     @torch.no_grad()
     def active_units(self, x: Tensor, *, batch_size: int = 256) -> list[tuple[int, int]]:
-        """For each level, z_1 first, how many units are active on these images, and how many there are."""
+        """For each level, z_1 first, the number of units active on these images and the number of units."""
         spread = [mean.flatten(1).double().var(0, correction=0) for mean in self._means(x, batch_size)]
         return [(int((variance > ACTIVE).sum()), len(variance)) for variance in spread]
 
     def initialise(self, batch: Batch) -> None:
-        """Set the decoder's layers that the first batch sets (`pixkit.layers.DataInitialised`)."""
+        """Initialise the decoder's data-dependent layers (`pixkit.layers.DataInitialised`)."""
         initialise_from_data(self.network, lambda: self.network(batch.x, self.means(batch.x)[0]))
 
     def _means(self, x: Tensor, batch_size: int | None) -> list[Tensor]:
@@ -201,7 +200,7 @@ class VariationalModel(LatentModel):
 
     @abstractmethod
     def assess(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The bound at 'nats', and by name the parts that it is the sum of, [B] each; draws from torch's generator."""
+        """Per-image figures, [B] each: 'nats', the bound, and named terms that sum to it; uses torch's generator."""
 
     @abstractmethod
     def importance(self, batch: Batch, count: int, progress: Progress | None = None) -> Tensor:
@@ -219,7 +218,7 @@ class VariationalModel(LatentModel):
 
         Args:
             x: int64 [B, C, H, W].
-            batch_size: images at a time; left out, 256 where no gradient is recorded, else all of them.
+            batch_size: images at a time; by default 256 if no gradient is recorded, otherwise all of them.
 
         Raises:
             DataError: if x is not a batch of such images.
@@ -227,7 +226,7 @@ class VariationalModel(LatentModel):
         return torch.cat([-self.score(batch) for batch in self._batches(x, batch_size, 256)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """`bound`, all images together: for what wraps a module, such as DistributedDataParallel."""
+        """`bound` of all images together, for wrappers of modules such as DistributedDataParallel."""
         return self.bound(x, batch_size=max(1, x.shape[0]))
 
     def importance_log_prob(self, x: Tensor, count: int, *, batch_size: int | None = None) -> Tensor:
@@ -236,7 +235,7 @@ class VariationalModel(LatentModel):
         Args:
             x: int64 [B, C, H, W].
             count: importance samples of each image.
-            batch_size: images at a time; left out, 64 where no gradient is recorded, else all of them.
+            batch_size: images at a time; by default 64 if no gradient is recorded, otherwise all of them.
 
         Raises:
             DataError: if x is not a batch of such images.

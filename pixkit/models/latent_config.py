@@ -1,4 +1,4 @@
-"""The keys that recipes of latent models share: of the decoder, and of the code that it reads."""
+"""The keys that recipes of latent models share: those of the decoder and of its code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DecoderConfig(ComponentConfig):
     """The network that draws the pixels given a code.
 
     A latent model's ``Config`` derives from `CodeConfig` and from this. In recipes and locks the keys of the last base
-    come first, so that a class with the model's own sizes may stand between the two.
+    come first, so a class with the model's own sizes may stand between the two.
     """
 
     ordering: OrderingRef = Field(default={"type": "raster"}, validate_default=True)
@@ -33,7 +33,7 @@ class DecoderConfig(ComponentConfig):
     """The distribution of a sub-pixel."""
 
     def decoder(self, spec: ImageSpec, conditioner: Conditioner) -> Autoregressive:
-        """The network, whose context is what the conditioner makes of a code."""
+        """The network, whose context is a code, through the conditioner."""
         return assemble(spec, self.ordering, self.input, self.backbone, self.head, conditioner=conditioner)
 
 
@@ -43,12 +43,12 @@ class CodeConfig(ComponentConfig):
     condition: Literal["maps", "vector"] = "maps"
     """The code enters the backbone as feature maps, or as a vector, the same at every site."""
     features: int = Field(32, ge=1, le=4096)
-    """Number of these maps, or of the vector's entries."""
+    """The number of these maps, or of the vector's entries."""
     encoder: EncoderConfig = Field(default_factory=EncoderConfig)
     """The encoder."""
 
     def conditioner(self, size: int, spec: ImageSpec) -> Conditioner:
-        """What the decoder makes of codes that are vectors of `size` numbers."""
+        """The decoder's conditioner for codes that are vectors of `size` numbers."""
         if self.condition == "vector":
             return CodeVector(size, self.features)
         return CodeMaps((size,), self.features, (spec.height, spec.width))

@@ -13,12 +13,12 @@ def mixed(log_probs: Tensor) -> Tensor:
 
 
 def mixed_sites(log_probs: Tensor, sites: Tensor) -> Tensor:
-    """What share of -log p(x) of the mixture each site has, nats [B, H, W]; shares sum to it.
+    """Each site's share of the mixture's -log p(x), nats [B, H, W]; shares sum to it.
 
         -log p(x) = sum over o of w_o (-log p_o(x)) + sum over o of w_o log(n w_o),   w_o = p(o | x)
 
-    The first sum is one over sites. The second, the Kullback-Leibler divergence of w from the uniform weights, is what
-    the image says of o; it is at most log n, belongs to no site, and is spread evenly.
+    The first sum is also a sum over sites. The second, the Kullback-Leibler divergence of w from uniform weights, is
+    the information that the image gives about o; it is at most log n, belongs to no site, and is spread evenly.
 
     Args:
         log_probs: log p_o(x), [n, B].

@@ -1,4 +1,4 @@
-"""What one training step of a model does, in terms that the training loop knows."""
+"""The phases of a model's training step, in terms of the training loop."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from torch import Tensor, nn
 from pixkit.image import Batch, Shown
 
 Losses = Mapping[str, Tensor]
-"""Scalars of one batch: 'loss' is what the optimiser lowers; the others are logged."""
+"""Scalars of one batch: the optimiser lowers 'loss'; the others are logged."""
 
 
 @dataclass(frozen=True, repr=False)
 class Phase(Shown):
-    """One thing that a training step does: lower `loss(batch, step)["loss"]` over `parameters`.
+    """One part of a training step: lower `loss(batch, step)["loss"]` over `parameters`.
 
-    Its batches are the step's, or, if it has `choose`, batches of its own: of the training images whose numbers,
-    int64 [n], `choose` gives when it is called with the labels of all, int64 [N] (None for data without).
+    Its batches are the step's or, with `choose`, its own: batches of the training images whose numbers, int64 [n],
+    `choose` returns for the labels of all, int64 [N] (None for data without labels).
 
-    On a GPU a loss is recorded and replayed, if it does the same work at every step: Python's numbers, among them the
-    step's, and what is drawn from a CPU's generator would stay as they were. One that depends on such things says so by
-    `varies`, which gives what they come to at a step, and is recorded for each value that occurs more than once. It is
-    called with torch's generators seeded as they are for the loss, so that it may draw what the loss draws first. A
-    loss that uses the step's number or the CPU's generator and has no `varies` is not recorded.
+    On a GPU a loss is recorded and replayed if it does the same work at every step: Python numbers, such as the step's,
+    and draws from the CPU's generator would be frozen. A loss that depends on them has `varies`, which returns their
+    value at a step, and is recorded for each value that occurs more than once. `varies` is called with torch's
+    generators seeded as for the loss, so it can draw what the loss draws first. A loss that uses the step's number or
+    the CPU's generator and has no `varies` is not recorded.
 
-    `mean` says that the losses, all that are given, are means over the images, and that none of these bears on another.
-    Where a GPU's memory does not do for a batch, it is then taken in parts, whose means, weighted by their sizes, are
-    the batch's. Without it, or with BatchNorm in the model, training ends there with an error.
+    `mean` says that all losses are means over the images, and that no image affects another's. A batch that does not
+    fit in a GPU's memory is then split into parts, whose means, weighted by their sizes, give the batch's. Without
+    `mean`, or with BatchNorm in the model, training stops there with an error.
     """
 
     name: str

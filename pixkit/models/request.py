@@ -1,4 +1,4 @@
-"""What is asked of a model that draws images."""
+"""Requests for images drawn by a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def as_context(given: Any) -> Tensor:
-    """A context as a tensor: a list or an array is taken for one.
+    """A context as a tensor; a list or an array is converted.
 
     Raises:
         UsageError: if it is none of these.
@@ -32,15 +32,15 @@ def as_context(given: Any) -> Tensor:
         return torch.as_tensor(given)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(
-            "this is no tensor", where="context", found=type(given).__name__, expected="int64 labels or codes, [n]"
+            "this is not a tensor", where="context", found=type(given).__name__, expected="int64 labels or codes, [n]"
         ) from error
 
 
 def context_for(model: Model, noise: Noise, given: Any) -> Tensor | None:
-    """`Model.resolve_context`: as given, on the model's device; left out, image i has label i % classes.
+    """`Model.resolve_context`: the context on the model's device; by default image i has label i % classes.
 
     Raises:
-        UsageError: if the model takes none, if this is none, or for another number of images.
+        UsageError: if the model takes none, or if it is not a tensor with one entry per image.
     """
     if given is None:
         labels = [number % (model.classes or 1) for number in noise.images]
@@ -57,16 +57,16 @@ def context_for(model: Model, noise: Noise, given: Any) -> Tensor | None:
 
 @dataclass(frozen=True, repr=False)
 class SampleRequest(Shown):
-    """Images to draw, checked: what `Model.request` makes and `Model.draw` is given.
+    """A checked request for images, from `Model.request` to `Model.draw`.
 
     Attributes:
-        noise: the seed, and the number of each image; its length is how many there are.
-        sampler: who draws.
+        noise: the seed and the number of each image; its length is the number of images.
+        sampler: the sampler.
         temperature: divides logits (and scales); 1 is the model's own distribution.
         batch_size: images drawn together.
-        known: sub-pixels that are given, values for all images or one for all; None if there are none.
-        context: what each image is drawn under, [n, ...]: labels, for a model that takes labels; a model with codes is
-            given codes, or None if it is to draw them as well; None for a model without conditions.
+        known: sub-pixels that are known, with values for each image or one for all; None if there are none.
+        context: the condition of each image, [n, ...]: labels, for a model that takes labels; codes, for a model with
+            codes, or None to draw them as well; None for a model without conditions.
         guidance: the weight w of `pixkit.samplers.guidance`; 0 is the model itself.
         progress: called as progress(done, total), or None.
     """
@@ -89,7 +89,7 @@ class SampleRequest(Shown):
         return len(self.noise)
 
     def part(self, rows: Sequence[int]) -> SampleRequest:
-        """The same for some of the images, by their places."""
+        """The request for some of the images, by position."""
         chosen, known = list(rows), self.known
         if known is not None and len(known.values) > 1:
             known = Known(known.mask, known.values[chosen])
@@ -98,7 +98,7 @@ class SampleRequest(Shown):
 
 
 def check_counts(n: int, seed: int, first: int) -> None:
-    """Raise UsageError unless each is an integer of its range, and so is the number of the last image."""
+    """Raise UsageError unless each is an integer in its range, including the number of the last image."""
     check_count("n", n, 0, math.inf, "0 or more")
     check_count("seed", seed, 0, 2**64 - 1, "0..2**64 - 1")
     check_count("first", first, 0, 2**64 - n, "0 or more, first + n <= 2**64")
@@ -107,6 +107,6 @@ def check_counts(n: int, seed: int, first: int) -> None:
 def check_room(
     n: int, spec: ImageSpec, where: str = "n", hint: str = "fewer images at a time; other seeds give others"
 ) -> None:
-    """Raise UsageError if `n` drawn images would not fit: their levels, int64, in batches and in one piece."""
+    """Raise UsageError if `n` drawn images would not fit in memory: their int64 levels, in batches and as a whole."""
     needed = 2 * torch.int64.itemsize * n * spec.dims
     check_fits(needed, torch.device("cpu"), f"{n} images of {spec.dims} sub-pixels", where=where, hint=hint)

@@ -172,7 +172,7 @@ def test_require_says_which_option_asked():
         assert error.value.where == "--option"
 
 
-LATENT = "a latent model, by which no image is continued"
+LATENT = "a latent model, which cannot continue an image"
 
 
 @pytest.mark.parametrize(("build", "capability", "found", "hint"), [
