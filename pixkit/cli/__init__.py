@@ -1,1 +1,1 @@
-"""The command line; each command is a module of its own name with a click command called `command`."""
+"""The command line; each command is a module with a click command called `command`."""

@@ -1,4 +1,4 @@
-"""What commands that build say of how it goes."""
+"""What commands that build report of their progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pixkit.training.watch import Reporter
 
 
 class BuildReporter(Reporter):
-    """Passes on what a build tells to the progress of a command."""
+    """Passes a build's reports on to a command's progress display."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -36,13 +36,13 @@ class BuildReporter(Reporter):
     def step(self, step: int, metrics: dict[str, Any]) -> None:
         """A step was made."""
         score = [f"{metrics[rate]:.3f} {unit}" for rate, unit in UNITS.items() if rate in metrics]
-        # With several phases, PHASE/loss of each.
+        # With several phases, PHASE/loss for each.
         losses = [f"{name.replace('/', ' ')} {metrics[name]:.4g}" for name in metrics if name.split("/")[-1] == "loss"]
         speed = f"{metrics['images_per_second']:.0f} images/s"
         self._progress.update("training", step, self._total, ", ".join([*score, *losses, speed]))
 
     def working(self, what: str, done: int, total: int) -> None:
-        """The best checkpoint is scored, or draws."""
+        """The best checkpoint is being scored, or samples are being drawn."""
         self._progress.update(what, done, total)
 
     def evaluated(self, step: int, metrics: dict[str, Any]) -> None:

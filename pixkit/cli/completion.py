@@ -1,8 +1,7 @@
-"""What a shell offers while a command is typed, from the catalogue: no command, no plugin and no torch is imported.
+"""Shell completion from the catalogue: imports no command, no plugin and not torch.
 
-How the shells are spoken with is in `pixkit.cli.shells`. What is typed is completed by the name of the argument or
-option that it stands for, in commands that plugins bring as well: `run`, `recipe`, `overrides`, `label` and so on, as
-in `COMPLETERS`.
+`pixkit.cli.shells` handles the shells. An argument or option is completed according to its name, also in plugins'
+commands: `run`, `recipe`, `overrides`, `label` and so on, as in `COMPLETERS`.
 """
 
 from __future__ import annotations
@@ -28,23 +27,23 @@ from pixkit.cli.sketch import Completer, drawn
 from pixkit.errors import printable
 
 MANIFEST_STEP = "step-"
-"""How the names of a run's checkpoints begin."""
+"""The prefix of checkpoints' names in a run."""
 MOST = 2_000_000
-"""Bytes of a recipe that is read for its components."""
+"""Bytes of a recipe that are read to find its components."""
 
 
 @functools.cache
 def _catalogue() -> Catalogue:
-    """Read once, in silence."""
+    """Read once, silently."""
     with _silence():
         return catalogue(quiet=True)
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Let nothing that plugins, compiled code and other programs write reach the shell.
+    """Keep the output of plugins, compiled code and other programs from the shell.
 
-    On stdout it would be taken for what is offered, and on stderr it would stand in the line that is typed.
+    On stdout it would be taken for completions, and on stderr it would appear in the command line.
     """
     with (
         open(os.devnull, "w", encoding="utf-8") as nowhere,
@@ -53,7 +52,7 @@ def _silence() -> Iterator[None]:
         contextlib.ExitStack() as restored,
     ):
         for descriptor in (1, 2):
-            with contextlib.suppress(OSError):  # one that is closed
+            with contextlib.suppress(OSError):  # a closed stream
                 copy = os.dup(descriptor)
                 restored.callback(os.close, copy)
                 restored.callback(os.dup2, copy, descriptor)
@@ -62,18 +61,18 @@ def _silence() -> Iterator[None]:
 
 
 def drawn_command(name: str) -> click.Command | None:
-    """The command of that name, as far as completing it needs."""
+    """The command with that name, as far as completion needs it."""
     found = next((each for each in _catalogue().commands if each.name == name), None)
     return None if found is None or not found.sketch else drawn(found.sketch, COMPLETERS)
 
 
 def command_items(incomplete: str) -> list[CompletionItem]:
-    """The commands that a name may become."""
+    """Commands that begin with a name."""
     return _matching({each.name: each.summary for each in _catalogue().commands}, incomplete)
 
 
 def _matching(names: dict[str, str], incomplete: str) -> list[CompletionItem]:
-    """Those names, with what is said of each, that begin so."""
+    """Names that begin so, with their descriptions."""
     return [
         CompletionItem(name, help=printable(text) or None)
         for name, text in names.items()
@@ -97,7 +96,7 @@ def _recipes(ctx: click.Context, parameter: click.Parameter, incomplete: str) ->
 
 
 def _runs(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Runs, of the folder that is typed or of `runs`; those of the zoo; any folder where there are none."""
+    """Runs in the typed folder or in `runs`; those of the zoo; any folder if there are none."""
     zoo = [f"{PREFIX}{name}" for name in _zoo()] if incomplete[:1] == PREFIX[0] else []
     folder = os.path.dirname(incomplete) or "runs"
     names = []
@@ -118,7 +117,7 @@ def _kinds(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> l
 
 
 def _of_kind(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What there is of the kind that was typed before."""
+    """The names of the kind that was typed before."""
     kind = str(_given(ctx, "kind") or "")
     for known, completer in (("recipe", _recipes), ("run", _runs)):
         if kind in (known, f"{known}s"):
@@ -154,7 +153,7 @@ def _overrides(ctx: click.Context, parameter: click.Parameter, incomplete: str) 
     typed, equals, value = incomplete.partition("=")
     *above, last = typed.split(".")
     if equals:
-        # A sweep takes several values, with commas between them.
+        # A sweep takes several values, separated by commas.
         done, comma, value = value.rpartition(",") if parameter.name == "keys" else ("", "", value)
         found = [each for each in keys.values((*above, last)) if each.startswith(value)]
         return [CompletionItem(f"{typed}={done}{comma}{each}") for each in found]
@@ -178,7 +177,7 @@ def _run_of(ctx: click.Context) -> Path:
 
 
 def _given(ctx: click.Context, name: str) -> Any:
-    """What was typed for an argument; where an option has no value yet, click does not say which argument is which."""
+    """The value typed for an argument; where an option has no value yet, click does not say which argument is which."""
     if ctx.params.get(name) is not None:
         return ctx.params[name]
     names = [each.name for each in ctx.command.params if isinstance(each, click.Argument)]
@@ -186,7 +185,7 @@ def _given(ctx: click.Context, name: str) -> Any:
 
 
 def _recipe_of(ctx: click.Context, overrides: Iterable[str]) -> dict[str, Any]:
-    """What the recipe that was typed says, and the overrides after it, of which those that name components matter."""
+    """The content of the typed recipe with its overrides, of which those that name components matter."""
     given = _given(ctx, "recipe")
     recipe = _read(find_recipe(given)) if isinstance(given, str) else _read(_run_of(ctx) / LOCK)
     for text in overrides:
@@ -202,7 +201,7 @@ def _recipe_of(ctx: click.Context, overrides: Iterable[str]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A YAML file as plain data; nothing, if it cannot be read."""
+    """A YAML file as plain data; empty if it cannot be read."""
     import yaml
 
     with contextlib.suppress(OSError, ValueError, yaml.YAMLError, RecursionError):
@@ -214,7 +213,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _guarded(completer: Completer) -> Completer:
-    """The same, but that nothing is offered where it fails: what goes wrong is said once the command is run."""
+    """The same, but returning nothing on errors, which are reported when the command is run."""
 
     @functools.wraps(completer)
     def call(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

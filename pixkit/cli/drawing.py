@@ -1,4 +1,4 @@
-"""What commands that draw from a run share: their options, and how they show images."""
+"""Shared by commands that draw from a run: their options, and how they show images."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ NAMES = ("seed", "temperature", "batch_size", "sampler", "checkpoint", "weights"
 
 
 def drawing_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of how to draw, and hand their values over as one, `drawing`.
+    """Add the drawing options to a command, and pass their values as one argument, `drawing`.
 
-    They are keyword arguments of `pixkit.sample` and the others that draw (`pixkit.tasks.DrawingOptions`), among them
-    the ranks that torchrun has started: all draw, and rank 0 alone prints and writes.
+    They are keyword arguments of `pixkit.sample` and the other verbs that draw (`pixkit.tasks.DrawingOptions`),
+    including the ranks started by torchrun: all draw, and only rank 0 prints and writes.
     """
 
     @functools.wraps(function)
@@ -71,13 +71,13 @@ def drawing_options(function: Callable[..., None]) -> Callable[..., None]:
         drawing = {name: given.pop(name) for name in NAMES}
         if given.pop("bfloat16"):
             if drawing["sampler"] not in (None, "auto", "cached"):
-                raise click.UsageError("--bfloat16 is of cached sampling: leave --sampler out")
+                raise click.UsageError("--bfloat16 goes with cached sampling: leave out --sampler")
             drawing["sampler"] = Cached(Cached.Config(executor="bfloat16"))
         elif drawing["sampler"] is not None:
             find_component(plugins(), "sampler", drawing["sampler"])
         with launched() as ranks, warnings.catch_warnings():
             drawing["ranks"] = ranks
-            # These commands print what the sampler did, which says it as well.
+            # These commands print the sampler's remarks, which say the same.
             warnings.filterwarnings("ignore", "sampling by whole passes|images are drawn without", RuntimeWarning)
             function(drawing=drawing, **given)
 
@@ -85,11 +85,11 @@ def drawing_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def saver(out: Path) -> Save:
-    """What writes to that path: its suffix says it.
+    """A function that writes to that path, according to its suffix.
 
     Raises:
         click.UsageError: for another suffix.
-        RunError: for a folder with something in it, and for what cannot be written.
+        RunError: for a folder that is not empty, and for what cannot be written.
     """
     if out.suffix in (".png", ".npz"):
         figures.require_file(out)
@@ -106,7 +106,7 @@ def saver(out: Path) -> Save:
 
 
 def one_of(out: Path, number: int, count: int) -> Path:
-    """Where the results of one of several images go: FILE-3.png beside FILE.png, or a folder within the folder."""
+    """The path for the results of one of several images: FILE-3.png beside FILE.png, or a subfolder."""
     if count == 1:
         return out
     return out.with_stem(f"{out.stem}-{number}") if out.suffix else out / f"{number:05d}"

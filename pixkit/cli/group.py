@@ -24,18 +24,18 @@ SECTIONS: dict[str, dict[str, str]] = {
         "complete": "Draw the missing part of an image, and score the true one.",
         "upscale": "Draw the pixels between those of a small image.",
         "reconstruct": "Encode images and draw them again from their codes.",
-        "compress": "Compress images without loss by a trained model.",
-        "decompress": "Get back the images that `pixkit compress` wrote.",
+        "compress": "Compress images losslessly with a trained model.",
+        "decompress": "Restore the images that `pixkit compress` wrote.",
         "studio": "Serve a page to play with a trained model.",
         "eval": "Score a trained model on a split of its data.",
         "score": "Score images one by one, and show where they are unlikely.",
-        "export": "Write a run into a new folder, to give it to others.",
+        "export": "Write a run into a new folder, to share it.",
         "verify": "Prove a model, or any module, causal, or show its leak.",
         "bench": "Measure how fast a recipe's model works.",
     },
     "Recipes": {
-        "validate": "Check recipes and list everything that is wrong.",
-        "cp": "Copy a packaged recipe, to edit it.",
+        "validate": "Check recipes and list all errors.",
+        "cp": "Copy a packaged recipe to edit it.",
         "schema": "Print the JSON Schema of recipes.",
         "new-plugin": "Start a plugin: a distribution with one component.",
     },
@@ -44,9 +44,9 @@ SECTIONS: dict[str, dict[str, str]] = {
         "compare": "Compare runs: recipes, scores and curves.",
         "report": "Write a page about runs: curves, scores, samples, recipes.",
         "show": "Show a component and its keys, a recipe or a run.",
-        "plugins": "List plugins, what they bring and how they are.",
+        "plugins": "List plugins, their components and their state.",
         "docs": "Read the documentation, page by page.",
-        "cache": "List the decoded images that are kept, or remove them.",
+        "cache": "List the decoded images in the cache, or remove them.",
     },
 }
 """The summary of each command of pixkit, by section of the help."""
@@ -76,13 +76,14 @@ plugin_option = click.option(
     expose_value=False,
     is_eager=True,
     callback=_load_files,
-    help="Load a plugin from a Python file, for this command alone; may be given several times.",
+    help="Load a plugin from a Python file, for this command only; may be repeated.",
 )
-"""Of the group, and of commands that look at recipes, runs or components; here, since this module imports little."""
+"""For the group, and for commands that look at recipes, runs or components; defined here because this module imports
+little."""
 
 
 class CommandGroup(click.Group):
-    """pixkit's own commands by name; any other name is asked of the plugins."""
+    """pixkit's own commands by name; other names are looked up in plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """pixkit's own commands, in the order of the help."""
@@ -90,7 +91,7 @@ class CommandGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command; plugins are loaded only for a name that is not pixkit's own."""
-        if ctx.resilient_parsing:  # a shell completes: nothing is run
+        if ctx.resilient_parsing:  # a shell is completing: nothing runs
             from pixkit.cli.completion import drawn_command
 
             return drawn_command(cmd_name)
@@ -107,14 +108,14 @@ class CommandGroup(click.Group):
         return plugin_command(loaded_plugins(), cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """As click does it, once nothing that is imported meanwhile can fail over a stranger's damaged files."""
+        """As in click, once damaged files of other packages can no longer make an import fail."""
         shield_libraries()
         return super().invoke(ctx)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, with the nearest name where there is no such command."""
+        """As in click, suggesting the nearest name for an unknown command."""
         name = args[0]
         command = self.get_command(ctx, name)
         if command is None and not ctx.resilient_parsing:
@@ -128,7 +129,7 @@ class CommandGroup(click.Group):
         return None if command is None else name, command, args[1:]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Options, and the names of commands with their summaries, of which none is imported."""
+        """Options, and the names of commands with their summaries, without importing any."""
         from pixkit.cli.completion import command_items
 
         return [*command_items(incomplete), *click.Command.shell_complete(self, ctx, incomplete)]

@@ -1,4 +1,4 @@
-"""Rows of images as they come, of any number: aligned for people, as CSV, or as JSON Lines."""
+"""Rows of images as they arrive, in any number: aligned for people, as CSV, or as JSON Lines."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pixkit.cli.output import emit_json_line, emit_line
 from pixkit.runs.figures import UNITS, number
 
 Row = Mapping[str, Any]
-"""What there is to say of an image, as `ImageScore.dump` has it: 'image', and 'error' or figures."""
+"""An image's values, as from `ImageScore.dump`: 'image', and 'error' or figures."""
 WIDTH = 12
-"""Characters of a column that people read."""
+"""The width of a column in characters."""
 
 MAP, MASK = ["map", "picture", "picture_nats"], ["mask", "marked"]
-"""What a row has of files that are written for it."""
+"""Keys of a row for the files written for it."""
 
 
 class Rows(ABC):
-    """Prints rows in their order; `columns` are all that they may have beside the image and an error."""
+    """Prints rows in order; `columns` are all possible keys beside the image and an error."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = columns
@@ -40,18 +40,18 @@ class Rows(ABC):
 
     @abstractmethod
     def head(self, columns: Sequence[str]) -> None:
-        """What comes first."""
+        """Print the header."""
 
     @abstractmethod
     def line(self, row: Row, columns: Sequence[str]) -> None:
-        """One row."""
+        """Print one row."""
 
 
 class PlainRows(Rows):
     """Aligned columns, the image last; a bound is marked with "<=", an estimate with "~"."""
 
     HIDDEN: ClassVar = ("kind", "label", "map", "picture", "picture_nats", "mask")
-    """What signs, the class's name, or the options say."""
+    """Values that marks, the class's name, or the options imply."""
 
     def head(self, columns: Sequence[str]) -> None:
         """The names of columns."""
@@ -59,7 +59,7 @@ class PlainRows(Rows):
         emit_line("  ".join([*(name.rjust(WIDTH) for name in names), "IMAGE"]))
 
     def line(self, row: Row, columns: Sequence[str]) -> None:
-        """Numbers, and the image; of one that was not scored, why."""
+        """The numbers and the image; if it was not scored, why."""
         if "error" in row:
             emit_line(f"{'error'.rjust(WIDTH)}  {row['error']}")
             return
@@ -78,7 +78,7 @@ class PlainRows(Rows):
 
 
 class CsvRows(Rows):
-    """Comma-separated values with a header, as RFC 4180 has them; what is not known is empty."""
+    """Comma-separated values with a header, as in RFC 4180; unknown values are empty."""
 
     def head(self, columns: Sequence[str]) -> None:
         """The names of columns: the image, its figures, and an error."""
@@ -91,7 +91,7 @@ class CsvRows(Rows):
 
 
 class JsonRows:
-    """JSON Lines (jsonlines.org): an object a line, each printed at once."""
+    """JSON Lines (jsonlines.org): one object per line, each printed at once."""
 
     def add(self, row: Row) -> None:
         """Print the row."""

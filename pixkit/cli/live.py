@@ -1,4 +1,4 @@
-"""The catalogue of what is loaded in this process, and how it becomes plain data."""
+"""The catalogue of what is loaded in this process, and its conversion to plain data."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from pixkit.recipe.schema import Recipe
 
 
 class Live:
-    """What the plugins of this process bring."""
+    """The contents of this process's plugins."""
 
     def __init__(self, loaded: Plugins) -> None:
         self._loaded = loaded
         self.faults: list[str] = []
-        """What is wrong with the commands of plugins, once these were asked for."""
+        """Errors in the commands of plugins, once these were requested."""
 
     @cached_property
     def _entries(self) -> dict[Component, Entry]:
@@ -87,12 +87,12 @@ class Live:
 
 
 def component_of(entry: Entry) -> Component:
-    """What lists say of a component."""
+    """What lists show of a component."""
     return Component(entry.kind, entry.name, entry.distribution, entry.version, entry.summary)
 
 
 def details_of(entry: Entry) -> dict[str, Any]:
-    """What `pixkit show` says of a component, and the JSON schema of its configuration, as plain data."""
+    """What `pixkit show` shows of a component, and the JSON Schema of its configuration, as plain data."""
     return {
         "class": f"{entry.cls.__module__}.{entry.cls.__qualname__}",
         "description": inspect.cleandoc(entry.cls.__doc__ or ""),
@@ -107,8 +107,8 @@ def _own_sketch(name: str) -> dict[str, Any]:
 
 
 def _if_it_can(describe: Callable[..., dict[str, Any]], *given: object) -> dict[str, Any]:
-    """What a function gives; nothing, if it fails, as it does for a configuration without a JSON schema, or a command
-    that imports what is broken: whoever shows that component, or runs that command, is told why.
+    """The result of a function, or nothing if it fails, for example for a configuration without a JSON Schema, or a
+    command with a broken import: the error appears when that component is shown, or that command is run.
     """
     try:
         return describe(*given)
@@ -117,7 +117,7 @@ def _if_it_can(describe: Callable[..., dict[str, Any]], *given: object) -> dict[
 
 
 def _free_parameters(entry: Entry) -> list[dict[str, int]]:
-    """Of a head with its defaults, for common images; none for other kinds, and where the head does not say."""
+    """For a head with its defaults, on common images; empty for other kinds, and if the head does not say."""
     if entry.kind != "head" or any(field.is_required() for field in entry.cls.Config.model_fields.values()):
         return []
     found = []

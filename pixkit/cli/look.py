@@ -1,4 +1,4 @@
-"""The catalogue that commands look things up in: of this process, where plugins are loaded already, or the one kept."""
+"""The catalogue for commands: that of this process if plugins are already loaded, or else the kept one."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PLUGINS = "pixkit.components.plugins"
 
 
 def catalogue(*, quiet: bool = False) -> Catalogue:
-    """What there is.
+    """The catalogue.
 
     Args:
-        quiet: name no broken plugin.
+        quiet: do not report broken plugins.
     """
     if plugins_are_loaded():
         from pixkit.cli.live import Live
@@ -35,7 +35,7 @@ def catalogue(*, quiet: bool = False) -> Catalogue:
     held = store.find()
     found = Kept(_made() if held is None else held)
     if not quiet:
-        for remark in found.remarks if held is not None else ():  # loading the plugins has said them
+        for remark in found.remarks if held is not None else ():  # loading the plugins has reported them
             warnings.warn(remark, RuntimeWarning, stacklevel=2)
         for plugin in found.plugins:
             if plugin.health == "broken":
@@ -44,7 +44,7 @@ def catalogue(*, quiet: bool = False) -> Catalogue:
 
 
 def plugins_are_loaded() -> bool:
-    """Whether this process has imported its plugins: then they are asked, and whatever was registered by hand."""
+    """Whether this process has imported its plugins: then these are used, with anything registered by hand."""
     module = sys.modules.get(PLUGINS)
     if module is None:
         return False
@@ -53,15 +53,15 @@ def plugins_are_loaded() -> bool:
 
 
 def left_out(plugin: Any) -> str:
-    """The line about a plugin that is broken; of a `Plugin` or a `PluginInfo`."""
+    """The message about a broken plugin, given a `Plugin` or a `PluginInfo`."""
     who = f"'{plugin.name}' of {plugin.distribution} {plugin.version}"
     return f"the plugin {who} is broken and was left out: {plugin.detail}"
 
 
 def _made() -> dict[str, Any]:
-    """Made by loading all plugins, and kept."""
+    """Make it by loading all plugins, and keep it."""
     if is_terminal(sys.stderr):
-        say("looking through pixkit and its plugins, once after something was installed or changed ...")
+        say("indexing pixkit and its plugins, once after an installation or a change ...")
     shield_libraries()
     with watching() as watch, importing():
         from pixkit.cli.live import Live
@@ -74,9 +74,9 @@ def _made() -> dict[str, Any]:
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Import much without collecting garbage meanwhile: there is next to none, and it takes a fifth of the time.
+    """Import much without collecting garbage meanwhile: there is hardly any, and it takes a fifth of the time.
 
-    In a process of a command's own, what was imported is not searched for garbage later either: it stays to the end.
+    In a command's own process, imported objects are not searched for garbage later either: they stay until the end.
     """
     enabled = gc.isenabled()
     gc.disable()

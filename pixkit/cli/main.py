@@ -23,11 +23,11 @@ from pixkit.errors import PixkitError, message, printable
 
 TRACEBACK_VARIABLE = "PIXKIT_TRACEBACK"
 COMPLETION_VARIABLE = "_PIXKIT_COMPLETE"
-"""What shells that complete a command line, and those that ask how, set: click's name for it."""
+"""The variable set by shells during completion, under click's name."""
 
 
 class Terminated(KeyboardInterrupt):
-    """Raised by SIGTERM in a process of pixkit's own: what is half written is taken away, as after Ctrl-C."""
+    """Raised by SIGTERM in pixkit's own process: half-written files are removed, as after Ctrl-C."""
 
 
 @dataclass
@@ -36,11 +36,11 @@ class Settings:
 
     traceback: bool = False
     own_process: bool = False
-    """Whether the process is there for this command alone."""
+    """Whether the process runs only this command."""
 
 
 def _say_version(ctx: click.Context, parameter: click.Parameter, asked: bool) -> None:
-    """Not click's own option, which fails where the metadata of pixkit are damaged."""
+    """Not click's own option, which fails if pixkit's metadata are damaged."""
     if asked and not ctx.resilient_parsing:
         emit_line(f"pixkit {version()}")
         ctx.exit()
@@ -56,14 +56,13 @@ def _say_version(ctx: click.Context, parameter: click.Parameter, asked: bool) ->
     help="Show the version and exit.",
 )
 @plugin_option
-@click.option("--traceback", "whole", is_flag=True, help="Show the whole trace of an error.")
+@click.option("--traceback", "whole", is_flag=True, help="Show the full traceback of an error.")
 @click.option("--strict-plugins", is_flag=True, help="Stop, with exit code 4, if any plugin is broken.")
 @click.pass_context
 def cli(ctx: click.Context, whole: bool, strict_plugins: bool) -> None:
     """Pixel models from parts: train, sample and score what a recipe describes.
 
-    Start with `pixkit ls recipes`, then `pixkit build RECIPE`. Plugins may bring more commands;
-    `pixkit plugins` names them.
+    Start with `pixkit ls recipes`, then `pixkit build RECIPE`. Plugins may add commands; `pixkit plugins` lists them.
     """
     ctx.obj.traceback = whole or bool(os.environ.get(TRACEBACK_VARIABLE))
     ctx.color = colour_wanted()
@@ -89,7 +88,7 @@ def main(arguments: Sequence[str] | None = None, *, own_process: bool = False) -
     except (Exception, KeyboardInterrupt) as error:
         if settings.traceback and not isinstance(error, click.ClickException):
             explain(traceback.format_exc())
-        told = getattr(error, "told", False)  # by another process of the same command
+        told = getattr(error, "told", False)  # reported by another process of the same command
         with contextlib.redirect_stderr(io.StringIO()) if told else contextlib.nullcontext():
             return _explain(error, settings)
     return code if isinstance(code, int) else 0
@@ -101,7 +100,7 @@ def run() -> None:
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
     code = main(own_process=True)
-    # What torch made while it was imported is not searched for garbage once more: that takes longer than most commands.
+    # Objects made by torch's import are not searched for garbage again: that takes longer than most commands.
     gc.freeze()
     sys.exit(code)
 
@@ -113,12 +112,12 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def _one_line(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
-    """A warning as the other remarks on stderr: the line of code that raised it tells a user of commands nothing."""
+    """Format a warning like other remarks on stderr: its line of code tells users of commands nothing."""
     return f"pixkit: warning: {printable(' '.join(str(message).split()))}\n"
 
 
 def _explain(error: BaseException, settings: Settings) -> int:
-    """Say on stderr what went wrong; return the exit code that stands for it."""
+    """Report an error on stderr; return its exit code."""
     code = 1
     match error:
         case click.ClickException():
@@ -126,7 +125,7 @@ def _explain(error: BaseException, settings: Settings) -> int:
             error.show(said)
             explain(said.getvalue())
             code = error.exit_code
-        case click.Abort() | KeyboardInterrupt():  # click makes the one of the other
+        case click.Abort() | KeyboardInterrupt():  # click turns one into the other
             code = 143 if isinstance(error.__cause__ or error, Terminated) else 130
         case BrokenPipeError():
             _drop_stdout()
@@ -137,11 +136,11 @@ def _explain(error: BaseException, settings: Settings) -> int:
             fail(f"{printable(error.filename)}: {error.strerror}")
         case _:
             text = message(error)
-            hint = f"\n  try: {TRACEBACK_VARIABLE}=1 (or pixkit --traceback ...) for the whole trace"
+            hint = f"\n  try: {TRACEBACK_VARIABLE}=1 (or pixkit --traceback ...) for the full traceback"
             fail(f"{type(error).__name__}: {printable(text)}{'' if settings.traceback else hint}")
     return code
 
 
 def _drop_stdout() -> None:
-    """Whoever read stdout is gone; let the interpreter's last flush go nowhere."""
+    """The reader of stdout is gone; discard the interpreter's last flush."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Options and argument types that commands share."""
+"""Options and argument types shared by commands."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ device_option = click.option(
     show_default=True,
     help="Where to compute; auto takes a GPU if there is one.",
 )
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress and no remarks on stderr.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress or remarks on stderr.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
 weights_option = click.option(
     "--weights",
     type=click.Choice(["ema", "raw"]),
@@ -37,9 +37,9 @@ checkpoint_option = click.option(
     "--checkpoint", default="best", show_default=True, metavar="best|last|step-N", help="Which checkpoint to use."
 )
 seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Names the noise."
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the noise."
 )
-temperature_option = click.option("--temperature", type=float, help="Divides logits; 1 is the model's own.")
+temperature_option = click.option("--temperature", type=float, help="Divides logits; 1 is the model itself.")
 batch_size_option = click.option(
     "--batch-size", type=click.IntRange(1), help="Images drawn together; the result does not depend on it."
 )
@@ -47,18 +47,18 @@ sampler_option = click.option("--sampler", help="A sampler's name, or auto: the 
 bfloat16_option = click.option(
     "--bfloat16",
     is_flag=True,
-    help="Round the weights of linear layers and convolutions to bfloat16, and say how many nats that changes: quicker "
-    "where one or two images of a wide model are drawn on a CPU.",
+    help="Round the weights of linear layers and convolutions to bfloat16, and show how many nats that changes: faster "
+    "for one or two images of a wide model on a CPU.",
 )
 against_options = (
-    click.option("--complexity", is_flag=True, help="Tell -log p less the image's length by a codec, too."),
-    click.option("--typicality", is_flag=True, help="Tell how far -log p is from the mean of the validation images."),
-    click.option("--background", type=click.Path(path_type=Path), metavar="RUN", help="Tell -log p less that of a run "
+    click.option("--complexity", is_flag=True, help="Also show -log p minus the image's length under a codec."),
+    click.option("--typicality", is_flag=True, help="Show how far -log p is from the mean of the validation images."),
+    click.option("--background", type=click.Path(path_type=Path), metavar="RUN", help="Show -log p minus that of a run "
                  "of the background of images: of a recipe with model.mutation."),
-    click.option("--local", type=click.Path(path_type=Path), metavar="RUN", help="Tell -log p less that of a run that "
+    click.option("--local", type=click.Path(path_type=Path), metavar="RUN", help="Show -log p minus that of a run that "
                  "sees few pixels around each."),
 )  # fmt: skip
-"""What scores are set against, so that they tell anomalies."""
+"""What scores are compared with to reveal anomalies."""
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 images_argument = click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 labels_option = click.option(
@@ -68,12 +68,12 @@ run_argument = click.argument("run", type=click.Path(path_type=Path))
 
 
 def with_options(options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
-    """A decorator that gives a command several options, in their order."""
+    """A decorator that adds several options to a command, in order."""
     return lambda command: functools.reduce(lambda given, option: option(given), reversed(options), command)
 
 
 class Name(click.ParamType):
-    """One of some names, taken in the plural too; the nearest is suggested for any other."""
+    """One of some names, or its plural; the nearest is suggested for any other."""
 
     name = "kind"
 
@@ -91,7 +91,7 @@ class Name(click.ParamType):
 
 
 def _completed(name: str, ctx: click.Context | None) -> str:
-    """The command with the kind, where a run, a recipe or a component was named without it."""
+    """The full command, if a run, a recipe or a component was named without its kind."""
     if ctx is None or ctx.info_name != "show":
         return ""
     from pixkit.catalogue.recipes import packaged_recipes
@@ -100,7 +100,7 @@ def _completed(name: str, ctx: click.Context | None) -> str:
     from pixkit.runs.run import Run
 
     kinds: list[str] = []
-    with suppress(OSError, PixkitError):  # of what cannot be read there is nothing to suggest
+    with suppress(OSError, PixkitError):  # nothing can be suggested if it cannot be read
         kinds += ["run"] if Run(folder_of_run(name)).started else []
         kinds += ["recipe"] if is_file(name) or name in packaged_recipes() else []
     if not kinds:
@@ -112,7 +112,7 @@ def _completed(name: str, ctx: click.Context | None) -> str:
 
 
 class Numbers(click.ParamType):
-    """Whole numbers with commas between them."""
+    """Integers separated by commas."""
 
     name = "numbers"
 
@@ -130,7 +130,7 @@ class Numbers(click.ParamType):
 
 
 class Span(click.ParamType):
-    """FIRST:END of things in an order, either of which may be left out, as a slice."""
+    """FIRST:END of an ordered sequence, either of which may be left out, as in a slice."""
 
     name = "span"
 
@@ -140,12 +140,12 @@ class Span(click.ParamType):
             return value
         found = re.fullmatch(r"([0-9]{1,12})?:([0-9]{1,12})?", value)
         if found is None:
-            self.fail(f"'{value}' is not FIRST:END, as 100:164", param, ctx)
+            self.fail(f"'{value}' is not FIRST:END, such as 100:164", param, ctx)
         return slice(*(None if each is None else int(each) for each in found.groups()))
 
 
 class Codes(click.ParamType):
-    """`all`, `none`, or numbers of codes with commas between them."""
+    """`all`, `none`, or numbers of codes separated by commas."""
 
     name = "codes"
 
@@ -159,12 +159,12 @@ class Codes(click.ParamType):
 
 
 SPELT = {"shape=(C, H, W, K)": "--shape C,H,W,K", "tiles=True": "--tiles", "images=slice(...)": "--images"}
-"""Arguments that hints name as Python has them, and as one types them."""
+"""Arguments that hints name as in Python, and their spelling on the command line."""
 
 
 @contextmanager
 def naming_options() -> Iterator[None]:
-    """Errors that name an argument of a Python function name the command's option or argument of that name instead."""
+    """Make errors that name an argument of a Python function name the command's option or argument instead."""
     try:
         yield
     except PixkitError as error:
@@ -178,7 +178,7 @@ def naming_options() -> Iterator[None]:
 
 
 def _spelt(parameter: click.Parameter) -> str:
-    """As one types it: --option or ARGUMENT."""
+    """Its spelling on the command line: --option or ARGUMENT."""
     return parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name.rstrip(".")
 
 
@@ -188,6 +188,6 @@ shape_option = click.option(
         lambda n: len(n) in (4, 5) and min(n[:3]) >= 1 and n[3] >= 2, "C,H,W,K: channels, rows, columns, levels"
     ),
     metavar="C,H,W,K[,CLASSES]",
-    help="Channels, rows, columns and levels of the images, if the recipe's data are not there.",
+    help="Channels, rows, columns and levels of the images, if the recipe's data are missing.",
 )
 KIND = Name((*KINDS, "recipe", "run", "zoo"))

@@ -1,7 +1,7 @@
-"""What commands print: data on stdout, remarks and progress on stderr. Nothing else in pixkit writes to either.
+"""The output of commands: data on stdout, remarks and progress on stderr. Nothing else in pixkit writes to either.
 
-Whatever comes from files, recipes and plugins is made printable on its way out: all text here, and line by line what is
-to stay one line. What is put into several lines elsewhere is put there by `printable`.
+Text from files, recipes and plugins is made printable on its way out: all text here, and line by line where it is to
+    stay on one line. Code that builds text of several lines elsewhere uses `printable`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from pixkit.errors import printable
 GAP = 2
 """Blanks between the columns of a table."""
 DETAILS = 30
-"""Characters that the last column of a table takes at least, if it is not to stand below the rows."""
+"""The smallest width of a table's last column, in characters; below that it goes under the rows."""
 
 
 WIDEST = 120
-"""Characters of a line of prose at most."""
+"""The largest width of a line of prose, in characters."""
 
 
 def colour_wanted() -> bool | None:
-    """False under NO_COLOR (no-color.org), else None: it depends on the terminal."""
+    """False under NO_COLOR (no-color.org), otherwise None: it depends on the terminal."""
     return False if os.environ.get("NO_COLOR") else None
 
 
@@ -47,7 +47,7 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """A line on stderr that -q does not silence."""
+    """A line on stderr that -q does not suppress."""
     click.secho(f"pixkit: {printable(text)}", err=True, fg="yellow", color=colour_wanted())
 
 
@@ -58,12 +58,12 @@ def fail(text: str) -> None:
 
 
 def explain(text: str) -> None:
-    """Text of several lines on stderr, as it is laid out."""
+    """Preformatted text of several lines on stderr."""
     click.echo(printable(text.rstrip("\n"), lines=True), err=True)
 
 
 def emit(text: str) -> None:
-    """Data for people, on stdout, as they are laid out."""
+    """Preformatted data for people on stdout."""
     click.echo(printable(text, lines=True), color=colour_wanted())
 
 
@@ -73,16 +73,16 @@ def emit_line(text: str | os.PathLike[str]) -> None:
 
 
 def emit_picture(text: str) -> None:
-    """An image in the characters and colours of a terminal, on stdout."""
+    """An image in characters and colours on the terminal, on stdout."""
     click.echo(text, color=colour_wanted())
 
 
 def emit_markdown(text: str, for_terminals: Callable[[], str]) -> None:
-    """A page of Markdown, on stdout: as it is, or laid out on a terminal, by its pager where it is longer than that.
+    """A page of Markdown on stdout: as it is, or formatted on a terminal, through its pager if it is long.
 
     Args:
         text: the page.
-        for_terminals: gives what is laid out in its place.
+        for_terminals: gives the formatted text.
     """
     if not is_terminal(sys.stdout):
         emit(text.rstrip("\n"))
@@ -106,7 +106,7 @@ def emit_json(data: Any) -> None:
 
 
 def emit_json_line(data: Any) -> None:
-    """The same in one line, for data that come one by one: JSON Lines."""
+    """The same in one line, for data that arrive one by one: JSON Lines."""
     click.echo(json.dumps(_plain(data), allow_nan=False, default=str).replace("\x7f", "\\u007f"))
 
 
@@ -121,7 +121,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _columns(text: str) -> int:
-    """The columns of a terminal that a text takes."""
+    """The width of a text in columns of a terminal."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -151,9 +151,9 @@ def _wrapped(lines: Sequence[Sequence[str]]) -> str:
 
 
 def table_with_details(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first and last columns may be long, and every row one line where it is not a terminal.
+    """A table whose first and last columns may be long; each row is one line unless it is on a terminal.
 
-    On a terminal that has no room for it the last stands below each row, and the first above it.
+    On a terminal without enough room, the last stands below each row, and the first above it.
     """
     widths = [max(len(row[place]) for row in (headers, *rows)) + 2 for place in range(len(headers))]
     room = shutil.get_terminal_size().columns
@@ -162,7 +162,7 @@ def table_with_details(headers: Sequence[str], rows: Sequence[Sequence[str]]) ->
     start = 0 if sum(widths[:-1]) <= room else 1
     indent = " " * 4
     aligned = table(headers[start:-1], [row[start:-1] for row in rows]).split("\n")
-    if len(aligned) > len(rows) + 1:  # cells wrap even so, and lines cannot be told from rows
+    if len(aligned) > len(rows) + 1:  # cells would still wrap, and lines could not be told from rows
         return table(headers, rows)
     lines = []
     for row, cells in zip((headers, *rows), aligned, strict=True):
@@ -171,7 +171,7 @@ def table_with_details(headers: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 
 def _whole(row: Sequence[str], cells: str, start: int, indent: str, room: int) -> list[str]:
-    """A row on lines of its own: perhaps what it is about, the aligned cells, and the details."""
+    """A row on separate lines: perhaps its subject, the aligned cells, and the details."""
     head = [printable(row[0]), f"{indent}{cells}".rstrip()] if start else [cells]
     return [*head, *textwrap.wrap(printable(row[-1]), room, initial_indent=indent, subsequent_indent=indent)]
 
@@ -183,7 +183,7 @@ def pairs(values: Mapping[str, str]) -> str:
 
 
 def shown_path(path: str | os.PathLike[str]) -> str:
-    """A path as one would type it here: relative where it lies below the working directory."""
+    """A path as it can be typed here: relative if it is below the working directory."""
     full = Path(path).absolute()
     return str(full.relative_to(Path.cwd())) if full.is_relative_to(Path.cwd()) else str(full)
 

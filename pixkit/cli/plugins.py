@@ -1,4 +1,4 @@
-"""What the command line does with plugins: report broken ones, and take the commands that they bring."""
+"""The command line's use of plugins: report broken ones, and add their commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def loaded_plugins() -> Plugins:
-    """The plugins of this process; each broken one gets a line on stderr."""
+    """The plugins of this process; each broken one is reported in a line on stderr."""
     with importing():
         from pixkit.components.plugins import plugins
 
@@ -31,7 +31,7 @@ def loaded_plugins() -> Plugins:
 
 
 def plugin_options() -> str:
-    """``--plugin FILE`` of each plugin file that is loaded, with a space before it, for commands that are printed."""
+    """``--plugin FILE`` for each loaded plugin file, with a space before it, for printed commands."""
     if not plugins_are_loaded():
         return ""
     from pixkit.components.plugins import plugins
@@ -44,20 +44,20 @@ def require_sound(loaded: Plugins) -> None:
     unsound = [info for info in loaded.infos if info.health in ("broken", "conflict")]
     if unsound:
         raise PluginError(
-            "--strict-plugins asks for sound plugins alone",
+            "--strict-plugins accepts only sound plugins",
             found="; ".join(f"{describe(info)} is {_state(info)}: {info.detail}" for info in unsound),
         )
 
 
 def require_sound_if_asked(loaded: Plugins) -> None:
-    """The same of what came to light after the options were read, under --strict-plugins."""
+    """The same for errors found after the options were read, under --strict-plugins."""
     context = click.get_current_context(silent=True)
     if context is not None and context.find_root().params.get("strict_plugins"):
         require_sound(loaded)
 
 
 def describe(info: PluginInfo) -> str:
-    """A plugin's name with who brings it."""
+    """A plugin's name and its source."""
     return f"'{info.name}' of {info.distribution} {info.version}"
 
 
@@ -66,11 +66,11 @@ def _state(info: PluginInfo) -> str:
 
 
 def find_component(loaded: Plugins, kind: str, name: str) -> Entry:
-    """The component of that name.
+    """The component with that name.
 
     Raises:
         UsageError: if there is none, with the nearest name.
-        PluginError: if there is none and a plugin that would or may bring it is missing.
+        PluginError: if there is none and a plugin that has it, or may have it, is missing.
     """
     entry = loaded.registry.find(kind, name)
     if entry is not None:
@@ -82,7 +82,7 @@ def find_component(loaded: Plugins, kind: str, name: str) -> Entry:
 
 
 def commands_of(loaded: Plugins, info: PluginInfo, report: Callable[[str], object] = warn) -> dict[str, click.Command]:
-    """The commands that a plugin brings; if its hook fails, the plugin counts as broken, and that is reported."""
+    """The commands of a plugin; if its hook fails, the plugin counts as broken, and that is reported."""
     if info.health in ("broken", "disabled"):
         return {}
     group = click.Group()
@@ -102,7 +102,7 @@ def commands_of(loaded: Plugins, info: PluginInfo, report: Callable[[str], objec
 
 
 def plugin_command(loaded: Plugins, name: str) -> click.Command | None:
-    """The command of that name which a plugin brings, if one does.
+    """The command with that name in a plugin, if there is one.
 
     Raises:
         PluginError: if several do.
@@ -110,12 +110,12 @@ def plugin_command(loaded: Plugins, name: str) -> click.Command | None:
     bringing = [info for info in loaded.infos if name in commands_of(loaded, info)]
     if len(bringing) > 1:
         raise PluginError(
-            f"the command '{name}' is brought by {' and by '.join(map(describe, bringing))}",
+            f"the command '{name}' comes from {' and from '.join(map(describe, bringing))}",
             hint="leave one of them out with PIXKIT_DISABLE_PLUGINS",
         )
     return commands_of(loaded, bringing[0])[name] if bringing else None
 
 
 def plugin_command_names(loaded: Plugins) -> list[str]:
-    """The names of all commands that plugins bring."""
+    """The names of all commands in plugins."""
     return sorted({name for info in loaded.infos for name in commands_of(loaded, info)})

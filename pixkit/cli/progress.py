@@ -1,4 +1,4 @@
-"""What commands say on stderr while they work: remarks, and how far they are."""
+"""What commands report on stderr while they work: remarks and progress."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pixkit.errors import printable
 from pixkit.training.watch import no_exit
 
 EVERY = 5.0
-"""Seconds between lines of progress where there is no terminal."""
+"""Seconds between lines of progress if there is no terminal."""
 
 
 class Progress:
-    """Says nothing: what -q asks for.
+    """Reports nothing: for -q.
 
     Attributes:
         stdout: where data go.
@@ -27,34 +27,34 @@ class Progress:
     stdout: TextIO | None = None
 
     def printing(self) -> redirect_stdout[TextIO | None]:
-        """A context in which data are printed while work goes on."""
+        """A context in which data are printed during the work."""
         return redirect_stdout(self.stdout)
 
     def say(self, text: str) -> None:
-        """A remark, on a line of its own."""
+        """A remark on its own line."""
 
     def problem(self, text: str) -> None:
-        """Something that went wrong, on a line of its own; said under -q too."""
+        """An error on its own line; reported even under -q."""
         output.warn(text)
 
     def update(self, what: str, done: int, total: int, note: str = "") -> None:
-        """`done` of `total` units of `what` are done; `total` is 0 where it is unknown."""
+        """`done` of `total` units of `what` are done; `total` is 0 if unknown."""
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
 
     def remark(self, text: str) -> None:
-        """A remark, if there is something to say."""
+        """A remark, if it is not empty."""
         if text:
             self.say(text)
 
     def hooks(self, what: str) -> dict[str, Any]:
-        """The arguments by which verbs that draw tell how far they are: drawing is told as `what`."""
+        """The progress arguments for verbs that draw; drawing is reported as `what`."""
         return {"progress": lambda done, total: self.update(what, done, total), "loading": self.update}
 
 
 class ProgressLines(Progress):
-    """Plain lines; of progress, one every few seconds."""
+    """Plain lines; for progress, one every few seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -66,7 +66,7 @@ class ProgressLines(Progress):
         output.say(text)
 
     def update(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Print a line if the last one is a few seconds old."""
+        """Print a line if the last one is some seconds old."""
         now = self._clock()
         if what != self._what:
             self._what, self._due = what, now + EVERY
@@ -99,7 +99,7 @@ class ProgressBar(Progress):
         self._bar.console.print(printable(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def update(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Move the bar; another `what` starts another one."""
+        """Move the bar; another `what` starts a new one."""
         if what != self._what:
             self.close()
             self._bar.start()
@@ -113,7 +113,7 @@ class ProgressBar(Progress):
         self.say(f"pixkit: {text}")
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
         self._bar.stop()
@@ -122,9 +122,9 @@ class ProgressBar(Progress):
 
 @contextmanager
 def show_progress(quiet: bool, *, streaming: bool = False) -> Iterator[Progress]:
-    """The progress that fits: none told, a bar on a terminal, or lines, as where data are `streaming` to it meanwhile.
+    """The suitable progress: none, a bar on a terminal, or lines, as when data are `streaming` to it meanwhile.
 
-    What components print meanwhile goes to stderr, since stdout is for data, and none of them ends the process.
+    Components' prints go to stderr meanwhile, since stdout is for data, and no component can end the process.
     """
     bar = is_terminal(sys.stderr) and not (streaming and is_terminal(sys.stdout))
     progress = Progress() if quiet else ProgressBar() if bar else ProgressLines()

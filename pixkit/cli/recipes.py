@@ -1,4 +1,4 @@
-"""Where commands take a recipe from: a file, the name of one, or standard input."""
+"""Where commands read a recipe from: a file, a name, or standard input."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pixkit.recipe.files import read_stream
 from pixkit.recipe.load import LoadedRecipe, load_recipe, load_text
 
 DASH = "-"
-"""What stands for standard input on a command line; a file of this name is `./-`."""
+"""Stands for standard input on a command line; a file with this name is `./-`."""
 STANDARD_INPUT = "standard input"
 
 
 def named_recipe(recipe: str) -> LoadedRecipe:
-    """The recipe of a path or a name, or of standard input.
+    """The recipe with a path or a name, or on standard input.
 
     Raises:
         RecipeError, PluginError: as `load_recipe`.
@@ -25,7 +25,7 @@ def named_recipe(recipe: str) -> LoadedRecipe:
 
 
 def piped(recipe: str) -> LoadedRecipe | str:
-    """The recipe on standard input where - stands for that; else the argument as it is: a path, or a name.
+    """The recipe on standard input for -; otherwise the argument itself, a path or a name.
 
     Raises:
         RecipeError, PluginError: as `load_recipe`.
@@ -34,7 +34,7 @@ def piped(recipe: str) -> LoadedRecipe | str:
 
 
 def piped_text() -> str:
-    """What standard input holds, a recipe's text; somebody at a terminal is told what is waited for.
+    """The text of a recipe on standard input; at a terminal, the user is told what is expected.
 
     Raises:
         RecipeError: see `pixkit.recipe.files.read_stream`.

@@ -1,4 +1,4 @@
-"""What commands about runs share: how a run is found, and how runs are listed."""
+"""Shared by commands on runs: finding a run, and listing runs."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from pixkit.runs.figures import score_cell
 from pixkit.runs.run import Run
 
 Row = dict[str, Any]
-"""What `pixkit.runs.summaries` says of a run."""
+"""A run's values from `pixkit.runs.summaries`."""
 FEW = 4
-"""Keys in which runs differ that a table has room for."""
+"""The number of differing keys that a table has room for."""
 
 
 def opened_run(run: Path, quiet: bool = False) -> Run:
-    """The run that a path or a name means; a remark says which, where there is a choice."""
+    """The run with a path or a name; a remark says which, if there is a choice."""
     return Run.open(run, None if quiet else say)
 
 
 def run_columns(rows: Sequence[Row]) -> tuple[list[str], list[Row]]:
-    """The columns of a table of runs, and the cells of each; of one that cannot be read, why.
+    """The columns of a table of runs, and each run's cells; for one that cannot be read, why.
 
-    How many images were scored is told where that is not the same of all. Where runs differ in more than FEW keys, of
-    each those are told in which it is not like most.
+    The number of scored images is shown if it is not the same for all. Where runs differ in more than FEW keys, each
+    run shows those in which it differs from most.
     """
     counts = {row["validation"]["images"] for row in rows if row.get("validation")}
     images = ["images"] if len(counts) > 1 else []
@@ -39,7 +39,7 @@ def run_columns(rows: Sequence[Row]) -> tuple[list[str], list[Row]]:
 
 
 def _usual(differing: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Of each key the value that more than half of the runs have which have the key; none of few keys."""
+    """For each key, the value shared by more than half of the runs that have it; empty if there are few keys."""
     found: dict[str, list[str]] = {}
     for values in differing:
         for key, value in values.items():
@@ -67,12 +67,12 @@ def _cells(row: Row, usual: Mapping[str, str]) -> Row:
 
 
 def rank_of_score(validation: Mapping[str, Any] | None) -> tuple[bool, str, float]:
-    """What to sort by for the best to come first; scores in one unit stand together, and what has none comes last."""
+    """A sort key that puts the best first, groups scores of one unit, and puts runs without a score last."""
     return (True, "", 0.0) if validation is None else (False, validation["unit"], validation["score"])
 
 
 def score_line(validation: Mapping[str, Any] | None) -> str | None:
-    """A validation score with what is to be known of it."""
+    """A validation score with remarks on it."""
     if validation is None:
         return None
     error = (
@@ -83,26 +83,26 @@ def score_line(validation: Mapping[str, Any] | None) -> str | None:
 
 
 def date_cell(changed: str) -> str:
-    """A date and time as `ls -l` has it: without the year in the last months, without the time before."""
+    """A date and time as in `ls -l`: without the year if recent, otherwise without the time."""
     then = datetime.fromisoformat(changed)
     recent = -60 < time.time() - then.timestamp() < 180 * 86400
     return f"{then:%m-%d %H:%M}" if recent else f"{then:%Y-%m-%d}"
 
 
 def pairs_cell(values: Mapping[str, Any]) -> str:
-    """Keys and what they are set to."""
+    """Keys and their values."""
     return " ".join(f"{key}={in_short(value)}" for key, value in values.items())
 
 
 SORTS = ("folder", "state", "step", "validation", "date")
-"""What runs are sorted by, beside the keys in which they differ."""
+"""The columns that runs can be sorted by, beside the keys in which they differ."""
 
 
 def in_order(rows: Sequence[Row], by: str) -> list[Row]:
-    """The rows, sorted: by date the newest first, else the least, which is the best score; those that lack it last.
+    """The sorted rows: the newest first by date, otherwise the least, the best score; without a value last.
 
     Raises:
-        UsageError: if it is neither one of SORTS nor a key in which they differ.
+        UsageError: if it is neither one of SORTS nor a key in which the runs differ.
     """
     keys = list(dict.fromkeys(key for row in rows for key in row.get("differs", {})))
     if by not in (*SORTS, *keys):
@@ -124,6 +124,6 @@ def _value(row: Row, by: str) -> Any:
 
 
 def _rank(value: Any) -> tuple[bool, float, str]:
-    """Numbers by their size, before what is none."""
+    """Numbers by size, before other values."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return (not is_number, value if is_number else 0, in_short(value))

@@ -1,4 +1,4 @@
-"""Scores as people read them."""
+"""Scores for people."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pixkit.runs.figures import UNITS, number, rate_of
 
 
 def score_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A row for each split and kind of weights, with the parts of scores that have such.
+    """A row for each split and kind of weights, with the parts of scores if there are any.
 
-    A bound is marked with "<=", an estimate with "~" and its number of samples. Without a likelihood there are the
-    other figures alone.
+    A bound is marked with "<=", an estimate with "~" and its number of samples. Without a likelihood, only the other
+    figures are shown.
     """
     given = list(rows)
     parts = list(dict.fromkeys(name for row in given for name in row.get("parts", {})))
@@ -37,7 +37,7 @@ def score_table(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _likelihood(row: Mapping[str, Any], rates: Iterable[str]) -> tuple[str, ...]:
-    """The cells below the rates, nats and error."""
+    """The cells for the rates, nats and error."""
     return (
         *(number(row[rate], row["kind"], 4) if rate == rate_of(row) else "" for rate in rates),
         number(row["nats"], row["kind"], 3),
@@ -46,7 +46,7 @@ def _likelihood(row: Mapping[str, Any], rates: Iterable[str]) -> tuple[str, ...]
 
 
 def headline(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Bits/dim, or bits/token, on the test images, with averaged weights where there are any.
+    """Bits/dim, or bits/token, on the test images, with averaged weights if there are any.
 
     Without a likelihood, the other figures.
     """

@@ -1,4 +1,4 @@
-"""How bash, zsh and fish are spoken with: as click does it, but for words with "=", ":" and ","."""
+"""Completion for bash, zsh and fish: as in click, except for words with "=", ":" and ","."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from click.shell_completion import (
 
 
 class _WholeWords(ShellComplete):
-    """``--device=c`` is one word for shells, and what is offered takes its place; click completes what follows "="."""
+    """Shells treat ``--device=c`` as one word that a completion replaces; click completes only what follows "="."""
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
-        """As click has them, but whole."""
+        """As in click, but whole words."""
         found = super().get_completions(args, incomplete)
         option, equals, _ = incomplete.partition("=")
         if not equals or not option.startswith("-"):
@@ -27,26 +27,26 @@ class _WholeWords(ShellComplete):
 
 
 class _Bash(_WholeWords, BashComplete):
-    """Bash takes ``key=value`` and ``test:5`` for several words, and replaces the last of them."""
+    """Bash splits ``key=value`` and ``test:5`` into several words, and replaces the last of them."""
 
     source_template = BashComplete.source_template.replace(
         "COMPREPLY+=($value)", 'COMPREPLY+=("$value")\n            [[ $value == *[=.] ]] && compopt -o nospace'
     )
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words as the shell passes them on to the command."""
+        """The words as the shell passes them to the command."""
         words, last = super().get_completion_args()
         joined = _joined([*words, last])
         self._head = len(joined[-1]) - len(joined[-1].rpartition("=")[2].rpartition(":")[2]) if joined else 0
         return joined[:-1], joined[-1]
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Without what stands before the word that is replaced."""
+        """Leave out what precedes the word that is replaced."""
         return f"{item.type},{str(item.value)[self._head :]}"
 
 
 def _joined(words: list[str]) -> list[str]:
-    """Words of which those around "=" and ":" are one."""
+    """Join words around "=" and ":"."""
     found: list[str] = []
     glue = False
     for word in words:
@@ -77,12 +77,12 @@ class _Zsh(_WholeWords, ZshComplete):
 
 
 class _Fish(_WholeWords, FishComplete):
-    """What is offered may have a comma: the values of a sweep do."""
+    """Completions may contain a comma: the values of a sweep do."""
 
     source_template = FishComplete.source_template.replace('string split ","', 'string split --max 1 ","')
 
 
 def prepare() -> None:
-    """Make these what click takes for their shells."""
+    """Register these classes with click for their shells."""
     for one in (_Bash, _Zsh, _Fish):
         add_completion_class(one)

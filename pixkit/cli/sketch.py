@@ -1,4 +1,4 @@
-"""Commands as plain data: enough to complete what is typed without importing what they run."""
+"""Commands as plain data: enough for completion without importing their code."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import click
 from click.shell_completion import CompletionItem
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
-"""What may follow for a parameter, as click asks for it: given what is typed of it."""
+"""The completions of a parameter, in click's form: given what was typed of it."""
 
 
 def sketch(command: click.Command) -> dict[str, Any]:
-    """What a command takes, as plain data."""
+    """A command's parameters, as plain data."""
     inner = command.commands if isinstance(command, click.Group) else None
     return {
         "name": command.name or "",
@@ -37,10 +37,10 @@ def _parameter(given: click.Parameter) -> dict[str, Any]:
 
 
 def drawn(data: dict[str, Any], completers: dict[str, Completer]) -> click.Command:
-    """A command that takes the same, and does nothing.
+    """A command that takes the same parameters and does nothing.
 
     Args:
-        data: what `sketch` gave.
+        data: the result of `sketch`.
         completers: by the name of the parameter.
     """
     parameters = [_drawn_parameter(each, completers) for each in data["parameters"]]
@@ -66,6 +66,6 @@ def _drawn_parameter(data: dict[str, Any], completers: dict[str, Completer]) -> 
 
 
 def _declared(names: Iterable[str], opposite: Iterable[str]) -> list[str]:
-    """The spellings of an option as click takes them: ``--plain/--no-plain`` where it can be said not to be."""
+    """The spellings of an option in click's form: ``--plain/--no-plain`` if it can be negated."""
     first, *rest = names
     return ["/".join([first, *opposite]), *rest]

@@ -1,4 +1,4 @@
-"""How a sweep is told: while it goes on, and as a table in the end."""
+"""How a sweep is reported: in progress, and as a table at the end."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pixkit.training.crew import Watcher, Work
 from pixkit.training.sweep import Member, Sweep, ended_as
 
 EVERY = 1.0
-"""Seconds between two looks at how far builds are."""
+"""Seconds between two looks at the builds' progress."""
 SHOWN = 3
-"""Builds of which that is told."""
+"""The number of builds whose progress is shown."""
 
 
 def sweep_table(rows: Sequence[dict[str, Any]], *, by_score: bool) -> str:
@@ -43,7 +43,7 @@ def sweep_table(rows: Sequence[dict[str, Any]], *, by_score: bool) -> str:
 
 
 def closing(rows: Sequence[dict[str, Any]], jobs: int, threads: int) -> str:
-    """How many runs are in which state, and how builds share the processor."""
+    """The number of runs in each state, and how builds share the processor."""
     counts: dict[str, int] = {}
     for row in rows:
         counts[row["state"]] = counts.get(row["state"], 0) + 1
@@ -53,12 +53,12 @@ def closing(rows: Sequence[dict[str, Any]], jobs: int, threads: int) -> str:
 
 
 def member_of(sweep: Sweep, work: Work) -> Member:
-    """The run that a build is of."""
+    """The run of a build."""
     return next(member for member in sweep.members if member.setting.name == work.name)
 
 
 def _step_of(work: Work) -> list[str]:
-    """How far a build is, if that can be told."""
+    """The progress of a build, if known."""
     with suppress(PixkitError):
         row = last_row(Run(work.folder).metrics)
         return [f"{work.name} step {row['step']}"] if row else []
@@ -66,7 +66,7 @@ def _step_of(work: Work) -> list[str]:
 
 
 class SweepWatcher(Watcher):
-    """Tells how a sweep goes."""
+    """Reports the progress of a sweep."""
 
     def __init__(self, progress: Progress, sweep: Sweep, done: int) -> None:
         self._progress, self._sweep, self._done = progress, sweep, done
@@ -84,7 +84,7 @@ class SweepWatcher(Watcher):
             self._done += 1
             self._progress.say(f"{work.name}: left to another build")
             return
-        if work.code == 0 or work.failed:  # else it was stopped, and there is something left to do
+        if work.code == 0 or work.failed:  # otherwise it was stopped, and there is something left to do
             self._done += 1
             count = f"{self._done} of {len(self._sweep.members)}, {count}"
         if work.failed:
@@ -107,4 +107,6 @@ class SweepWatcher(Watcher):
     def stopping(self, active: Sequence[Work]) -> None:
         """A signal came."""
         if active:
-            self._progress.say(f"stopping {len(active)}: they finish their step and save; once more stops them at once")
+            self._progress.say(
+                f"stopping {len(active)}: they finish their step and save; a second signal stops them at once"
+            )

@@ -1,4 +1,4 @@
-"""Times of training steps, laid out."""
+"""Tables of the times of training steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pixkit.training.throughput import TrainingRow, TrainingTimes
 
 
 def training_in_words(name: str, times: TrainingTimes) -> str:
-    """How fast training steps of a recipe of that name are."""
+    """The speed of training steps, for a recipe of that name."""
     rates = ", ".join(f"{precision} {rate / 1e9:.4g}" for precision, rate in times.products.items())
     headers = ("options", "s/step", "images/s", "speed", "of products", "memory", "note")
     rows = table(headers, map(_training_cells, times.rows))
@@ -36,7 +36,7 @@ def _training_cells(row: TrainingRow) -> tuple[str, ...]:
 
 
 def scaling_in_words(name: str, grown: Scaling) -> str:
-    """How training steps of a recipe of that name grow."""
+    """The growth of training steps, for a recipe of that name."""
     headers = ("axis", "value", "s/step", "images/s", "GFLOP/image", "memory", "note")
     fits = table(("axis", "figure", "exponent", "error", "points"), map(_fit_cells, grown.fits))
     return (

@@ -1,4 +1,4 @@
-"""What a trained model is for: what the verbs at the top of pixkit take and give."""
+"""The uses of a trained model: arguments and results of pixkit's top-level verbs."""
 
 from pixkit.tasks.complete import Completion, complete_each
 from pixkit.tasks.compress import Compressed, codec_of

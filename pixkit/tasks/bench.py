@@ -1,4 +1,4 @@
-"""How fast a model samples."""
+"""Measure how fast a model samples."""
 
 from __future__ import annotations
 
@@ -36,25 +36,27 @@ def bench(
 
     Args:
         source: a recipe, its file or its name; a run or its folder; a model; or a network in eval mode.
-        batches: how many images are drawn together, one measurement each.
-        rounds: turns of which to take medians.
+        batches: the batch sizes to measure.
+        rounds: number of turns, of which medians are taken.
         overrides: of a recipe, ``key.sub=value``, applied in order.
-        shape: (C, H, W, K) or (C, H, W, K, classes) of the images, if a recipe's data are not there.
-        device: auto, cpu or cuda; a model or a network is where it is.
+        shape: (C, H, W, K) or (C, H, W, K, classes) of the images, if a recipe's data are missing.
+        device: auto, cpu or cuda; a model or a network stays where it is.
         progress: called as progress(what, done, total).
 
     Returns:
-        The times, in seconds, of each autoregressive network of the model by its name within it. The note of an
-        executor that cannot run a network says why.
+        The times in seconds of each autoregressive network of the model, by its name within it. If an executor cannot
+        run a network, its note says why.
 
     Raises:
-        RecipeError: if a recipe, or an override, is wrong.
-        DataError: if images are not there and no shape is given.
+        RecipeError: if a recipe or an override is wrong.
+        DataError: if images are missing and no shape is given.
         UsageError: if there is no autoregressive network, or a batch is empty.
         CausalityError: if a network is not proved causal.
     """
     if not batches or min(batches) < 1:
-        raise UsageError("these are not batch sizes", where="batches", found=str(list(batches)), expected="1 or more")
+        raise UsageError(
+            "batch sizes must be positive", where="batches", found=str(list(batches)), expected="1 or more"
+        )
     networks = networks_of(source, overrides=overrides, shape=shape, device=device, loading=progress)
     return {
         name: time_sampling(network, batches, rounds=rounds, progress=progress) for name, network in networks.items()

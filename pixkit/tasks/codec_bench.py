@@ -1,4 +1,4 @@
-"""How a model's codec does on images, beside general codecs."""
+"""Compare a model's codec with general codecs."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from pixkit.tasks.general_codecs import GeneralRow, general_sizes
 from pixkit.tasks.image_labels import Labels, labels_of
 
 BATCH = 64
-"""Images that are scored together."""
+"""Images scored together."""
 
 
 @dataclass(frozen=True, repr=False)
 class CodecTimes(Shown):
-    """What `bench_codec` gives.
+    """The result of `bench_codec`.
 
     Attributes:
-        images: how many there are.
-        size: bytes of the compressed file.
-        words: bytes of it that are the range coder's; the rest are its head, checksums and lengths.
-        ideal: bytes that the model's own nats come to.
-        codec_size: bytes of the codec file, which is needed once, besides.
-        encode_seconds, decode_seconds: of all images, nothing verified.
-        general: what general codecs take, each in its best layout.
-        left_out: why others are not among them, by name.
+        images: their number.
+        size: size of the compressed file in bytes.
+        words: bytes of it from the range coder; the rest are its header, checksums and lengths.
+        ideal: the model's own nats, in bytes.
+        codec_size: size in bytes of the codec file, which is needed once in addition.
+        encode_seconds, decode_seconds: for all images, without verification.
+        general: results of general codecs, each in its best layout.
+        left_out: why others are missing, by name.
     """
 
     images: int
@@ -56,12 +56,12 @@ class CodecTimes(Shown):
 
     @property
     def overhead(self) -> float:
-        """By how much the file is larger than the nats say, of these."""
+        """The file's excess over the nats, relative to the nats."""
         return self.size / self.ideal - 1
 
     @property
     def best(self) -> GeneralRow:
-        """The general codec that takes the fewest bytes."""
+        """The general codec with the smallest result."""
         return min(self.general, key=lambda row: row.size)
 
     def dump(self) -> dict[str, Any]:
@@ -79,15 +79,15 @@ def bench_codec(
     weights: str = "ema",
     loading: Loading | None = None,
 ) -> CodecTimes:
-    """Encode and decode images by a run's model, and by general codecs; see `general_sizes`.
+    """Encode and decode images with a run's model, and with general codecs; see `general_sizes`.
 
     Args:
         run: the run, or its folder.
         images: as `compress` takes them.
-        labels: theirs, as `compress` takes them; the nats are given these.
+        labels: their labels, as `compress` takes them; the nats are given these.
         checkpoint: best, last or step-N.
         weights: ema or raw.
-        loading: told of the reading of the run's data, and of what is measured.
+        loading: told of the reading of the run's data, and of the measurements.
 
     Raises:
         UsageError: if there is no codec for the run's model, or there are no images.
@@ -107,12 +107,12 @@ def bench_codec(
         tell("scoring", start, len(x))
         given = None if classes is None else classes[start : start + BATCH]
         nats -= float(model.network.log_prob(x[start : start + BATCH], given).double().sum())
-    codec.decode(codec.encode(x[:1].numpy(), labels=None if own is None else own[:1]))  # what is made once is not timed
+    codec.decode(codec.encode(x[:1].numpy(), labels=None if own is None else own[:1]))  # one-time work is not timed
     times = [time.perf_counter()]
     data = codec.encode(x.numpy(), progress=lambda *done: tell("encoding", *done), labels=own, verify=False)
     times.append(time.perf_counter())
     if not np.array_equal(codec.decode(data, lambda *done: tell("decoding", *done)), x.numpy()):
-        raise DataError("what was encoded does not come back", hint="another machine or another compiler (CC)")
+        raise DataError("decoding does not give back what was encoded", hint="another machine or another compiler (CC)")
     times.append(time.perf_counter())
     return CodecTimes(
         images=len(x),

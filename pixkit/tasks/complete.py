@@ -1,9 +1,9 @@
-"""Completing images that are given in part: which part, how it may go on, how unlikely the truth was.
+"""Complete partly known images: the missing part, its uncertainty, and how unlikely the true content was.
 
-p(missing | known) is what a network draws from where every known sub-pixel precedes every missing one in its ordering
-(`Known.precede`). Then -log p(missing | known) of a content is the sum of its sub-pixels' nats, the truth in
-place. Elsewhere the known sub-pixels are clamped: each missing one is drawn given the earlier ones alone, and there
-are no conditional nats.
+p(missing | known) is the distribution that a network draws from if every known sub-pixel precedes every missing one in
+its ordering (`Known.precede`). Then -log p(missing | known) of a content is the sum of its sub-pixels' nats, with the
+true values in place. Otherwise the known sub-pixels are clamped: each missing one is drawn given only the earlier ones,
+and there are no conditional nats.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from pixkit.tasks.masks import Mask
 
 @dataclass(frozen=True, repr=False)
 class Completion(Shown):
-    """What `complete` gives.
+    """The result of `complete`.
 
     Attributes:
         samples: int64 [n, C, H, W], the image with its missing part drawn, on the CPU.
         known: bool [C, H, W].
-        ordering: the one that was drawn in.
-        exact: whether the samples follow p(missing | known); else known sub-pixels were clamped.
+        ordering: the ordering in which they were drawn.
+        exact: whether the samples follow p(missing | known); otherwise known sub-pixels were clamped.
         nats: -log p(missing | known) of the image's own content; None if not exact.
-        uncertainty: float64 [H, W], nats: the entropy of a missing sub-pixel given all that was drawn before it, the
-            mean over its pixel's missing colours and over the samples; 0 where nothing is missing.
-        entropy: the sum of these over all missing sub-pixels, which estimates the entropy of p(missing | known), the
-            nats of a content drawn from it; None if not exact.
-        summary: what the sampler did that one may want to know; empty if nothing.
-        image: int64 [1, C, H, W], the image that was to be completed.
-        name: what it is called; empty of a tensor.
+        uncertainty: float64 [H, W], nats: the entropy of a missing sub-pixel given all that was drawn before it,
+            averaged over its pixel's missing colours and over the samples; 0 where nothing is missing.
+        entropy: their sum over all missing sub-pixels, an estimate of the entropy of p(missing | known), which is the
+            expected nats of a content drawn from it; None if not exact.
+        summary: remarks of the sampler; empty if there are none.
+        image: int64 [1, C, H, W], the image to be completed.
+        name: its name; empty for a tensor.
     """
 
     samples: Tensor
@@ -67,31 +67,31 @@ class Completion(Shown):
 
     @property
     def missing(self) -> int:
-        """Number of sub-pixels that were drawn."""
+        """The number of sub-pixels that were drawn."""
         return int((~self.known).sum())
 
     @property
     def spec(self) -> ImageSpec:
-        """Of the images."""
+        """The spec of the images."""
         return self.ordering.spec
 
     @property
     def bits(self) -> float | None:
-        """The nats in bits for each missing sub-pixel, or token: the spec's `rate` says which; None if not exact."""
+        """The nats in bits per missing sub-pixel, or per token, depending on the spec's `rate`; None if not exact."""
         return None if self.nats is None else self.nats / (self.missing * math.log(2))
 
     @property
     def bits_per_dim(self) -> float | None:
-        """`bits` of pixels; None of tokens, and if not exact."""
+        """`bits` for pixels; None for tokens, and if not exact."""
         return self.bits if self.spec.palette is None else None
 
     @property
     def kind(self) -> str:
-        """exact, or clamped."""
+        """Either "exact" or "clamped"."""
         return "exact" if self.exact else "clamped"
 
     def dump(self) -> dict[str, Any]:
-        """What is told of it, as plain data; `nats` and `entropy` are None where known sub-pixels were clamped."""
+        """The figures as plain data; `nats` and `entropy` are None where known sub-pixels were clamped."""
         return {
             "kind": self.kind,
             "nats": self.nats,
@@ -103,9 +103,9 @@ class Completion(Shown):
         }
 
     def save(self, path: str | Path) -> Path:
-        """Write a picture (.png) of it all, or the arrays samples, original, known and uncertainty (.npz).
+        """Write a picture of everything (.png), or the arrays samples, original, known and uncertainty (.npz).
 
-        Beside tokens the .npz has their `palette`, uint8 [K, 3].
+        For tokens, the .npz also has their `palette`, uint8 [K, 3].
 
         Raises:
             UsageError: for another suffix.
@@ -116,7 +116,9 @@ class Completion(Shown):
             kind = "clamped" if self.nats is None else f"exact; the true content: {self.nats:.2f} nats"
             return save_panels(panels, target, note=f"{kind} ({describe('ordering', self.ordering)})")
         if target.suffix != ".npz":
-            raise UsageError("no such form of a completion", where=str(target), expected="a .png or a .npz")
+            raise UsageError(
+                "a completion cannot be written in this format", where=str(target), expected="a .png or a .npz"
+            )
         kept = kept_type(self.spec)
         with replacing(target) as temporary:
             np.savez_compressed(
@@ -141,22 +143,22 @@ def complete(
     label: int | str | Tensor | None = None,
     **options: Unpack[DrawingOptions],
 ) -> Completion:
-    """Draw the missing part of an image `n` times, and score what is there.
+    """Draw the missing part of an image `n` times, and score the existing content.
 
         found = pixkit.complete("runs/mnist", "test:5", keep_edge((1, 28, 28), "top", 14))
         found.samples, found.nats, found.uncertainty
 
-    Where a model has several orderings, the one is taken that puts the missing part last, or nearest to it. Nats and
-    uncertainty are those of the model itself, at temperature 1.
+    If a model has several orderings, the one used puts the missing part last, or nearest to it. Nats and uncertainty
+    are those of the model itself, at temperature 1.
 
     Args:
         model: a trained model in eval mode, or its run, or the run's folder.
-        image: the whole image, int64 [1, C, H, W]; what is missing of it is only scored. Or its name: a picture, made
-            ready as the run's data are, an array (.npy, .npz), or "test:5" of the run's data.
-        known: bool [C, H, W], what is given; a file of the image's size in which white is missing; or a function
-            from the `ImageSpec` to such a mask. `keep_edge`, `hide_box` and `hide_random` make masks.
-        n: how many.
-        label: the image's class, of a model that takes labels; its number, its name, or int64 [1].
+        image: the whole image, int64 [1, C, H, W]; its missing part is only scored. Or its name: a picture, prepared
+            like the run's data, an array (.npy, .npz), or "test:5" of the run's data.
+        known: bool [C, H, W], True where the image is given; a file of the image's size in which white is missing; or a
+            function from the `ImageSpec` to such a mask. `keep_edge`, `hide_box` and `hide_random` make masks.
+        n: number of samples.
+        label: the image's class, if the model takes labels: its number, its name, or int64 [1].
         options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...).
 
     Raises:
@@ -182,7 +184,7 @@ def complete_each(
     label: int | str | Tensor | None = None,
     **options: Unpack[DrawingOptions],
 ) -> list[Completion]:
-    """The completions of several images, each as `complete` alone would give them: one model, mask and label for all.
+    """Complete several images, each as `complete` would on its own: one model, mask and label for all.
 
     Raises:
         UsageError, DataError, RunError, CheckpointError: as `complete`.
@@ -201,12 +203,14 @@ def complete_each(
 @float32_products()
 @torch.no_grad()
 def complete_with(drawer: Drawer, image: Tensor, known: Tensor, n: int, *, label: Tensor | None) -> Completion:
-    """The same of a model that is loaded and an image, int64 [1, C, H, W], that is read; `label` int64 [1] or None."""
+    """The same for a loaded model and an image, int64 [1, C, H, W], in memory; `label` int64 [1] or None."""
     model = drawer.model
     model.spec.check(image, where="the image to complete")
     given = Known(known, image).check(model.spec, n)
     if known.all():
-        raise UsageError("nothing is missing", where="the mask of known sub-pixels", expected="something to draw")
+        raise UsageError(
+            "nothing is missing", where="the mask of known sub-pixels", expected="at least one sub-pixel to draw"
+        )
     network = model.completing(known)
     drawn = drawer.draw(n, known=given, context=None if label is None else label.expand(n))
     context = None if label is None else label.to(model.device)
@@ -226,7 +230,7 @@ def complete_with(drawer: Drawer, image: Tensor, known: Tensor, n: int, *, label
 
 
 def _mask(known: Tensor | str | Path | Mask, spec: ImageSpec) -> Tensor:
-    """What is known, bool [C, H, W]."""
+    """The known sub-pixels, bool [C, H, W]."""
     if isinstance(known, str | Path):
         return read_mask(known, spec)
     return known.cpu() if isinstance(known, Tensor) else known(spec)

@@ -1,4 +1,4 @@
-"""Compressing images without loss by a trained model, and getting them back on any machine."""
+"""Compress images losslessly with a trained model, to be restored on any machine."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from pixkit.tasks.image_labels import Labels, labels_of
 from pixkit.tasks.shared_codec import SharedCodec
 
 MOST = 1 << 32
-"""Bytes of a codec file."""
+"""The largest codec file, in bytes."""
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, repr=False)
 class Compressed(Shown):
-    """What `compress` gives.
+    """The result of `compress`.
 
     Attributes:
         out: the compressed file.
-        images: how many are in it.
-        size: its bytes.
-        codec: the codec file, without which it cannot be decoded.
-        spec: of the images, or of their tiles.
-        changed: files whose pixels are not what is in it, since they were brought to what the model takes.
+        images: the number of images in it.
+        size: its size in bytes.
+        codec: the codec file, which decoding needs.
+        spec: the spec of the images, or of their tiles.
+        changed: files whose pixels differ from those stored, because they were converted to what the model takes.
         dims: sub-pixels of all images.
     """
 
@@ -62,7 +62,7 @@ class Compressed(Shown):
 
     @property
     def bits_per_dim(self) -> float:
-        """Bits of the file for each sub-pixel."""
+        """Bits in the file per sub-pixel."""
         return 8 * self.size / max(self.dims, 1)
 
     def dump(self) -> dict[str, Any]:
@@ -79,18 +79,18 @@ class Compressed(Shown):
 
 
 def codec_of(model: Model) -> Codec:
-    """What encodes and decodes images by a model.
+    """The codec that encodes and decodes images with a model.
 
         codec = codec_of(pixkit.load("runs/mnist", device="cpu"))
         data = codec.encode(x)  # bytes, of levels [N, C, H, W]
         codec.decode(data)      # int64 [N, C, H, W]; on any machine that has codec.content
         codec.decode(data, images=range(100, 164))
 
-    Images of a model with labels are encoded with theirs, `codec.encode(x, labels=y)`; those of other sizes than the
-    model's as tiles, `codec.encode([x, y], tiles=True)`.
+    Images of a model with labels are encoded with their labels, `codec.encode(x, labels=y)`; images of other sizes than
+    the model's as tiles, `codec.encode([x, y], tiles=True)`.
 
     Raises:
-        UsageError: if there is none of such models.
+        UsageError: if there is no codec for such models.
     """
     if not isinstance(model, AutoregressiveModel) or type(model).draw is not AutoregressiveModel.draw:
         raise UsageError(
@@ -118,39 +118,40 @@ def compress(
     loading: Loading | None = None,
     ranks: Ranks = ALONE,
 ) -> Compressed:
-    """Write images as a file from which `decompress` gets them back bit by bit, on any machine.
+    """Write images to a file from which `decompress` restores them bit by bit, on any machine.
 
         found = pixkit.compress("runs/mnist", ["test:0", "test:1"], "digits.pxk")
         pixkit.decompress("digits.pxk", run="runs/mnist").images
 
-    What comes back are the images as the model sees them: of its size, in its levels. What a run's data are brought to,
-    by cropping, fewer levels or a threshold, files are brought to before they are compressed; a RuntimeWarning says
-    which of them lose something by it. With `tiles` images keep the sizes that they have: they are cut into tiles of
-    the model's, which is for models that were trained on parts of images. `pixkit.codec.tiles` says what it costs.
-    The run gets a codec file, codec-HASH.safetensors, which decoding needs, and which builds never remove; if it is
-    of the zoo, which is only read, the folder of `out` gets it.
+    Restored images are as the model sees them: in its size and its levels. Files are first converted like the run's
+        data, by cropping, fewer levels or a threshold; a RuntimeWarning lists those that lose something by it. With
+        `tiles` images keep their sizes: they are cut into tiles of the model's size, which suits models that were
+        trained on crops. `pixkit.codec.tiles` says what it costs. The run gets a codec file, codec-HASH.safetensors,
+        which decoding needs, and which builds never remove; for a read-only run of the zoo, it goes to the folder of
+        `out`.
 
     Args:
         run: the run, its folder, or zoo:NAME.
         images: levels, int64 [N, C, H, W], or by name, as `complete` takes them; with `tiles` also tensors [C, H, W].
-        out: the file; a compressed one that is there is replaced, and no other.
-        labels: the images' classes, of a model with labels: numbers or names, one for each or one for all; or a file
-            of numbers, .npy or .npz. Left out, images of the run's data have theirs, and others none, if the model
-            knows what that is. They are kept in the file.
+        out: the file; an existing file is replaced only if it is a compressed one.
+        labels: the images' classes, if the model takes labels: numbers or names, one each or one for all; or a file of
+            numbers, .npy or .npz. By default, images of the run's data have their own, and others have none if the
+            model supports that. They are stored in the file.
         tiles: cut images of any size into tiles.
         checkpoint: best, last or step-N.
         weights: ema or raw.
-        verify: decode each block again before it is written.
+        verify: decode each block before it is written.
         progress: called as progress(done, total), in images, or in tiles.
         loading: told of the reading of the run's data.
-        ranks: those that compress together, each some blocks; all have to ask for the same. Rank 0 writes the file.
+        ranks: the processes that compress together, each some blocks; all have to pass the same arguments. Rank 0
+            writes the file.
 
     Raises:
         UsageError: if there is no codec for the run's model, there are no images, or they need labels.
         DataError: if images cannot be read or do not fit.
         RankError: if another rank fails or has other images.
-        RunError: if something cannot be written, or another file is there.
-        WrongArithmetic: if this machine does not compute what files are written with.
+        RunError: if something cannot be written, or another file is in its place.
+        WrongArithmetic: if this machine's arithmetic does not match that of compressed files.
     """
     opened = run if isinstance(run, Run) else Run.open(Path(run))
     target = _require_own(require_file(out))
@@ -169,14 +170,14 @@ def compress(
     if changed and ranks.first:
         brought = "levels" if tiles else "size (which tiles=True, or --tiles, leaves alone), the levels"
         warnings.warn(
-            f"images that do not come back as they are in their files, since they were brought to the {brought} "
+            f"images that are not restored as in their files, since they were converted to the {brought} "
             f"or the colours that the model takes: {len(changed)} of {len(found)}, {listed(changed)}",
             RuntimeWarning,
             stacklevel=2,
         )
     classes = labels_of(model, names, len(found), labels, opened, loading=loading)
     kept = codec_home(opened, target) / name_of(codec.sha)
-    if ranks.first and RunFile(kept, MOST).content_if_any() != codec.content:  # not there, or damaged since
+    if ranks.first and RunFile(kept, MOST).content_if_any() != codec.content:  # missing, or damaged since
         with opened.writing(kept) if kept.parent == opened.path else saving(kept), replacing(kept) as temporary:
             temporary.write_bytes(codec.content)
     own = None if classes is None else classes.numpy()
@@ -194,12 +195,12 @@ def compress(
 
 
 def codec_home(run: Run, compressed: Path) -> Path:
-    """The folder of the codec file: the run or, of one of the zoo, which is only read, that of the compressed file."""
+    """The folder of the codec file: the run or, for a read-only run of the zoo, that of the compressed file."""
     return compressed.parent if is_kept_in_zoo(run.path) else run.path
 
 
 def _require_own(target: Path) -> Path:
-    """The path, unless a file is there that is no compressed one: an image that is to be compressed, say.
+    """Return the path, unless there is a file that is not a compressed one: perhaps an image to be compressed.
 
     Raises:
         RunError: if there is.
@@ -207,11 +208,14 @@ def _require_own(target: Path) -> Path:
     with saving(target), suppress(FileNotFoundError), open_regular(target) as file:
         if file.read(len(MAGIC)) not in (MAGIC, b""):
             raise RunError(
-                "another file is there", where=str(target), found="no compressed file", hint="name a new one: FILE.pxk"
+                "another file is there",
+                where=str(target),
+                found="not a compressed file",
+                hint="name a new one: FILE.pxk",
             )
     return target
 
 
 def name_of(sha: str) -> str:
-    """The codec file's name, by its SHA-256 or the beginning of that."""
+    """The codec file's name, by its SHA-256 or the start of it."""
     return f"codec-{sha[:32]}.safetensors"

@@ -1,4 +1,4 @@
-"""Images that are to be compressed, as they are given: levels, or by name."""
+"""Images to be compressed, given as levels or by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pixkit.tasks.inputs import each_image, named_images
 
 @contextmanager
 def naming_tiles() -> Iterator[None]:
-    """Images of another size are told what takes these."""
+    """Add a hint at tiles to errors about images of another size."""
     try:
         yield
     except OtherSize as error:
@@ -36,7 +36,7 @@ def images_of(
     *,
     changed: list[str] | None = None,
 ) -> tuple[list[str], Tensor]:
-    """Names of the images, if they have names, and their levels, int64 [N, C, H, W], on the CPU.
+    """Names of the images, if they have any, and their levels, int64 [N, C, H, W], on the CPU.
 
     Raises:
         UsageError: if there are none.
@@ -51,7 +51,7 @@ def images_of(
 def images_of_any_size(
     images: Images | Sequence[Tensor], spec: ImageSpec, run: Run, loading: Loading | None, *, changed: list[str]
 ) -> tuple[list[str], list[Tensor]]:
-    """The same of images of any sizes, int64 [C, H, W] each, which may be given so, too."""
+    """The same for images of any sizes, int64 [C, H, W] each, which may also be passed so."""
     wanted = _some(images, tiles=True)
     if isinstance(wanted[0], Tensor):
         return [], [image.cpu() for image in wanted]
@@ -60,14 +60,14 @@ def images_of_any_size(
 
 
 def _some(images: Images | Sequence[Tensor], *, tiles: bool) -> Any:
-    """What is given, as one or more."""
+    """The given images, as one or more."""
     wanted = [images] if isinstance(images, str | Path) else images
     if not len(wanted):
         raise UsageError("there are no images", where="images", found="none", expected="one or more")
     alone = 0 if isinstance(wanted, Tensor) else sum(isinstance(each, Tensor) for each in wanted)
     if alone and (not tiles or alone < len(wanted)):
         raise UsageError(
-            "not one tensor of images, nor names",
+            "not a single tensor, and not names",
             where="images",
             found=f"a sequence with {alone} tensors",
             expected="levels [N, C, H, W], or names",

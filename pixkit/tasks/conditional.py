@@ -12,7 +12,7 @@ from pixkit.precision import float32_products
 from pixkit.samplers import Known
 
 SCORED = 16
-"""Images whose level probabilities are held at a time."""
+"""Images whose level probabilities are kept at the same time."""
 
 
 @float32_products()
@@ -24,10 +24,10 @@ def conditional_nats(network: Autoregressive, image: Tensor, known: Tensor, cont
         network: in eval mode.
         image: int64 [1, C, H, W].
         known: bool [C, H, W].
-        context: what the network's conditioner takes, [1, ...].
+        context: the network's context, [1, ...].
 
     Raises:
-        UsageError: if some known sub-pixel does not precede every missing one: no such number is known then.
+        UsageError: if some known sub-pixel does not precede every missing one: then this cannot be computed.
     """
     if not Known(known, image).precede(network.ordering):
         raise UsageError(

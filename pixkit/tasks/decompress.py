@@ -1,4 +1,4 @@
-"""Getting back images that `compress` wrote, all or some of them, on any machine."""
+"""Restore images that `compress` wrote, all or some of them, on any machine."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, repr=False)
 class Contents(Shown):
-    """What `contents` tells of a compressed file.
+    """The result of `contents`.
 
     Attributes:
-        images: how many there are.
-        spec: of the images, or of their tiles.
-        sizes: of images that have tiles; empty if they have none.
-        names: what they are called; empty if they have no names.
-        size: the file's bytes.
-        blocks: how many images, or tiles, each block has, which are decoded together.
-        labels: how many labels there are; 0 if images have none.
-        arithmetic: the number of the arithmetic that it was written with.
+        images: their number.
+        spec: the spec of the images, or of their tiles.
+        sizes: sizes of images that have tiles; empty if they have none.
+        names: their names; empty if they have none.
+        size: the file's size in bytes.
+        blocks: the number of images, or tiles, in each block, which are decoded together.
+        labels: the number of labels; 0 if images have none.
+        arithmetic: the number of the arithmetic with which it was written.
         codec: the name of the codec file that it needs.
     """
 
@@ -63,7 +63,7 @@ class Contents(Shown):
         return self.spec.channels * sum(math.prod(size) for size in self.sizes)
 
     def dump(self) -> dict[str, Any]:
-        """As plain data; `sizes` are [how many images, height, width], one after the other."""
+        """As plain data; `sizes` are [number of images, height, width], one after the other."""
         facts = {"images": self.images, "shape": list(self.spec.shape), "levels": self.spec.levels, "bytes": self.size}
         rest = {"labels": self.labels, "arithmetic": self.arithmetic, "codec": self.codec, "names": self.names}
         tiled = {"sizes": [list(size) for size in self.sizes], "tiles": sum(self.blocks)} if self.sizes else {}
@@ -78,16 +78,16 @@ class Contents(Shown):
 
 @dataclass(frozen=True, repr=False)
 class Decompressed(Shown):
-    """What `decompress` gives.
+    """The result of `decompress`.
 
     Attributes:
-        images: int64 [N, C, H, W], a list of [C, H, W] if they have several sizes; None if they were written to files.
-        count: how many they are.
+        images: int64 [N, C, H, W], or a list of [C, H, W] if sizes differ; None if they were written to files.
+        count: their number.
         first: the number of the first of them in the compressed file.
-        names: what they were called; empty if they had no names.
-        labels: int64 [N]; None if they have none, or were written to files.
-        spec: of the images; of their tiles, if they have several sizes.
-        codec: the codec file that they were decoded with.
+        names: their names; empty if they have none.
+        labels: int64 [N]; None if there are none, or if they were written to files.
+        spec: the spec of the images, or of their tiles if sizes differ.
+        codec: the codec file with which they were decoded.
     """
 
     images: Tensor | list[Tensor] | None
@@ -101,7 +101,7 @@ class Decompressed(Shown):
     def save(self, path: str | Path) -> Path:
         """Write a .npz with their levels in the array `samples`, or a folder of pictures 00000.png and so on."""
         if self.images is None:
-            raise UsageError("images that are in files", hint="decompress without `out`")
+            raise UsageError("the images were written to files already", hint="decompress without `out`")
         if not isinstance(self.images, Tensor):
             _require_folder(path)
         batches = [self.images] if isinstance(self.images, Tensor) else [image[None] for image in self.images]
@@ -115,10 +115,10 @@ class Decompressed(Shown):
 
 
 def contents(file: str | Path) -> Contents:
-    """What is in a file that `compress` wrote, as far as that is told without decoding it.
+    """Describe a file that `compress` wrote, as far as possible without decoding it.
 
     Raises:
-        DataError: if it is cut short, or something else.
+        DataError: if it is truncated, or a different kind of file.
     """
     with _opened(file) as reader:
         blocks, head = [*reader.scan()], reader.head
@@ -145,24 +145,24 @@ def decompress(
     codec: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Decompressed:
-    """The images of a file that `compress` wrote, or some of them.
+    """Restore the images, or some of them, from a file that `compress` wrote.
 
         pixkit.decompress("digits.pxk", run="runs/mnist", images=slice(100, 164)).images
 
-    Only the blocks that have them are decoded, a block at a time; with `out` no more than a block is in memory.
+    Only the blocks with these images are decoded, one at a time; with `out`, at most one block is in memory.
 
     Args:
         file: the compressed file.
-        out: where to write them: a folder, or a .npz; nowhere if left out.
-        images: which of them, in the order of the file; all if left out.
-        run: the run that has the codec file.
-        codec: the codec file. Of neither, the folder of the compressed file is looked into.
+        out: where to write them: a folder or a .npz; by default nowhere.
+        images: the range of images, in the order of the file; by default all.
+        run: the run with the codec file.
+        codec: the codec file. Without either, it is looked for in the folder of the compressed file.
         progress: called as progress(done, total), in images, or in tiles.
 
     Raises:
-        UsageError: if there are no such images, or they have several sizes, which `out`, a .npz, cannot hold.
-        DataError: if the file is damaged, cut short, or another model's, or if the codec file is damaged or not there.
-        WrongArithmetic: if this machine does not compute what the file was written with.
+        UsageError: if there are no such images, or their sizes differ and `out` is a .npz, which cannot hold them.
+        DataError: if the file is damaged, truncated, or another model's, or if the codec file is damaged or missing.
+        WrongArithmetic: if this machine's arithmetic does not match that of the file.
         RunError: if something cannot be written.
     """
     if out is not None:
@@ -187,7 +187,7 @@ def decompress(
 
 
 def _range(images: slice | None, total: int) -> range:
-    """Which images a slice means."""
+    """The images that a slice selects."""
     wanted = range(total)[images or slice(None)]
     if wanted.step != 1 or (images is not None and not wanted):
         asked = images if images is not None else slice(None)
@@ -210,22 +210,22 @@ def _opened(file: str | Path) -> Iterator[Reader]:
 
 
 def _count(head: Head, blocks: Sequence[int]) -> int:
-    """How many images there are."""
+    """The number of images."""
     return sum(blocks) if head.tiling is None else head.tiling.images
 
 
 def _spec(head: Head, wanted: range) -> tuple[ImageSpec, bool]:
-    """Of images, or of their tiles if they have several sizes; and whether they have."""
+    """The spec of images, or of their tiles if sizes differ; and whether they do."""
     spec, tiling = ImageSpec(*head.shape, head.levels), head.tiling
     sizes = [] if tiling is None else [*{size[1:] for size in tiling.within(wanted)}]
     return (spec.of_size(*sizes[0]) if len(sizes) == 1 else spec), len(sizes) > 1
 
 
 def _require_folder(out: str | Path) -> None:
-    """Raise UsageError of an archive, which has one array of images."""
+    """Raise UsageError for an archive, which has one array of images."""
     if Path(out).suffix.lower() == ".npz":
         raise UsageError(
-            "images of several sizes, which are no array",
+            "images of several sizes do not fit into an array",
             where="out",
             found=str(out),
             expected="a folder, for pictures",
@@ -234,7 +234,7 @@ def _require_folder(out: str | Path) -> None:
 
 
 def _content(path: Path, expected: str) -> bytes:
-    """What is in a codec file, of which nothing is believed unless it is the one that is meant."""
+    """The content of a codec file, not trusted unless it is the expected one."""
     content = RunFile(path, MOST, error=DataError, hint=NAME).content()
     if not (found := hashlib.sha256(content).hexdigest()).startswith(expected):
         raise DataError(

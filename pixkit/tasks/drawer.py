@@ -1,4 +1,4 @@
-"""What the verbs that draw share: which model, how it is drawn from, and what is given of images."""
+"""Shared by the verbs that draw: the model, the options of drawing, and given images."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ the run's own data."""
 
 
 class DrawingOptions(TypedDict, total=False):
-    """How `pixkit.sample`, `complete`, `upscale` and `reconstruct` draw, and from what; all may be left out.
+    """How `pixkit.sample`, `complete`, `upscale` and `reconstruct` draw, and from what; all are optional.
 
     Attributes:
-        seed: names the noise; 0 if left out.
+        seed: seed of the noise; 0 by default.
         temperature: divides logits (and scales); 1 is the model's own distribution.
-        sampler: a sampler, or the name of one; "auto" is the fastest exact one.
+        sampler: a sampler, or its name; "auto" is the fastest exact one.
         batch_size: images drawn together; the result does not depend on it.
-        device: auto, cpu or cuda. As `checkpoint` and `weights`, of a run alone: a model is where it is.
+        device: auto, cpu or cuda. Like `checkpoint` and `weights`, only for a run: a model stays where it is.
         checkpoint: best, last or step-N.
-        weights: ema (the raw ones where there is no average) or raw.
+        weights: ema (the raw ones if there is no average) or raw.
         progress: called as progress(done, total) while images are drawn.
         loading: called as loading(what, done, total) while the run's data are read.
-        ranks: those that draw together, each its batches in turn; all have to ask for the same.
+        ranks: the processes that draw together, taking batches in turn; all have to pass the same arguments.
 
-    Temperature, sampler and batch size that are left out are those of the run's recipe, section `sample`, or of a
-    recipe that says nothing.
+    Temperature, sampler and batch size default to those of the run's recipe, section `sample`, or to a recipe's
+    defaults.
     """
 
     seed: int
@@ -78,13 +78,13 @@ def open_drawer(
     loading: Loading | None = None,
     ranks: Ranks = ALONE,
 ) -> Drawer:
-    """Load the model if need be; see `DrawingOptions`.
+    """Load the model if necessary; see `DrawingOptions`.
 
     Raises:
         RunError: if there is no such run.
         CheckpointError: if there is no such checkpoint, or it is damaged.
         PluginError: if a component of it, or the sampler, is missing.
-        UsageError: if the device is missing, or a number out of range.
+        UsageError: if the device is missing, or a number is out of range.
     """
     if temperature is not None:
         check_temperature(temperature)
@@ -113,9 +113,9 @@ def open_drawer(
 
 @dataclass(frozen=True)
 class Drawer:
-    """A model, the run that it comes from (None if a model was given), and how images are drawn.
+    """A model, the run that it comes from (None if a model was given), and the options of drawing.
 
-    `count` is how many the recipe's section `sample` asks for.
+    `count` is the number of images in the recipe's section `sample`.
     """
 
     model: Model
@@ -129,17 +129,17 @@ class Drawer:
     loading: Loading | None
 
     def draw(self, n: int, **request: Any) -> Drawn:
-        """`n` images; `request` holds what else `Model.request` takes."""
+        """Draw `n` images; `request` holds other arguments of `Model.request`."""
         return self.model.draw(self.request(n, **request))
 
     def request(self, n: int, **request: Any) -> SampleRequest:
-        """What `draw` asks the model for."""
+        """The request that `draw` makes to the model."""
         request |= {"seed": self.seed, "progress": self.progress}
         how: dict[str, Any] = {"temperature": self.temperature, "sampler": self.sampler, "batch_size": self.batch_size}
         return self.model.request(n, **how, **request)
 
     def decode(self, z: Tensor, noise: Noise) -> Drawn:
-        """An image of each code of a latent model, z [B, ...]."""
+        """Draw an image for each code of a latent model, z [B, ...]."""
         model = self.latent_model("decode")
         return model.draw_from(
             z,
@@ -160,7 +160,7 @@ class Drawer:
         return cast(LatentModel, self.model)
 
     def images(self, given: Images, *, spec: ImageSpec | None = None, where: str = "image") -> Tensor:
-        """What is given, int64 [N, C, H, W] on the CPU, read if it is named; files have to be as `spec` says.
+        """The given images, int64 [N, C, H, W] on the CPU, read if given by name; files have to match `spec`.
 
         Raises:
             DataError: if an image cannot be read or does not fit.
@@ -173,7 +173,7 @@ class Drawer:
     def named_images(
         self, given: Images, *, spec: ImageSpec | None = None, where: str = "image"
     ) -> tuple[list[str], Tensor]:
-        """The same, with what each is called: files as they are named, tensors by number."""
+        """The same, with their names: those of files as given, numbers for tensors."""
         if isinstance(given, Tensor):
             return [str(number) for number in range(len(given))], given.cpu()
         names = [given] if isinstance(given, str | Path) else list(given)

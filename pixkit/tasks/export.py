@@ -1,4 +1,4 @@
-"""A run that is given to others: its weights and what tells of them, without what only training needs."""
+"""Export a run for others: its weights and description, without what only training needs."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from pixkit.runs.runfile import MOST_TEXT, RunFile
 from pixkit.runs.schema import ScoreRow
 
 MADE_WITH = ("pixkit", "torch", "numpy", "python", "threads", "processor")
-"""What of env.json a card tells."""
+"""Keys of env.json that a card shows."""
 MOST_FILE = 1 << 26
-"""Bytes of a palette, or of a picture of samples."""
+"""The largest palette or picture of samples, in bytes."""
 
 
 @dataclass(frozen=True, repr=False)
 class Exported(Shown):
-    """What `export_run` gives.
+    """The result of `export_run`.
 
     Attributes:
-        run: the new folder, a run itself.
-        card: what its README.md says.
-        size: bytes of all its files.
-        local: keys of its recipe that name a place on this machine: images, as a rule, which whoever scores the run
-            has elsewhere.
+        run: the new folder, itself a run.
+        card: the text of its README.md.
+        size: size of all its files in bytes.
+        local: keys of its recipe that name a place on this machine: usually images, which users who score the run have
+            elsewhere.
     """
 
     run: Run
@@ -53,14 +53,15 @@ class Exported(Shown):
 
 
 def export_run(run: Run | str | Path, out: str | Path, *, checkpoint: str = "best", licence: str = "") -> Exported:
-    """Write a run into a folder that can be given to others: what loading, scoring and drawing need, and a card.
+    """Write a run to a folder for others: the files that loading, scoring and drawing need, and a card.
 
         pixkit.tasks.export_run("runs/digits-gated", "digits", licence="mit")
         pixkit.load("digits")
 
     The folder is a run: recipe, environment, scores, the rows of metrics.jsonl that are scores, a picture of samples,
-    and one checkpoint, of which only the weights that `load` takes: averaged ones where the recipe asks for these. It
-    has an eighth of a run's bytes, and cannot be trained further; others may start from it, by `train.init_from`.
+        and one checkpoint with only the weights that `load` takes: averaged ones if the recipe asks for an average. It
+        is about an eighth of the run's size, and cannot be trained further; other runs may start from it, by
+        `train.init_from`.
 
     Args:
         run: the run, its folder, or its name in the folder runs.
@@ -69,13 +70,13 @@ def export_run(run: Run | str | Path, out: str | Path, *, checkpoint: str = "bes
         licence: of the weights, as hubs name it: mit, cc-by-4.0.
 
     Raises:
-        RunError: if it is not a run, or the folder cannot be written or holds something.
+        RunError: if it is not a run, or the folder cannot be written or is not empty.
         CheckpointError: if there is no such checkpoint, or it is damaged.
         PluginError: if a component's plugin is missing.
         UsageError: if the licence is not one word.
     """
     if licence and not all(each.isalnum() or each in ".-+" for each in licence):
-        raise UsageError("not a licence's name", where="licence", found=licence, expected="as in mit or cc-by-4.0")
+        raise UsageError("not the name of a licence", where="licence", found=licence, expected="as in mit or cc-by-4.0")
     refuse_zoo(out)
     opened, target = opened_run(run), Run(require_empty(out))
     part = _part(opened, checkpoint)
@@ -96,14 +97,14 @@ def export_run(run: Run | str | Path, out: str | Path, *, checkpoint: str = "bes
         target.point(pointer, part.manifest.step)
     target.write_json(target.path / ENVIRONMENT, opened.environment())
     target.write_text(target.given, RunFile(opened.given, MOST_TEXT).text_if_any() or "")
-    target.write_settings(settings)  # the last, as without it a folder is no run
+    target.write_settings(settings)  # last, since a folder without it is not a run
     size = sum(path.stat().st_size for path in target.path.rglob("*") if is_file(path))
     return Exported(target, card, size, [dotted(key) for key in _local(settings)])
 
 
 @dataclass(frozen=True)
 class _Part:
-    """The weights that are exported, the name of their file without suffix, and what their checkpoint says."""
+    """The exported weights, the name of their file without suffix, and their checkpoint's manifest."""
 
     tensors: dict[str, Tensor]
     file: str
@@ -113,7 +114,7 @@ class _Part:
 
     @property
     def kind(self) -> str:
-        """As scores call them."""
+        """The name that scores use."""
         return "ema" if self.file == "ema" else "raw"
 
 
@@ -129,7 +130,7 @@ def _part(run: Run, checkpoint: str) -> _Part:
 
 
 def _copied(source: Path, target: Path) -> bool:
-    """Copy a file, if it is there, following a link; whether it was."""
+    """Copy a file if it exists, following a link; return whether it does."""
     content = RunFile(source, MOST_FILE).content_if_any()
     if content is None:
         return False
@@ -139,20 +140,20 @@ def _copied(source: Path, target: Path) -> bool:
 
 
 def _shared(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with the recipe's name, or that of the file in the run, in place of where it was on this machine."""
+    """The settings with the recipe's name, or that of the file in the run, instead of its path on this machine."""
     packaged = {str(path): name for name, path in packaged_recipes().items()}
     return {**settings, "lock": {**settings["lock"], "recipe": packaged.get(settings["lock"].get("recipe"), GIVEN)}}
 
 
 def _command(lock: dict[str, Any]) -> str:
-    """What makes such a run."""
+    """The command that makes such a run."""
     commands = [["pixkit", "build", lock["recipe"], *lock.get("overrides", [])]]
     commands += [["pixkit", "build", "RUN", "--extend", str(each["steps"])] for each in lock.get("segments", [])[1:]]
     return " && ".join(map(shlex.join, commands))
 
 
 def _scores(run: Run, part: _Part) -> dict[str, Any]:
-    """The final table, as far as it is of these weights; empty if it is of another checkpoint."""
+    """The rows of the final table for these weights; empty if it is of another checkpoint."""
     final = run.final_scores()
     if final.get("checkpoint") != part.name:
         return {}
@@ -182,7 +183,7 @@ def _card(run: Run, lock: dict[str, Any], manifest: Manifest, scores: list[dict[
 
 
 def _local(section: Any, above: KeyPath = ()) -> Iterator[KeyPath]:
-    """Keys of a recipe, the section `lock` aside, that hold an absolute path."""
+    """Keys of a recipe, except in the section `lock`, that hold an absolute path."""
     if isinstance(section, str) and os.path.isabs(section):
         yield above
     for key, value in section.items() if isinstance(section, dict) else ():

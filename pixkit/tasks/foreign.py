@@ -1,4 +1,4 @@
-"""Is a module of somebody's own causal? A function of theirs gives it, with an input and its steps."""
+"""Prove a user's own module causal: a function returns it, with an input and its steps."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _TARGET = re.compile(r"(?P<source>.+):(?P<name>[^\W\d]\w*)")
 _ASKED = ("module", "x", "steps")
 _STEPS = "steps say when each element of x becomes known: torch.arange(n) of n tokens, say"
 _NAMES = tuple(inspect.signature(prove).parameters)
-EXPECTED = "(module, x, steps), or a dictionary of arguments of pixkit.readiness.prove"
+EXPECTED = "(module, x, steps), or a dictionary of arguments for pixkit.readiness.prove"
 
 
 def is_function(target: str) -> bool:
-    """Whether a text means a function of somebody's: ``FILE.py:NAME`` or ``package.module:NAME``."""
+    """Whether a text names a user's function: ``FILE.py:NAME`` or ``package.module:NAME``."""
     found = _TARGET.fullmatch(target)
     if found is None:
         return False
@@ -39,20 +39,20 @@ def is_function(target: str) -> bool:
 
 
 def prove_function(target: str) -> Proof:
-    """Prove what a function gives: ``(module, x, steps)``, or a dictionary of `pixkit.readiness.prove`'s arguments.
+    """Prove a function's module causal; it returns ``(module, x, steps)`` or a dictionary of arguments of `prove`.
 
-    The function's file is run, as Python would import it.
+    The function's file is run as Python would import it.
 
     Args:
-        target: ``FILE.py:NAME``, or ``package.module:NAME``, which is looked for in the working directory, too.
+        target: ``FILE.py:NAME``, or ``package.module:NAME``, which is also looked for in the working directory.
 
     Raises:
-        UsageError: if there is no such file, module or function, if it or its module fails, or if it gives something
+        UsageError: if there is no such file, module or function, if it or its module fails, or if it returns something
             else.
     """
     found = _TARGET.fullmatch(target)
     if found is None or not is_function(target):
-        raise UsageError("this is no function", where=target, expected="FILE.py:NAME or package.module:NAME")
+        raise UsageError("this does not name a function", where=target, expected="FILE.py:NAME or package.module:NAME")
     with _importing(found["source"]) as module:
         function = _function(module, found["name"], target)
         _require_no_arguments(function, target)
@@ -74,11 +74,11 @@ def prove_function(target: str) -> Proof:
 
 @contextmanager
 def _importing(source: str) -> Iterator[ModuleType]:
-    """The module of a file or of a name; what lies beside it can be imported, too, as long as it is needed."""
+    """Import the module of a file or of a name; its neighbours can be imported as long as it is in use."""
     path = Path(source)
     is_file = source.endswith(".py")
     if is_file and not path.is_file():
-        raise UsageError("there is no such file", where=source, expected="a file of Python code that has the function")
+        raise UsageError("there is no such file", where=source, expected="a Python file with the function")
     before = sys.path.copy()
     sys.path.insert(0, str(path.resolve().parent if is_file else Path.cwd()))
     try:
@@ -100,7 +100,9 @@ def _imported(source: str) -> ModuleType:
     except ModuleNotFoundError as error:
         raise UsageError("there is no such module", where=source, found=message(error)) from error
     except (Exception, SystemExit) as error:
-        raise UsageError("this cannot be imported", where=source, found=_said(error), hint=_line(error)) from error
+        raise UsageError(
+            "the module cannot be imported", where=source, found=_said(error), hint=_line(error)
+        ) from error
 
 
 def _said(error: BaseException) -> str:
@@ -108,7 +110,7 @@ def _said(error: BaseException) -> str:
 
 
 def _line(error: BaseException) -> str | None:
-    """The line of somebody's code that failed, as a hint."""
+    """The line of the user's code that failed, as a hint."""
     libraries = ("<frozen", *(str(Path(file).resolve().parent) for file in (torch.__file__, pixkit.__file__)))
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(libraries)]
     return f"look at {frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}" if frames else None
@@ -117,22 +119,22 @@ def _line(error: BaseException) -> str | None:
 def _require_no_arguments(function: Callable[..., Any], target: str) -> None:
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # of what is not written in Python
+    except (TypeError, ValueError):  # for code that is not written in Python
         return
     try:
         signature.bind()
     except TypeError as error:
         raise UsageError(
-            "the function wants arguments",
+            "the function requires arguments",
             where=target,
             found=f"{target.rpartition(':')[2]}{signature}",
-            expected="a function that is called with none",
+            expected="a function that can be called without arguments",
             hint="give them defaults, or write a function that calls it",
         ) from error
 
 
 def _failure(arguments: dict[str, Any], error: Exception, target: str) -> UsageError | None:
-    """What to say of a module that fails by itself; None if it does not."""
+    """The error for a module that fails on its own; None if it does not."""
 
     def fails(x: Tensor) -> bool:
         try:
@@ -150,7 +152,7 @@ def _failure(arguments: dict[str, Any], error: Exception, target: str) -> UsageE
     if not fails(other):
         hint = f"{called}: so it can be called"
     elif isinstance(error, TypeError) and "argument" in str(error):
-        hint = "wrap it in a module that is called with x alone and has the rest, labels say, as buffers"
+        hint = "wrap it in a module that is called with only x and has the rest, such as labels, as buffers"
     return UsageError(
         "the module fails", where=target, found=_said(error), expected="a module that is called with x", hint=hint
     )
@@ -166,21 +168,21 @@ def _function(module: ModuleType, name: str, target: str) -> Callable[[], Any]:
     raise UsageError(
         "there is no such function",
         where=target,
-        found=f"functions {listed(functions)}" if functions else "no function",
-        expected=f"one that gives {EXPECTED}",
+        found=f"functions {listed(functions)}" if functions else "not a function",
+        expected=f"one that returns {EXPECTED}",
         hint=f"{target.rpartition(':')[0]}:{near[0]}" if near else None,
     )
 
 
 def _arguments(given: Any, target: str) -> dict[str, Any]:
-    """What `prove` is to be called with."""
+    """The arguments for `prove`."""
     if isinstance(given, tuple) and len(given) == len(_ASKED):
         return dict(zip(_ASKED, given, strict=True))
     if isinstance(given, Mapping) and set(_ASKED) <= set(given) <= set(_NAMES):
         return dict(given)
     found = f"a dictionary of {listed(given)}" if isinstance(given, Mapping) else type(given).__name__
     raise UsageError(
-        "the function gives something else",
+        "the function returns something else",
         where=target,
         found=f"{found} of {len(given)}" if isinstance(given, tuple) else found,
         expected=f"{EXPECTED}: {', '.join(_NAMES)}",

@@ -1,4 +1,4 @@
-"""What general lossless codecs make of images, each in its best layout: to compare a model's codec with."""
+"""Sizes of images under general lossless codecs, each in its best layout, to compare with a model's codec."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from pixkit.codec.frozen import Array
 from pixkit.errors import message
 
 WEBP_SIDE = 16383
-"""Pixels of the longest side that WebP can have."""
+"""The longest side that WebP supports, in pixels."""
 EFFORT = 9
-"""Of JPEG XL's: as slow as it can be, but for one that takes a minute for a picture of a million pixels."""
+"""JPEG XL's effort: the slowest, except for one that takes a minute for a megapixel."""
 Told = Callable[[str], None]
-"""Called with the name of the codec that is tried."""
+"""Called with the name of the codec in use."""
 
 
 class GeneralRow(NamedTuple):
-    """What a codec makes of all images.
+    """A codec's result for all images.
 
     Attributes:
-        name: the codec's.
-        layout: "each" for a file an image, "tall" for one picture in which they are one below the other, "mosaic" for
+        name: the codec's name.
+        layout: "each" for a file per image, "tall" for one picture with the images one below the other, "mosaic" for
             one that is nearly square, "bytes" for their levels one by one.
-        size: bytes, from which all images were got back.
+        size: size in bytes, from which all images were restored.
     """
 
     name: str
@@ -40,17 +40,17 @@ class GeneralRow(NamedTuple):
 
 
 class Unfit(Exception):
-    """A codec does not take such pictures, or is not installed; with the reason."""
+    """A codec does not support such pictures, or is not installed; with the reason."""
 
 
 @dataclass(frozen=True)
 class General:
-    """A codec of pictures, [H, W, 1] or [H, W, 3], uint8 or uint16, of levels 0..K-1.
+    """A picture codec, [H, W, 1] or [H, W, 3], uint8 or uint16, of levels 0..K-1.
 
     Attributes:
-        name: what it is called.
+        name: its name.
         encode: called as encode(picture, levels); raises Unfit.
-        decode: what gives the picture back.
+        decode: restores the picture.
     """
 
     name: str
@@ -61,17 +61,17 @@ class General:
 def general_sizes(
     images: Array, levels: int, told: Told = lambda name: None
 ) -> tuple[list[GeneralRow], dict[str, str]]:
-    """PNG (optimised), WebP, Group 4, JPEG XL, JPEG-LS, all lossless, and xz, each in the layout that is smallest.
+    """PNG (optimised), WebP, Group 4, JPEG XL, JPEG-LS, all lossless, and xz, each in its smallest layout.
 
-    Values are the levels themselves. What a codec wrote is decoded and compared.
+    Values are the levels themselves. Each codec's output is decoded and compared.
 
     Args:
         images: [N, C, H, W] of levels 0..K-1, N >= 1.
         levels: K, at most 65,536.
-        told: told what is tried.
+        told: called with each codec's name.
 
     Returns:
-        The codecs, and why others are left out: they do not take such images, are not installed, or failed.
+        The codecs, and why others are left out: they do not support such images, are not installed, or failed.
     """
     pixels = np.ascontiguousarray(images.transpose(0, 2, 3, 1), np.uint8 if levels <= 256 else np.uint16)
     found, left_out = [], {}
@@ -89,14 +89,14 @@ def general_sizes(
 def _best(codec: General, pixels: Array, levels: int) -> GeneralRow:
     """The smallest of a codec's layouts."""
     if pixels.shape[3] not in (1, 3):
-        raise Unfit(f"no pictures of {pixels.shape[3]} channels")
+        raise Unfit(f"does not support pictures of {pixels.shape[3]} channels")
     rows, reasons = [], []
     for layout, pictures in _layouts(pixels):
         try:
             rows.append(GeneralRow(codec.name, layout, sum(_size(codec, picture, levels) for picture in pictures)))
         except Unfit as error:
             reasons.append(str(error))
-        except Exception as error:  # whatever a library fails with, the other codecs are to be told
+        except Exception as error:  # whatever error a library raises, the other codecs are still reported
             reasons.append(f"{layout}: {type(error).__name__}: {message(error)}")
     if not rows:
         raise Unfit("; ".join(dict.fromkeys(reasons)))
@@ -107,7 +107,7 @@ def _size(codec: General, picture: Array, levels: int) -> int:
     content = codec.encode(picture, levels)
     back, size = codec.decode(content), picture.shape[:2]
     if back.shape[:2] != size or (back.reshape(*size, -1) != picture).any():  # grey may come back as RGB
-        raise Unfit("what comes back are other images")
+        raise Unfit("it restores other images")
     return len(content)
 
 
@@ -119,7 +119,7 @@ def _layouts(pixels: Array) -> Iterator[tuple[str, Array]]:
 
 
 def _mosaic(pixels: Array) -> Array:
-    """One picture of all, row by row, nearly square; what is left over is level 0."""
+    """One nearly square picture of all images, row by row; unused space is level 0."""
     count, height, width, channels = pixels.shape
     columns = max(round(math.sqrt(count * height / width)), 1)
     rows = -(-count // columns)
@@ -129,7 +129,7 @@ def _mosaic(pixels: Array) -> Array:
 
 
 def _raw(pixels: Array, levels: int) -> bytes:
-    """The levels one after the other: eight a byte of two, else as they are, the lowest byte first."""
+    """The levels one after the other: binary ones eight to a byte, others as they are, in little-endian order."""
     return (np.packbits(pixels) if levels == 2 else pixels.astype(pixels.dtype.newbyteorder("<"))).tobytes()
 
 
@@ -150,7 +150,7 @@ def _opened(content: bytes) -> Array:
 
 def _png(picture: Array, levels: int) -> bytes:
     if picture.dtype == np.uint16 and picture.shape[2] == 3:
-        raise Unfit("Pillow writes no coloured PNG of 16 bits")
+        raise Unfit("Pillow does not write coloured PNG of 16 bits")
     return _saved(_bits(picture) if _binary(picture, levels) else _picture(picture), "PNG", optimize=True)
 
 
@@ -177,7 +177,7 @@ def _bits(picture: Array) -> Image.Image:
 
 
 def _jpegxl(picture: Array, levels: int) -> bytes:
-    depth = (levels - 1).bit_length() if levels > 256 else None  # what is said of fewer bits makes nothing smaller
+    depth = (levels - 1).bit_length() if levels > 256 else None  # declaring fewer bits makes no file smaller
     content = _imagecodecs().jpegxl_encode(_squeezed(picture), lossless=True, effort=EFFORT, bitspersample=depth)
     return bytes(content)
 
@@ -187,7 +187,7 @@ def _jpegls(picture: Array, levels: int) -> bytes:
 
 
 def _squeezed(picture: Array) -> Array:
-    """[H, W, 3], or [H, W] of a grey one."""
+    """[H, W, 3], or [H, W] for grey pictures."""
     return picture[..., 0] if picture.shape[2] == 1 else picture
 
 

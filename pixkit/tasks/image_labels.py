@@ -1,4 +1,4 @@
-"""The labels of images that a model with labels is given: from a file, by class, or those of the run's own data."""
+"""Labels of images for a model with labels: from a file, by class, or from the run's own data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pixkit.runs.run import Run
 from pixkit.tasks.labels import Choice, labelled_for, repeat_labels
 
 Labels = Choice | Path
-"""Classes by number or name, one of each image or one of all; or a file of numbers, .npy, .npz or FILE.npz:NAME."""
+"""Classes by number or name, one per image or one for all; or a file of numbers, .npy, .npz or FILE.npz:NAME."""
 
 
 def labels_of(
@@ -28,12 +28,12 @@ def labels_of(
 ) -> Tensor | None:
     """The labels of `count` images, int64 [count]; None if the model takes none.
 
-    Left out, they are those that the run's data have, if all images are called SPLIT:NUMBER; else the images have no
-    label, of a model that knows what that is.
+    By default, those in the run's data if all images are named SPLIT:NUMBER; otherwise no label, if the model supports
+    that.
 
     Raises:
-        UsageError: if the model takes no labels, or needs some, or not these.
-        DataError: if the file cannot be read, or has labels of another number of images.
+        UsageError: if the model takes no labels, or requires some, or not these.
+        DataError: if the file cannot be read, or has labels for another number of images.
     """
     if labels is None:
         return _own(model, names, count, run, loading) if model.labelled else None
@@ -59,7 +59,7 @@ def stored_labels(labels: Labels) -> Tensor | None:
 
 
 def _own(model: Model, names: Sequence[str], count: int, run: Run, loading: Progress | None) -> Tensor:
-    """Those of the run's data, or no label."""
+    """Labels from the run's data, or no label."""
     places = [re.fullmatch(r"(train|validation|test):([0-9]+)", name) for name in names]
     if names and all(places):
         data = labelled_for(model, load_data(run, progress=loading))
@@ -75,7 +75,7 @@ def _own(model: Model, names: Sequence[str], count: int, run: Run, loading: Prog
 
 
 def _stored(path: Path, name: str | None) -> np.ndarray:
-    """Numbers of classes, [N]."""
+    """Class numbers, [N]."""
     arrays = ArrayFile(path, MAX_BYTES)
     names = arrays.names()
     if arrays.zipped and name is None:

@@ -1,4 +1,4 @@
-"""Images and masks that a model is asked to go on from, by name or number."""
+"""Images and masks given to a model by name or number."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pixkit.runs.load import load_data
 from pixkit.runs.run import Run
 
 WHITE = 128
-"""From here on a value of a mask counts as white."""
+"""Mask values from this one on count as white."""
 
 
 def read_images(
@@ -49,7 +49,7 @@ def named_images(
     loading: Progress | None = None,
     changed: list[str] | None = None,
 ) -> tuple[list[str], Tensor]:
-    """The images that are named, and what each is called; int64 [N, C, H, W].
+    """The named images and their names; int64 [N, C, H, W].
 
     See `each_image`; images have the model's size.
     """
@@ -67,38 +67,39 @@ def each_image(
     changed: list[str] | None = None,
     own_size: bool = False,
 ) -> list[tuple[str, Tensor]]:
-    """The images that are named, one by one: what each is called, and its levels, int64 [C, H, W].
+    """The named images one by one: name and levels, int64 [C, H, W].
 
-    Files are made ready as the run's own data are: its recipe's size, fit, levels and binarisation apply. Pictures that
-    pixkit wrote give the levels that they were written from. Without a run a picture has the model's size, and its
-    values v of 0..255 become floor(v K / 256). The run's data are read once, and are as they are. A RuntimeWarning says
-    where values were rounded to 8 bits, where a file has further frames, and, if images are tokens of a palette, by how
-    much colours were moved to its.
+    Files are prepared like the run's own data: its recipe's size, fit, levels and binarisation apply. Pictures written
+    by pixkit give the levels that they were written from. Without a run, a picture has to have the model's size, and
+    its values v of 0..255 become floor(v K / 256). The run's data are read once, unchanged. A RuntimeWarning tells
+    where values were rounded to 8 bits, where a file has further frames, and, if images are tokens of a palette, how
+    far colours were moved to it.
 
     Args:
         names: pictures, folders of pictures, .npy, .npz or FILE.npz:NAME (see `pixkit.data.given.Reader`), or train:N,
             validation:N or test:N.
-        spec: shape and levels of the images wanted.
-        run: whose data are meant.
-        where: which argument an error is to name.
+        spec: shape and levels of the wanted images.
+        run: the run whose data are meant.
+        where: the argument that errors name.
         loading: called as loading(what, done, total) while data are read.
-        changed: gets the names of files whose pixels do not come back when the images are written as pictures, since
-            they were brought to another size, to fewer levels or to grey, say; of arrays, whose numbers do not.
-        own_size: whether files keep the size that they have.
+        changed: collects the names of files whose pixels would not be restored when the images are written as pictures,
+            because they were converted to another size, to fewer levels or to grey; and of arrays whose numbers would
+            not.
+        own_size: whether files keep their size.
 
     Raises:
-        DataError: if one cannot be read or cannot be what the model is about.
-        UsageError: if there is no image of some number, or no run that has data.
+        DataError: if one cannot be read or does not fit the model.
+        UsageError: if there is no image with some number, or no run with data.
     """
     places = [re.fullmatch(r"(train|validation|test):([0-9]{1,12})", str(name)) for name in names]
     if any(places) and run is None:
         named = next(place[0] for place in places if place)
         raise UsageError(
-            "a model that was not opened with its run has no data",
+            "the model was opened without its run, so it has no data",
             where=where,
             found=named,
             expected="an image file, or a tensor",
-            hint="give the run's folder instead of the model",
+            hint="pass the run's folder instead of the model",
         )
     data = OwnData(run, where, loading)
     source = None if run is None else run.recipe().data.build(Path.cwd())
@@ -111,7 +112,7 @@ def each_image(
             continue
         pairs.append((str(name), data.image(place[1], int(place[2]))))
         if data.moved is not None:
-            # Of images that were read with all of their split no more is known than what is true of these together.
+            # For images read with their whole split, only what is true of the whole is known.
             reader.moved[str(name) if data.whole is None else f"all of {place[1]}"] = data.moved
     for note in reader.notes:
         warnings.warn(note, RuntimeWarning, stacklevel=3)
@@ -120,18 +121,18 @@ def each_image(
 
 @dataclass
 class OwnData:
-    """A run's own data: read image by image where their source can do that, else all of them, once."""
+    """A run's own data: read image by image if their source supports that, otherwise all of them, once."""
 
     run: Run | None
     where: str
     loading: Progress | None
     whole: Dataset | None = None
     moved: float | None = None
-    """By how much the colours of the last image were moved, or those of its whole split, if that was read."""
+    """How far the colours of the last image were moved, or those of its whole split if that was read."""
 
     @functools.cached_property
     def outlined(self) -> Outlined | None:
-        """The images one by one, if that can be."""
+        """The images one by one, if possible."""
         assert self.run is not None
         return Outlined.of(self.run.recipe().data, Path.cwd(), self.run.spec)
 
@@ -143,7 +144,7 @@ class OwnData:
         return self.whole
 
     def size(self, split: str) -> int:
-        """How many images a split has."""
+        """The number of images in a split."""
         if self.whole is None and self.outlined is not None:
             return self.outlined.size(split)
         return self.all().size(split)
@@ -152,12 +153,12 @@ class OwnData:
         """An image of a split, int64 [C, H, W].
 
         Raises:
-            UsageError: if there is none of that number.
+            UsageError: if there is none with that number.
             DataError: if it cannot be read.
         """
         if number >= (count := self.size(split)):
             raise UsageError(
-                "there is no image of that number",
+                "there is no image with that number",
                 where=self.where,
                 found=f"{split}:{number}",
                 expected=f"0..{count - 1}",
@@ -171,14 +172,14 @@ class OwnData:
 
 
 def read_mask(path: str | Path, spec: ImageSpec) -> Tensor:
-    """What a file says to be known, bool [C, H, W]: all but what is white in it.
+    """Read the known sub-pixels from a file, bool [C, H, W]: all that is not white.
 
-    White are 128..255 of a picture of the model's size, what is transparent, and 1 of one whose values are 0 and 1
-    alone. A .npy or .npz does the same, its array [H, W] or [C, H, W]; of a .npz that `complete` wrote, the array
-    `known` says what is known.
+    White means 128..255 in a picture of the model's size, transparent, or 1 in one whose values are only 0 and 1. A
+    .npy or .npz works likewise, with an array [H, W] or [C, H, W]; in a .npz written by `complete`, the array `known`
+    marks what is known.
 
     Raises:
-        DataError: if it cannot be read, has another size, or shows nothing that is missing.
+        DataError: if it cannot be read, has another size, or marks nothing as missing.
     """
     file = Path(path)
     if file.suffix in (".npy", ".npz"):
@@ -206,10 +207,10 @@ def _mask(values: Tensor, spec: ImageSpec, where: str) -> Tensor:
     low, high = int(values.min()), int(values.max())
     if 1 < high < WHITE:
         raise DataError(
-            "the mask shows nothing that is missing",
+            "the mask marks nothing as missing",
             where=where,
             found=f"values {low}..{high}",
-            expected=f"white where something is missing: {WHITE}..255, or 1 of values that are 0 and 1 alone",
+            expected=f"white where something is missing: {WHITE}..255, or 1 if all values are 0 and 1",
         )
     missing = values >= (1 if high == 1 else WHITE)
     return ~missing.expand(spec.shape)

@@ -1,4 +1,4 @@
-"""Classes and codes that a model is asked for, by name or number; images with labels by a model's classes."""
+"""Classes and codes requested by name or number; images with labels matched to a model's classes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pixkit.figures.grids import Titles
 from pixkit.models.base import Model
 
 Choice = int | str | Sequence[int | str] | Tensor
-"""A class or a code by its number, a class by its name, several of them, or one of the words "all" and "none"."""
+"""The number of a class or code, the name of a class, several of them, or one of the words "all" and "none"."""
 
 
 def repeat_labels(model: Model, labels: Choice, count: int, *, where: str = "labels") -> Tensor:
-    """Labels to draw images of: `count` of each class, int64 [classes * count].
+    """Labels for drawing images: `count` of each class, int64 [classes * count].
 
     Args:
         model: the model.
-        labels: classes, by number or name (several names with commas between them), "all" of them, or "none": images
-            without a label.
-        count: how many of each.
-        where: which argument an error is to name.
+        labels: classes, by number or name (several names separated by commas), "all" of them, or "none": images without
+            a label.
+        count: number of images of each.
+        where: the argument that errors name.
 
     Raises:
         UsageError: if the model takes no labels, or not these.
@@ -43,31 +43,31 @@ def repeat_labels(model: Model, labels: Choice, count: int, *, where: str = "lab
 
 
 def repeat_codes(model: Model, codes: Choice, count: int, *, where: str = "codes") -> Tensor:
-    """Categorical codes to draw images of: `count` of each value, int64 [values * count].
+    """Categorical codes for drawing images: `count` of each value, int64 [values * count].
 
     Args:
         model: the model.
         codes: values, or "all" of them.
-        count: how many of each.
-        where: which argument an error is to name.
+        count: number of images of each.
+        where: the argument that errors name.
 
     Raises:
         UsageError: if the model has no such code, or not these values.
     """
     model.require("codes", where)
     if isinstance(codes, str) and codes == "none":
-        raise UsageError("an image has some code", where=where, found="none", expected=f"0..{model.codes - 1}, or all")
+        raise UsageError("every image has a code", where=where, found="none", expected=f"0..{model.codes - 1}, or all")
     return _repeat(codes, model.codes, count, "no such code", where)
 
 
 def class_titles(model: Model, of: Literal["rows", "columns"]) -> Titles | None:
-    """The names of all classes as titles in a grid; None if the model takes no labels, or they are mere numbers."""
+    """The names of all classes as titles of a grid; None if the model takes no labels, or they are just numbers."""
     names = model.class_names
     return None if not model.labelled or names is None or plain_numbers(names) else Titles(of, names)
 
 
 def _numbers(model: Model, labels: Choice, where: str) -> Sequence[int] | Tensor:
-    """Classes by their numbers, those that are named found by their names."""
+    """Class numbers, looked up by name where given by name."""
     if isinstance(labels, int | Tensor):
         return labels if isinstance(labels, Tensor) else [labels]
     classes, names = model.classes or 0, model.class_names
@@ -83,26 +83,26 @@ def _numbers(model: Model, labels: Choice, where: str) -> Sequence[int] | Tensor
 
 
 def _classes(model: Model, *, several: bool = True) -> str:
-    """What may be chosen, in words."""
+    """The choices, in words."""
     names = model.class_names
     known = f"0..{(model.classes or 0) - 1}" if names is None or plain_numbers(names) else listed(names)
     return f"{known}, several of these, or all" if several else known
 
 
 def one_label(model: Model, label: int | str | Tensor | None) -> Tensor | None:
-    """The context of one image, [1, ...]: its label, or that of an image without one; None if the model takes none.
+    """The context of one image, [1, ...]: its label, or that for no label; None if the model takes none.
 
-    A tensor, int64 [1], is taken as it is; the model will say if it does not fit.
+    A tensor, int64 [1], is passed on unchecked; the model reports an error if it does not fit.
 
     Raises:
-        UsageError: if the model takes no labels, not this one, or needs one, or if there are several.
+        UsageError: if the model takes no labels, not this one, or requires one, or if there are several.
     """
     if label is None:
         if not model.labelled:
             return None
         try:
             return model.no_label().cpu()
-        except UsageError as error:  # of this image one can be given
+        except UsageError as error:  # a label for this image can be given
             error.where, error.expected, error.hint = (
                 "label",
                 f"the image's class: {_classes(model, several=False)}",
@@ -129,7 +129,7 @@ def _repeat(chosen: Choice, values: int, count: int, message: str, where: str) -
 
 
 def check_classes(model: Model, data: ComponentSpec, base: Path) -> None:
-    """Raise DataError if images are of classes that a model with labels lacks, where that is told without reading them.
+    """Raise DataError if images have classes that the model lacks, as far as that is known without reading them.
 
     Args:
         model: the model.
@@ -144,7 +144,7 @@ def check_classes(model: Model, data: ComponentSpec, base: Path) -> None:
 
 
 def labelled_for(model: Model, dataset: Dataset) -> Dataset:
-    """The images with labels by the model's classes, which are matched by name; as they are if it reads no labels.
+    """The images with labels matched by name to the model's classes; unchanged if it reads no labels.
 
     Raises:
         DataError: if they have no labels, or classes that the model does not have.

@@ -1,4 +1,4 @@
-"""Images of a latent model by their codes: varied, interpolated, reconstructed."""
+"""Images of a latent model through their codes: varied, interpolated, reconstructed."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from pixkit.tasks.drawer import DrawingOptions, Source, open_drawer
 
 @dataclass(frozen=True, repr=False)
 class Reconstruction(Shown):
-    """What `reconstruct` gives.
+    """The result of `reconstruct`.
 
     Attributes:
         originals: int64 [N, C, H, W].
-        images: the same, drawn from their codes.
-        kind: whether `nats` are exact or a bound; "none" where there are none.
-        nats: the model's score of each original, float [N]; None where it has none.
-        summary: what the sampler did that one may want to know; empty if nothing.
-        names: what each of the images is called.
-        blank: the level of places without an image in a picture of pairs: of black, or of a palette's darkest colour.
+        images: the images drawn from their codes.
+        kind: whether `nats` are exact or a bound; "none" if there are none.
+        nats: the model's score of each original, float [N]; None if it has no score.
+        summary: remarks of the sampler; empty if there are none.
+        names: the images' names.
+        blank: the level for empty places in a picture of pairs: black, or a palette's darkest colour.
     """
 
     originals: Tensor
@@ -44,7 +44,7 @@ class Reconstruction(Shown):
     blank: int = 0
 
     def in_pairs(self, columns: int) -> Tensor:
-        """Rows of `columns` originals, each above the row of images that were drawn from their codes."""
+        """Rows of `columns` originals, each above the row of their reconstructions."""
         return paired_rows(self.originals, self.images, columns, self.blank)
 
 
@@ -58,16 +58,16 @@ def reconstruct(
         found = pixkit.reconstruct("runs/digits-pixelvae", ["test:0", "test:1"], seed=3)
         found.images  # int64 [2, C, H, W]
 
-    The code is the encoder's mean; the pixels are drawn anew, so that details differ by chance.
+    The code is the encoder's mean; the pixels are drawn again, so that details differ by chance.
 
     Args:
         model: a trained latent model in eval mode, or its run, or the run's folder.
         images: int64 [N, C, H, W], or names: pictures, folders of them, arrays, or "test:5" of the run's data.
-        options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...). The seed names
-            the draws of the scores as well.
+        options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...). The seed also
+            applies to the draws of the scores.
 
     Raises:
-        UsageError: if the model has no latent code, or there is no image of that number.
+        UsageError: if the model has no latent code, or there is no image with that number.
         DataError: if an image cannot be read or does not fit.
         RunError: if there is no such run.
         CheckpointError: if its checkpoint is missing or damaged.
@@ -85,14 +85,14 @@ def reconstruct(
 
 
 def vary(model: LatentModel, what: str, count: int, seed: int) -> tuple[Tensor, Noise]:
-    """Codes and pixel noise of `count` images which differ in one of the two.
+    """Codes and pixel noise of `count` images that differ in one of the two.
 
     Args:
         model: the model.
         what: "pixels" (the code is that of the seed's first image, which comes first), "latent" (the pixel noise is),
-            or "latentL", level L alone: codes of other levels differ as far as they depend on it.
-        count: how many.
-        seed: names the noise.
+            or "latentL", only level L: codes of other levels differ as far as they depend on it.
+        count: number of images.
+        seed: seed of the noise.
 
     Raises:
         UsageError: if there is no such level.
@@ -108,7 +108,7 @@ def vary(model: LatentModel, what: str, count: int, seed: int) -> tuple[Tensor, 
 
 
 def interpolate(model: LatentModel, ends: Tensor, count: int, seed: int) -> tuple[Tensor, Noise]:
-    """Codes on the straight line between those of two images, int64 [2, C, H, W], ends included; one pixel noise."""
+    """Codes on the line between those of two images, int64 [2, C, H, W], ends included; with one pixel noise."""
     with torch.no_grad():
         first, last = model.encode(ends)
     shares = torch.linspace(0, 1, count).to(first).view(-1, *[1] * first.ndim)
@@ -118,7 +118,7 @@ def interpolate(model: LatentModel, ends: Tensor, count: int, seed: int) -> tupl
 def paired_rows(x: Tensor, again: Tensor, columns: int, blank: int = 0) -> Tensor:
     """Rows of `columns` images of `x`, each above the same row of `again`; the last pair of rows may be shorter.
 
-    Missing places have the level `blank`, so that rows stay below each other: [2 * rows * columns, C, H, W].
+    Missing places have the level `blank`, so that rows stay aligned: [2 * rows * columns, C, H, W].
     """
     short = -len(x) % columns
     padded = [
@@ -129,7 +129,7 @@ def paired_rows(x: Tensor, again: Tensor, columns: int, blank: int = 0) -> Tenso
 
 
 def _nats(model: LatentModel, x: Tensor, seed: int) -> Tensor | None:
-    """Each image's score, the same for the same seed; None where the model has none."""
+    """Each image's score, the same for the same seed; None if the model has none."""
     if model.score_kind == "none":
         return None
     with torch.no_grad(), isolated_rng(model.device):

@@ -1,4 +1,4 @@
-"""What is known of an image that is to be completed: edges, all but a box, all but some pixels."""
+"""The known part of an image to be completed: edges, all but a box, all but some pixels."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pixkit.image import ImageSpec
 from pixkit.noise import Noise
 
 Mask = Callable[[ImageSpec], Tensor]
-"""Gives the known sub-pixels, bool [C, H, W], of images of a spec."""
+"""Gives the known sub-pixels, bool [C, H, W], for images of a spec."""
 Side = Literal["top", "bottom", "left", "right"]
 Shape = tuple[int, int, int]
-"""Of an image, (C, H, W)."""
+"""The shape of an image, (C, H, W)."""
 
 
 def keep_edge(shape: Shape, side: Side, count: int) -> Tensor:
-    """The first `count` rows or columns from a side are known: bool [C, H, W].
+    """Mark the first `count` rows or columns from a side as known: bool [C, H, W].
 
     Raises:
-        UsageError: if there are not so many.
+        UsageError: if there are fewer.
     """
     axis = 1 if side in ("top", "bottom") else 2
     length = shape[axis]
     if not 0 <= count <= length:
         raise UsageError(
-            f"the image has not so many {'rows' if axis == 1 else 'columns'}",
+            f"the image does not have that many {'rows' if axis == 1 else 'columns'}",
             found=str(count),
             expected=f"0..{length}",
         )
@@ -40,7 +40,7 @@ def keep_edge(shape: Shape, side: Side, count: int) -> Tensor:
 
 
 def hide_box(shape: Shape, top: int, left: int, height: int, width: int) -> Tensor:
-    """All is known but a box: bool [C, H, W].
+    """Mark all but a box as known: bool [C, H, W].
 
     Raises:
         UsageError: if the box is not within the image.
@@ -57,13 +57,13 @@ def hide_box(shape: Shape, top: int, left: int, height: int, width: int) -> Tens
 
 
 def hide_random(shape: Shape, share: float, seed: int) -> Tensor:
-    """All is known but a share of the sites, at least one of them, the same ones for the same seed: bool [C, H, W].
+    """Hide a share of the sites, at least one, chosen by the seed: bool [C, H, W], True where known.
 
     Raises:
         UsageError: if the share is not within 0..1.
     """
     if not 0 < share <= 1:
-        raise UsageError("no share of the pixels", where="share", found=str(share), expected="0 < share <= 1")
+        raise UsageError("not a share of the pixels", where="share", found=str(share), expected="0 < share <= 1")
     channels, height, width = shape
     places = Noise(seed, [0]).stream("completion").normals([height * width]).flatten()
     hidden = places.argsort()[: max(round(share * height * width), 1)]

@@ -1,4 +1,4 @@
-"""The networks that `verify` and `bench` look at: a recipe's, untrained; a run's; a model's; or one as it is."""
+"""The networks that `verify` and `bench` examine: a recipe's (untrained), a run's, a model's, or one itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pixkit.wrappers import networks_in, unwrapped
 Examined = LoadedRecipe | Run | Model | Autoregressive | str | Path
 """A recipe, its file or its name; a run or its folder; a model; a network."""
 Shape = Sequence[int]
-"""(C, H, W, K), or (C, H, W, K, classes): of images that are not there."""
+"""(C, H, W, K), or (C, H, W, K, classes), for images that are missing."""
 Read = TypeVar("Read")
 SHAPE = "shape=(C, H, W, K)"
 """How a hint names the argument."""
@@ -41,7 +41,7 @@ def build_model(
     overrides: Sequence[str] = (),
     device: str = "cpu",
 ) -> Model:
-    """A recipe's model, untrained, as a module in training mode.
+    """Build a recipe's model, untrained, as a module in training mode.
 
         model = pixkit.build_model("digits-pixelcnn")
         model = pixkit.build_model({"type": "autoregressive", "backbone": {"type": "pixelcnn"}}, (1, 8, 8, 17))
@@ -49,22 +49,22 @@ def build_model(
         loss = -model.log_prob(x).mean()  # int64 [B, 1, 8, 8]
         loss.backward()
 
-    The weights are those that training would begin with, and depend on the recipe's seed alone. Layers that are set by
-    the first batch (PixelCNN++'s) are set by ``model.initialise(pixkit.Batch(x, labels, numbers))``.
+    The weights are those that training would begin with, and depend only on the recipe's seed. Layers that are
+    initialised from the first batch (PixelCNN++'s) are set by ``model.initialise(pixkit.Batch(x, labels, numbers))``.
 
     Args:
-        recipe: a recipe, its file or its name; or a dict, which may leave out all but the model, or be the model's
-            section alone.
-        spec: shape and levels of the images, as an ImageSpec or (C, H, W, K); those of the recipe's data if left out.
-        classes: number of label classes, where there are labels.
+        recipe: a recipe, its file or its name; or a dict, which may leave out everything but the model, or be only the
+            model's section.
+        spec: shape and levels of the images, as an ImageSpec or (C, H, W, K); by default those of the recipe's data.
+        classes: number of label classes, if there are labels.
         overrides: ``key.sub=value``, applied in order.
         device: auto, cpu or cuda.
 
     Raises:
-        RecipeError: if the recipe, or an override, is wrong, or asks for labels that there are none of.
+        RecipeError: if the recipe or an override is wrong, or it asks for labels that do not exist.
         PluginError: if a component is missing.
-        DataError: if no spec is given and the recipe's images are not there.
-        UsageError: if the device is missing, or the model would not fit the memory.
+        DataError: if no spec is given and the recipe's images are missing.
+        UsageError: if the device is missing, or the model would not fit into memory.
     """
     if isinstance(recipe, LoadedRecipe):
         loaded = revised(recipe, overrides)
@@ -85,10 +85,10 @@ def build_model(
 
 
 def find_examined(source: LoadedRecipe | str | Path, overrides: Sequence[str] = ()) -> LoadedRecipe | Run:
-    """The run of that folder, else the recipe, or that of that path or name, overrides applied.
+    """The run in that folder, or else the recipe with that path or name, with overrides applied.
 
     Raises:
-        RecipeError: if the recipe, or an override, is wrong.
+        RecipeError: if the recipe or an override is wrong.
         UsageError: for overrides of a run.
     """
     if isinstance(source, LoadedRecipe):
@@ -98,7 +98,7 @@ def find_examined(source: LoadedRecipe | str | Path, overrides: Sequence[str] = 
         return load_recipe(source, overrides)
     if overrides:
         raise UsageError(
-            "a run is as it was trained",
+            "a run cannot be overridden",
             where=str(source),
             found=one_by_one(overrides)[0],
             hint="override the recipe instead",
@@ -116,19 +116,19 @@ def networks_of(
 ) -> dict[str, Autoregressive]:
     """The autoregressive networks of a model by their names within it, in eval mode.
 
-    A recipe's model is untrained, with the weights that training would begin with. Its images are only asked for
-    their shape; they are read, never downloaded. A run's weights are those of its best checkpoint.
+    A recipe's model is untrained, with the weights that training would begin with. Only the shape of its images is
+    needed; they are read, but never downloaded. A run's weights are those of its best checkpoint.
 
     Args:
         source: see `Examined`.
         overrides: of a recipe, ``key.sub=value``, applied in order.
-        shape: channels, rows, columns, levels and perhaps classes of the images, if a recipe's data are not there.
-        device: auto, cpu or cuda; a model or a network is where it is.
+        shape: channels, rows, columns, levels and perhaps classes of the images, if a recipe's data are missing.
+        device: auto, cpu or cuda; a model or a network stays where it is.
         loading: called as loading(what, done, total) while data are read.
 
     Raises:
-        RecipeError: if a recipe, or an override, is wrong.
-        DataError: if images are not there and no shape is given.
+        RecipeError: if a recipe or an override is wrong.
+        DataError: if images are missing and no shape is given.
         UsageError: if the model has no autoregressive network.
     """
     source = unwrapped(source)
@@ -165,10 +165,10 @@ def _model(
 def spec_of(
     loaded: LoadedRecipe, shape: Shape | None = None, loading: Loading | None = None
 ) -> tuple[ImageSpec, int | None]:
-    """Shape and levels of a recipe's images, and how many classes there are; of a shape that is given, or of its data.
+    """Shape and levels of a recipe's images, and the number of classes; from a given shape, or from its data.
 
     Raises:
-        DataError: if images are not there and no shape is given.
+        DataError: if images are missing and no shape is given.
     """
     return _of_images(measure, loaded, loading) if shape is None else _given(shape)
 
@@ -176,7 +176,7 @@ def spec_of(
 def _given(shape: Shape) -> tuple[ImageSpec, int | None]:
     if len(shape) not in (4, 5):
         raise UsageError(
-            "this is not the shape of images", where="shape", found=str(tuple(shape)), expected="C, H, W, K[, CLASSES]"
+            "this is not a shape of images", where="shape", found=str(tuple(shape)), expected="C, H, W, K[, CLASSES]"
         )
     channels, height, width, levels = shape[:4]
     return ImageSpec(channels, height, width, levels), shape[4] if len(shape) > 4 else None
@@ -185,11 +185,11 @@ def _given(shape: Shape) -> tuple[ImageSpec, int | None]:
 def _of_images(
     read: Callable[[ComponentSpec, Path, Loading | None], Read], loaded: LoadedRecipe, loading: Loading | None
 ) -> Read:
-    """What is read of a recipe's images, of which no more than the shape is needed."""
+    """Read a recipe's images just for their shape."""
     try:
         with offline():
             return read(loaded.recipe.data, loaded.base, loading)
     except DataError as error:
-        way_out = f"only the images' shape is needed here: {SHAPE} gives it without them"
+        way_out = f"only the images' shape is needed here: pass it with {SHAPE}"
         error.hint = f"{error.hint}; {way_out}" if error.hint else way_out
         raise

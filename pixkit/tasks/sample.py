@@ -1,4 +1,4 @@
-"""Drawing images from a trained model: freely, by label or code, going on from rows, or along a latent code."""
+"""Draw images from a trained model: freely, by label or code, continuing given rows, or along a latent code."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from pixkit.tasks.labels import Choice, class_titles, repeat_codes, repeat_label
 from pixkit.tasks.masks import keep_edge
 
 IN_A_ROW = 8
-"""Images of a label, a code or an interpolation, if no number is given."""
+"""Images per label, code or interpolation, if no number is given."""
 
 
 @dataclass(frozen=True, repr=False)
 class Sampled(Drawn):
-    """What `sample` gives: `images`, int64 [N, C, H, W] on the CPU, and a `summary` of what the sampler did.
+    """The result of `sample`: `images`, int64 [N, C, H, W] on the CPU, and a `summary` of the sampler's work.
 
     Attributes:
-        columns: how many images belong together (of a label, a code, an interpolation), as rows of a grid may show;
-            None where nothing says.
-        titles: the classes' names, for the rows or the columns of a grid; None where they have only numbers.
-        log_prob: log p(x) of each image, nats [N] on the CPU, if it was asked for: see `Model.sample`.
+        columns: number of images that belong together (of a label, a code, an interpolation), as a row of a grid may
+            show; None if there are no such groups.
+        titles: the classes' names, for the rows or the columns of a grid; None if they are just numbers.
+        log_prob: log p(x) of each image, nats [N] on the CPU, if requested: see `Model.sample`.
     """
 
     columns: int | None = None
@@ -65,30 +65,30 @@ def sample(
         drawn = pixkit.sample("runs/digits-gated", 10, labels="all", seed=1)
         pixkit.figures.save_grid(drawn.images, 17, "grid.png", columns=drawn.columns)
 
-    An image depends on the seed and its number alone, not on how many are drawn or how.
+    An image depends only on the seed and its number, not on how many are drawn or how.
 
     Args:
         model: a trained model in eval mode, or its run, or the run's folder.
-        n: how many images; with `labels`, `codes` or `interpolate` how many of each, 8 if left out. Otherwise the
-            recipe's `sample.count`, or 64 of a model that was given without its run.
+        n: number of images; with `labels`, `codes` or `interpolate` the number for each, 8 by default. Otherwise the
+            default is the recipe's `sample.count`, or 64 for a model that was given without its run.
         labels: draw n images of each of these classes: a number 0..classes-1, a name, several ("ant,bee"), or "all";
-            "none" draws without a label. A model with labels draws each class in turn if it is left out.
+            "none" draws without a label. By default, a model with labels cycles through the classes.
         codes: draw n images of each of these values of a categorical code.
-        given: an image to go on with, int64 [1, C, H, W], or its name: a file, or "test:5" of the run's data. Several
+        given: an image to continue, int64 [1, C, H, W], or its name: a file, or "test:5" of the run's data. Several
             (int64 [m, C, H, W], a list of names, a folder, an array) are each continued n times, under each of the
-            labels or codes, if there are some.
-        rows: how many of its rows are given. Under a raster ordering the others follow p(others | given).
-        guidance: more like the label than the model says; 0 is the model.
-        vary: of a latent model, what differs: "pixels" (of one code), "latent" (the code, under one pixel noise), or
-            "latentL", level L alone.
-        interpolate: of a latent model, two images, from the code of one to that of the other.
-        return_log_prob: give log p(x) of each image, given its label if it has one, too: under the model itself,
-            whatever the temperature, the guidance or the rows given. Not of a latent model, whose likelihood has a
-            bound alone.
+            labels or codes, if any.
+        rows: number of rows that are given. Under a raster ordering the others follow p(others | given).
+        guidance: strengthens the influence of the label; 0 is the model itself.
+        vary: for a latent model, what differs: "pixels" (of one code), "latent" (the code, under one pixel noise), or
+            "latentL", only level L.
+        interpolate: for a latent model, two images, from the code of one to that of the other.
+        return_log_prob: also return log p(x) of each image, given its label if it has one: under the model itself,
+            whatever the temperature, the guidance or the given rows. Not for a latent model, whose likelihood only has
+            a bound.
         options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...).
 
     Raises:
-        UsageError: for what the model does not take, or what does not go together.
+        UsageError: for arguments that the model does not take, or that exclude one another.
         DataError: if an image cannot be read or does not fit.
         RunError: if there is no such run.
         CheckpointError: if its checkpoint is missing or damaged.
@@ -97,7 +97,7 @@ def sample(
     used |= {"guidance": guidance or None, "return_log_prob": return_log_prob or None}
     named = [name for name, value in used.items() if value is not None]
     if incompatible(named):
-        raise UsageError(f"{' and '.join(named)} do not go together", where="sample")
+        raise UsageError(f"{' and '.join(named)} cannot be combined", where="sample")
     if (given is None) != (rows is None):
         raise UsageError("given and rows go together", where="sample", expected='given="test:5", rows=10')
     check_guidance(guidance)
@@ -123,7 +123,7 @@ def sample(
 
 
 def _layout(model: Model, columns: int | None, labels: Choice | None) -> tuple[int | None, Titles | None]:
-    """How many images belong together, and how these are called: classes that have names."""
+    """The number of images that belong together, and their titles, if the classes have names."""
     titles = class_titles(model, "rows" if columns else "columns")
     if titles is None or (labels is None and columns is not None):
         return columns, None
@@ -136,7 +136,7 @@ def _layout(model: Model, columns: int | None, labels: Choice | None) -> tuple[i
 
 
 def incompatible(named: Collection[str]) -> bool:
-    """Whether arguments of these names, of which each is given, do not go together."""
+    """Whether the arguments with these names, all of which are given, exclude one another."""
     alone = {"vary", "interpolate"} & set(named)
     return len(named) > 1 and (bool(alone) or {"labels", "codes"} <= set(named))
 
@@ -144,7 +144,7 @@ def incompatible(named: Collection[str]) -> bool:
 def _along_the_code(
     drawer: Drawer, n: int, vary: str | None, ends: Tensor | Sequence[str | Path] | None
 ) -> Drawn | None:
-    """Images of a latent model whose codes are related, if that is asked for."""
+    """Images of a latent model whose codes are related, if requested."""
     if ends is not None:
         model = drawer.latent_model("interpolate")
         images = drawer.images(ends, where="interpolate")
@@ -166,7 +166,7 @@ def _request(
     rows: int | None,
     guidance: float,
 ) -> dict[str, Any]:
-    """What to ask the model for: `n` and what it is to be drawn under."""
+    """The model's request: `n` and the conditions to draw under."""
     request: dict[str, Any] = {"n": n, "guidance": guidance}
     if labels is not None:
         request["context"] = repeat_labels(drawer.model, labels, n)

@@ -31,22 +31,22 @@ from pixkit.runs.run import Run
 from pixkit.tasks.labels import check_classes, labelled_for
 from pixkit.wrappers import unwrapped
 
-TOKENS = "scores are of tokens: they say nothing beside scores of pixels, or of another palette's tokens"
+TOKENS = "scores are of tokens: they cannot be compared with scores of pixels, or of another palette's tokens"
 UNIT_IMAGES = 1000
-"""Most images that activity of latent units is measured on."""
+"""The largest number of images on which activity of latent units is measured."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model gives the images of one split.
+    """A model's scores for the images of one split.
 
-    `nats` is the mean over images of the negative log-likelihood, or of a bound on it where `kind` is
-    'bound', or of an estimate from `samples` importance samples an image where it is 'estimate'; `stderr` its standard
-    error over images, NaN for a single one; `weights` 'raw' or 'ema'; `parts` the means of what a score is the sum of,
-    and other figures. Where `kind` is 'none' there are only these: `nats`, `stderr` and `bits_per_dim` are NaN.
+    `nats` is the mean over images of the negative log-likelihood, or of a bound on it where `kind` is 'bound', or of an
+    estimate from `samples` importance samples per image where it is 'estimate'; `stderr` is its standard error over
+    images, NaN for a single image; `weights` is 'raw' or 'ema'; `parts` holds the means of the score's terms, and other
+    figures. Where `kind` is 'none' there are only these: `nats`, `stderr` and `bits_per_dim` are NaN.
 
-    Of images that are tokens of a palette `nats` are of tokens, and `bits_per_token` stands in place of `bits_per_dim`,
-    which is NaN: they say nothing beside those of pixels, nor beside those of another palette's tokens.
+    For images that are tokens of a palette, `nats` refer to tokens, and `bits_per_token` replaces `bits_per_dim`, which
+    is NaN: they cannot be compared with those of pixels or of another palette's tokens.
     """
 
     split: str
@@ -61,20 +61,20 @@ class Scores:
     bits_per_token: float | None = None
 
     def dump(self) -> dict[str, Any]:
-        """As plain data, with None for what is not finite; `bits_per_token` only of tokens."""
+        """As plain data, with None for values that are not finite; `bits_per_token` only for tokens."""
         found = {**plain(asdict(self)), "parts": plain(self.parts)}
         return found if self.bits_per_token is not None else {k: v for k, v in found.items() if k != "bits_per_token"}
 
     @property
     def figures(self) -> dict[str, float]:
-        """Those there are, by name: nats, their standard error and bits per dimension, or per token."""
+        """The available figures by name: nats, their standard error and bits per dimension, or per token."""
         bits = {"bits_per_dim": self.bits_per_dim}
         if self.bits_per_token is not None:
             bits = {"bits_per_token": self.bits_per_token}
         return {} if self.kind == "none" else {"nats": self.nats, "stderr": self.stderr, **bits}
 
     def decisive(self, metric: str | None) -> float:
-        """What checkpoints are compared by: the nats or, without a likelihood, `Model.metric`."""
+        """The figure that checkpoints are compared by: the nats or, without a likelihood, `Model.metric`."""
         return self.nats if metric is None else self.parts[metric]
 
 
@@ -103,24 +103,25 @@ def evaluate(
 
     Args:
         run_or_model: a run, or its folder; or a model.
-        dataset: the images; of a run its own, if left out. Or levels as the model has them, int64 [N, C, H, W].
+        dataset: the images; by default a run's own. Or levels as the model has them, int64 [N, C, H, W].
         split: train, validation or test.
         batch_size: images at a time.
-        labels: of images that are levels, numbers of the model's classes, int64 [N], where the model takes labels.
-        weights: which weights of a run to load, ema or raw; of a model, what the result is to call them.
-        limit: at most this many images, spread over the split by a seeded choice.
-        seed: of that choice, and of what a bound draws.
-        importance: estimate the likelihood of a latent model from so many importance samples an image.
+        labels: for images given as levels, numbers of the model's classes, int64 [N], if the model takes labels.
+        weights: which weights of a run to load, ema or raw; for a model, the name of its weights in the result.
+        limit: at most this many images, chosen from the whole split by the seed.
+        seed: for that choice, and for the draws of a bound.
+        importance: estimate the likelihood of a latent model from this many importance samples per image.
         watch: called as watch(images done, images in all) after every batch; raises to stop.
         device: where a run's model is loaded: auto, cpu or cuda.
         checkpoint: which of a run's is loaded: best, last or step-N.
-        ranks: those that score together, each its batches in turn; all have to ask for the same, and have the score.
+        ranks: the processes that score together, taking batches in turn; all have to pass the same arguments, and get
+            the score.
 
     Raises:
-        DataError: if the images are not what the model is about, or a run's own are missing.
+        DataError: if the images do not fit the model, or a run's own are missing.
         RunError: if it is not a run.
         CheckpointError: if the run's checkpoint is damaged.
-        UsageError: as `score`; and if a model is given without images.
+        UsageError: as `score`; also if a model is given without images.
     """
     run_or_model = unwrapped(run_or_model)
     if isinstance(run_or_model, Model):
@@ -136,7 +137,7 @@ def evaluate(
     if not isinstance(dataset, Dataset):
         if model.score_kind == "none":
             raise UsageError(
-                "the figures of this model need other images beside those scored",
+                "this model's figures need other images beside those scored",
                 where="dataset",
                 found=type(dataset).__name__,
                 expected="a pixkit.Dataset with images for training or validation",
@@ -146,7 +147,7 @@ def evaluate(
             dataset, labels, spec=model.spec, classes=model.classes, class_names=model.class_names, split=split
         )
     elif labels is not None:
-        raise UsageError("labels are of images that are levels; a Dataset has its own", where="labels")
+        raise UsageError("labels only go with images given as levels; a Dataset has its own", where="labels")
     dataset = labelled_for(model, dataset)
     _check_room(model, dataset, split, batch_size)
     options: dict[str, Any] = {"weights": weights, "seed": seed, "limit": limit, "importance": importance}
@@ -154,7 +155,7 @@ def evaluate(
 
 
 def _check_room(model: Model, dataset: Dataset, split: str, batch_size: int) -> None:
-    """Raise UsageError if a batch would not fit the memory while it is scored."""
+    """Raise UsageError if scoring a batch would not fit into memory."""
     images = min(batch_size, dataset.size(split))
     if model.spec != dataset.spec or not model.scorable or images <= MORE:
         return
@@ -170,9 +171,9 @@ def _check_room(model: Model, dataset: Dataset, split: str, batch_size: int) -> 
 
 @float32_products()
 def active_units(model: Model, dataset: Dataset, split: str) -> list[tuple[int, int]]:
-    """For each latent level, z_1 first, how many units are active and how many there are; empty without a latent code.
+    """For each latent level, z_1 first, the number of active units and of all; empty without a latent code.
 
-    They are counted on at most 1000 images from all over the split; see `LatentModel.active_units`.
+    They are counted on at most 1000 images from the whole split; see `LatentModel.active_units`.
     """
     if not model.has_latent:
         return []
@@ -199,25 +200,25 @@ def score(
     A model that draws when it scores (a bound) draws the same for the same seed and batch size.
 
     Args:
-        model: what scores; its mode, and torch's generators, are left as they were.
+        model: the model; its mode, and torch's generators, are left unchanged.
         dataset: the images.
-        split: train, validation or test. With a limit, the images are spread over the
-            split by a seeded choice, so that the score does not depend on how a source is sorted.
+        split: train, validation or test. With a limit, the images are chosen from the whole split by the seed, so that
+            the score does not depend on how a source is sorted.
         batch_size: images at a time.
-        weights: how the result calls the weights.
-        seed: of that choice, and of the draws.
+        weights: the name of the weights in the result.
+        seed: for that choice, and for the draws.
         limit: at most this many images.
-        importance: estimate the likelihood from so many importance samples an image, instead of bounding it.
-        watch: as `evaluate`. Of several ranks it is called on all of them whenever each has scored a batch.
+        importance: estimate the likelihood from this many importance samples per image, instead of bounding it.
+        watch: as `evaluate`. With several ranks it is called on all of them whenever each has scored a batch.
         ranks: as `evaluate`.
 
     Raises:
-        DataError: if the images are not what the model is about.
+        DataError: if the images do not fit the model.
         UsageError: if the model has neither likelihood nor metric, no latent to sample, or there are no such images.
     """
     if model.spec != dataset.spec:
         raise DataError(
-            "the images are not what the model is about",
+            "the images do not fit the model",
             where=dataset.name,
             found=str(dataset.spec),
             expected=str(model.spec),
@@ -262,7 +263,7 @@ def score(
 
 @dataclass(frozen=True)
 class _Values:
-    """What the model says of each image of a split, by name, float64 [images] on the CPU."""
+    """The model's figures for each image of a split, by name, float64 [images] on the CPU."""
 
     model: Model
     dataset: Dataset
@@ -273,7 +274,7 @@ class _Values:
     ranks: Ranks
 
     def of(self, batches: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Of batches of images, by their numbers in the split; those of other ranks are theirs to score."""
+        """Figures for batches of images, given their numbers in the split; other ranks score theirs."""
         counts = [len(rows) for rows in batches]
         total, size = sum(counts), self.ranks.size
         values: dict[str, list[Tensor]] = {}
@@ -289,7 +290,7 @@ class _Values:
         return {name: self.ranks.in_order(torch.cat(values.get(name, [empty])), counts) for name in names}
 
     def _batch(self, rows: Tensor, number: int, done: int, total: int) -> Mapping[str, Tensor]:
-        """One batch; what is drawn for it depends on its number."""
+        """One batch; its draws depend on its number."""
         model = self.model
         seed_torch(derive(self.seed, "score", self.split, number), model.device)
         given = self.dataset.batch(self.split, rows).to(model.device)
@@ -307,7 +308,7 @@ def _within(watch: Progress | None, done: int, images: int, total: int) -> Progr
 
 
 def chosen_rows(dataset: Dataset, split: str, batch_size: int, limit: int | None, seed: int) -> Sequence[Tensor]:
-    """The numbers of the images of each batch; with a limit, at most so many by a seeded choice."""
+    """The numbers of the images in each batch; with a limit, at most that many, chosen by the seed."""
     size = dataset.size(split)
     if limit is None:
         rows = torch.arange(size)

@@ -1,9 +1,9 @@
-"""Compressing by several ranks: each codes the blocks that it takes, and the file has the bytes of one process.
+"""Compress with several ranks: each codes some blocks, and the file has the same bytes as from one process.
 
-Where a block begins depends on how many bits the images before it took, so it is known once these are coded. As blocks
-of like images have as many bits, they have about as many images, too: while one rank codes the next block, the others
-code those that will follow if each is as long as those before were on average. What turns out to begin elsewhere is
-coded again.
+Where a block begins depends on how many bits the images before it took, so it is known once these are coded. Blocks of
+similar images have equally many bits, so they also have about equally many images: while one rank codes the next block,
+the others code those that will follow if each is as long as the average so far. A block that turns out to begin
+elsewhere is coded again.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pixkit.ranks import Ranks, named
 
 
 class SharedCodec(Codec):
-    """A codec whose `write` several ranks call with the same images; each writes all of the file.
+    """A codec whose `write` several ranks call with the same images; each returns the whole file.
 
     Raises:
-        RankError: from `write`, if they have other images, or one of them fails.
+        RankError: from `write`, if the images differ between ranks, or one of them fails.
     """
 
     _verifying: bool
@@ -39,7 +39,7 @@ class SharedCodec(Codec):
     def _written(
         self, writer: Writer, blocks: Iterator[Block], total: int, progress: Progress | None, verify: bool
     ) -> Iterator[Part]:
-        """A block is decoded again by the rank that has coded it."""
+        """A block is decoded again by the rank that coded it."""
         self._verifying = verify
         return super()._written(writer, blocks, total, progress, False)
 
@@ -55,21 +55,21 @@ class SharedCodec(Codec):
                     batches, bits = batches + -(-block.images // TOGETHER), bits + 32 * len(block.words)
 
     def _check_alike(self, images: Iterable[Array], labels: Array | None) -> None:
-        """See that all ranks have the same images, labels and weights.
+        """Check that all ranks have the same images, labels and weights.
 
         Raises:
-            RankError: naming those that have others than rank 0.
+            RankError: naming those that differ from rank 0.
         """
         pixels = crc32(b"".join(map(checksum_of, images)), 0 if labels is None else crc32(labels.tobytes()))
         found = self._ranks.gather([self.sha, pixels])
         if others := [rank for rank, one in enumerate(found) if one != found[0]]:
             raise RankError(
-                f"images, labels and weights: {named(others)} not what rank 0 has",
+                f"images, labels and weights: {named(others)} not the same as on rank 0",
                 hint="the same images and the same run for all ranks",
             )
 
     def _expected(self, batches: int, bits: int) -> int:
-        """How many batches a block will have, if so many had so many bits."""
+        """The expected number of batches in a block, if `batches` batches took `bits` bits."""
         each = self.program.count * self.program.shape[0]
         return max(min(-(-BLOCK * batches // max(bits, 1)), -(-MOST // (each * TOGETHER))), 1)
 
@@ -77,7 +77,7 @@ class SharedCodec(Codec):
         """The block that begins with the image `start`.
 
         Raises:
-            DataError: if what is decoded is something else.
+            DataError: if decoding gives something else.
         """
         found, words = self._block(images, labels, start)
         wanted = images[start : start + len(found)]

@@ -1,4 +1,4 @@
-"""How long sampling takes, against one forward pass: everything in one process, turn by turn, medians."""
+"""The time of sampling compared with one forward pass: medians over turns in one process."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from pixkit.samplers.batch import check_forward
 from pixkit.samplers.kept import Found, fits
 
 ANCESTRAL_STEPS = 6
-"""Steps of ancestral sampling that are made in a turn, spread over the image; each is a forward pass."""
+"""Steps of ancestral sampling in a turn, spread over the image; each is a forward pass."""
 TOO_LONG = 20.0
-"""Seconds of one image batch above which the reference executor is left out."""
+"""Seconds for a batch of one image above which the reference executor is left out."""
 ONCE = 3.0
-"""Seconds above which an executor has one turn; the others have a first one, which warms up and does not count."""
+"""Seconds above which an executor has only one turn; the others have an additional first one to warm up."""
 FORWARDS = 3
 """Forward passes in a turn."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way of sampling at one batch size; times in seconds for the whole batch, None where it was not measured.
+    """One way of sampling at one batch size; times in seconds for the whole batch, None if not measured.
 
     Attributes:
         batch: images drawn together.
         sampler: "ancestral" or "cached".
-        executor: who ran the plan, for cached sampling.
+        executor: the executor of the plan, for cached sampling.
         seconds: median time of one batch.
         forward_seconds: median time of one forward pass of the same batch.
         per_forward: seconds / forward_seconds.
@@ -55,7 +55,7 @@ class Row:
         speedup: ancestral_seconds / seconds.
         preparation_seconds: packing the plan for this batch size, not counted in `seconds`.
         first_seconds: a first call of `sample`: tracing, planning, packing, and `seconds`.
-        later_seconds: a later one: seeing that what was kept still holds, making that ready, and `seconds`; None if
+        later_seconds: a later call: checking that the kept plan is still valid, preparing it, and `seconds`; None if
             nothing is kept.
         note: what was extrapolated, or why there is no time.
     """
@@ -76,10 +76,10 @@ class Row:
 
 @dataclass(frozen=True)
 class SamplingTimes:
-    """What `time_sampling` found.
+    """The result of `time_sampling`.
 
-    `preparation` has the seconds that tracing, planning and compiling took once, and those of the look at each call
-    whether what is kept of that still holds: "check", which is missing where nothing is kept.
+    `preparation` has the seconds of tracing, planning and compiling, which happen once, and those of checking at each
+    call that the kept plan is still valid: "check", missing if nothing is kept.
     """
 
     rows: list[Row]
@@ -103,7 +103,7 @@ def time_sampling(
     Args:
         network: in eval mode; its weights do not matter.
         batches: batch sizes.
-        rounds: turns of everything, of which the medians are reported; one that takes over `ONCE` seconds has one.
+        rounds: number of turns, of which medians are reported; an executor that takes over `ONCE` seconds has one.
         progress: called as progress(what, done, total).
 
     Raises:
@@ -129,7 +129,7 @@ def time_sampling(
 
 
 def _check(network: Autoregressive) -> dict[str, float]:
-    """Seconds to see that what is kept of a network still holds, as "check"; empty if nothing is."""
+    """Seconds to check that what is kept of a network is still valid, as "check"; empty if nothing is kept."""
     try:
         found = Found(network, Content(network))
     except Untold:
@@ -140,7 +140,7 @@ def _check(network: Autoregressive) -> dict[str, float]:
 
 
 def _try(plan: Plan, name: str, preparation: dict[str, float]) -> str:
-    """Why an executor does not run the plan, empty if it does; what it makes once for all is made here."""
+    """Why an executor cannot run the plan, empty if it can; one-time preparation happens here."""
     begin = time.perf_counter()
     try:
         executors.make(name, plan, 1, plan.trace.network.example_context(1))
@@ -169,7 +169,7 @@ class _Batch:
         self.renewing: dict[str, list[float]] = {}
 
     def rows(self, reasons: dict[str, str]) -> list[Row]:
-        """One row a sampler; `reasons` says why an executor cannot be measured, if it cannot."""
+        """One row per sampler; `reasons` says why an executor cannot be measured, if so."""
         reasons = {name: reason or self._too_slow(name) for name, reason in reasons.items()}
         ways: dict[str, Callable[[], float]] = {"forward": self._forward, "ancestral": self._ancestral}
         ways |= {name: self._cached(name) for name, reason in reasons.items() if not reason}
@@ -220,7 +220,7 @@ class _Batch:
         return self._time(lambda: self.network(self.images, self.context))
 
     def _ancestral(self) -> float:
-        """All but a few steps are given, and each step that is not is a forward pass."""
+        """All but a few steps are given; each of the few is a forward pass."""
         made, mask = self.shown
         draw = Ancestral(Ancestral.Config()).prepare(self.network, mask)
         request = BatchRequest(self.noise, known=Known(mask, self.images.cpu()), context=self.context)
@@ -239,7 +239,7 @@ class _Batch:
         return way
 
     def _too_slow(self, name: str) -> str:
-        """Whether the reference executor would take too long, by a twentieth of its steps."""
+        """Whether the reference executor would take too long, judged by a twentieth of its steps."""
         if name != "reference":
             return ""
         executor: Executor = executors.make(name, self.plan, self.batch, self.context)
@@ -266,13 +266,13 @@ class _Batch:
 
 
 def _sum(*seconds: float | None) -> float | None:
-    """None if one of them was not measured."""
+    """The sum, or None if a term was not measured."""
     known = [each for each in seconds if each is not None]
     return sum(known) if len(known) == len(seconds) else None
 
 
 def _some_steps(network: Autoregressive) -> tuple[int, Tensor]:
-    """How many steps are left open, and bool [C, H, W] of what is given so that they are."""
+    """The number of steps left open, and the given sub-pixels that leave just these, bool [C, H, W]."""
     count = network.ordering.count
     chosen = torch.linspace(0, count - 1, min(ANCESTRAL_STEPS, count)).round().long()
     return len(chosen), ~torch.isin(network.ordering.steps, chosen)

@@ -1,4 +1,4 @@
-"""Images written as they come, some at a time, and shown under their name only once all of them are there."""
+"""Write images as they arrive, some at a time; they appear under their name only once all of them are there."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from pixkit.image import ImageSpec
 
 Array = NDArray[Any]
 Write = Callable[[int, Array, Array | None], None]
-"""Called with how many images are before these, the images [n, C, H, W], and their labels [n], if they have some."""
+"""Called with the number of earlier images, the images [n, C, H, W], and their labels [n], if any."""
 
 
 def require_target(out: str | Path) -> Path:
-    """The path, to which images can be written: a .npz, or a folder that is new or empty.
+    """Return the path if images can be written there: a .npz, or a folder that is new or empty.
 
     Raises:
         RunError: if it is something else.
-        UsageError: if it is named as a picture or an array is, which a folder hardly was meant to be.
+        UsageError: if its name is that of a picture or an array, which was hardly meant as a folder.
     """
     suffix = Path(out).suffix.lower()
     if suffix in SUFFIXES | {".npy"} and not is_folder(out):
         raise UsageError(
-            "a kind of file that images are not written to", where=str(out), expected="a folder, or FILE.npz"
+            "images cannot be written to this kind of file", where=str(out), expected="a folder, or FILE.npz"
         )
     return require_file(out) if suffix == ".npz" else require_empty(out)
 
 
 @contextmanager
 def unpacked(out: str | Path, spec: ImageSpec, count: int) -> Iterator[Write]:
-    """What writes `count` images there, in order.
+    """A function that writes `count` images there, in order.
 
-    A .npz has the arrays `samples`, levels [N, C, H, W], and `labels`; a folder pictures 00000.png and so on, numbered
-    as in the whole file, and labels.npy. If the block raises, nothing is left.
+    A .npz has the arrays `samples`, levels [N, C, H, W], and `labels`; a folder has pictures 00000.png and so on,
+    numbered as in the whole file, and labels.npy. If the block raises, nothing is left behind.
 
     Raises:
         RunError: if something cannot be written.
@@ -78,7 +78,7 @@ def _archive(target: Path, spec: ImageSpec, count: int) -> Iterator[Write]:
 @contextmanager
 def _folder(target: Path, spec: ImageSpec, count: int) -> Iterator[Write]:
     target, labels = target.absolute(), []
-    there = target.exists()  # then it stays what it is: somebody may be in it
+    there = target.exists()  # then the folder itself stays: somebody may be in it
     temporary = target / temporary_of(target).name if there else temporary_of(target)
     with if_it_fails(lambda: shutil.rmtree(temporary, ignore_errors=True)):
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Drawing the pixels between those of a small image."""
+"""Draw the pixels between those of a small image."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from pixkit.tasks.labels import one_label
 
 @dataclass(frozen=True, repr=False)
 class Upscaling(Shown):
-    """What `upscale` gives.
+    """The result of `upscale`.
 
     Attributes:
-        completion: the images that were drawn, and the nats of the whole image's other pixels if there was one.
-        small: int64 [1, C, h, w], what was given.
-        whole: int64 [1, C, H, W], the image that it is taken from; None if it was given as it is.
+        completion: the drawn images, and the nats of the whole image's other pixels if there was one.
+        small: int64 [1, C, h, w], the given image.
+        whole: int64 [1, C, H, W], the image that it is taken from; None if it was given directly.
         lattice: where its pixels lie in the large images.
-        spec: of the large images.
+        spec: the spec of the large images.
     """
 
     completion: Completion
@@ -47,7 +47,7 @@ class Upscaling(Shown):
         return self.completion.samples
 
     def panels(self) -> Tensor:
-        """The small image enlarged, what was drawn, and the whole image where there is one, int64 [m, C, H, W]."""
+        """The enlarged small image, the samples, and the whole image if there is one, int64 [m, C, H, W]."""
         first = enlarged(self.small, self.lattice, self.spec)
         return torch.cat([first, self.samples, *([] if self.whole is None else [self.whole])])
 
@@ -69,16 +69,16 @@ def upscale(
         found.samples  # int64 [8, C, H, W]
 
     The image is taken as every `factor`-th pixel of one of the model's size, and the others are drawn from their exact
-    distribution given these. That works for models whose ordering draws every n-th pixel before all others, as
-    `multiscale` does.
+    distribution given these. That works for models whose ordering draws every n-th pixel before all others, such as
+    `multiscale`.
 
     Args:
         model: a trained model in eval mode, or its run, or the run's folder.
-        image: the small image, int64 [1, C, h, w], or a file of it; or a whole one, int64 [1, C, H, W] or "test:5" of
-            the run's data, of which every n-th pixel is taken. Then its own other pixels are scored, too.
-        n: how many.
+        image: the small image, int64 [1, C, h, w], or its file; or a whole one, int64 [1, C, H, W] or "test:5" of the
+            run's data, of which every n-th pixel is taken. Then its other pixels are also scored.
+        n: number of samples.
         factor: how much larger to make it.
-        label: the image's class, of a model that takes labels; its number, its name, or int64 [1].
+        label: the image's class, if the model takes labels: its number, its name, or int64 [1].
         options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...).
 
     Raises:
@@ -104,7 +104,7 @@ def upscale_each(
     label: int | str | Tensor | None = None,
     **options: Unpack[DrawingOptions],
 ) -> list[Upscaling]:
-    """The same of several images, each as `upscale` alone would give them.
+    """Upscale several images, each as `upscale` would on its own.
 
     Raises:
         UsageError, DataError, RunError, CheckpointError: as `upscale`.
@@ -126,7 +126,7 @@ def upscale_each(
 
 
 def _upscaled(drawer: Drawer, given: Tensor, lattice: Lattice, n: int, label: int | str | Tensor | None) -> Upscaling:
-    """A small image, or every n-th pixel of a whole one, int64 [1, C, h, w], enlarged."""
+    """Upscale a small image, or every n-th pixel of a whole one, int64 [1, C, h, w]."""
     spec = drawer.model.spec
     form = small_spec(spec, lattice)
     whole = tuple(given.shape[1:]) == spec.shape
@@ -138,13 +138,16 @@ def _upscaled(drawer: Drawer, given: Tensor, lattice: Lattice, n: int, label: in
 
 
 def coarse_lattice(model: Model, factor: int) -> Lattice:
-    """Every `factor`-th site, from where on the model can draw these before all others.
+    """Every `factor`-th site, at an offset where the model can draw these before all others.
 
     Raises:
-        UsageError: if there is no such place, with the factors for which there is one; if it cannot be given pixels.
+        UsageError: if there is no such offset, listing the factors that have one; or if the model cannot be given
+            pixels.
     """
     if factor < 2:
-        raise UsageError("this makes nothing larger", where="factor", found=str(factor), expected="2 or more")
+        raise UsageError(
+            "the factor does not enlarge the image", where="factor", found=str(factor), expected="2 or more"
+        )
     found = _first_drawn(model, factor)
     if found is not None:
         return found
@@ -171,7 +174,7 @@ def _first_drawn(model: Model, factor: int) -> Lattice | None:
 
 
 def small_spec(spec: ImageSpec, lattice: Lattice) -> ImageSpec:
-    """The image of the lattice's sites alone."""
+    """The spec of images on only the lattice's sites."""
     rows, columns = (len(range(first, size, lattice.stride)) for first, size in _axes(spec, lattice))
     return spec.of_size(rows, columns)
 
@@ -184,7 +187,7 @@ def known_sites(small: Tensor, lattice: Lattice, spec: ImageSpec) -> Known:
 
 
 def enlarged(small: Tensor, lattice: Lattice, spec: ImageSpec) -> Tensor:
-    """A small image with each of its pixels over its block: [1, C, h, w] to [1, C, H, W]."""
+    """A small image with each pixel repeated over its block: [1, C, h, w] to [1, C, H, W]."""
     rows, columns = (
         ((torch.arange(size) - first).div(lattice.stride, rounding_mode="floor")).clamp(min=0)
         for first, size in _axes(spec, lattice)
@@ -193,7 +196,7 @@ def enlarged(small: Tensor, lattice: Lattice, spec: ImageSpec) -> Tensor:
 
 
 def _axes(spec: ImageSpec, lattice: Lattice) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Where the lattice begins and the image ends, down and across."""
+    """The lattice's offset and the image's size, for rows and for columns."""
     return (lattice.row, spec.height), (lattice.column, spec.width)
 
 

@@ -1,4 +1,4 @@
-"""Is it causal? The proof, and what a prediction sees."""
+"""Verify causality: the proof, and what a prediction sees."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ def verify(
         assert all(report.verdict == "proved" for report in reports.values())
         pixkit.figures.save_sight(reports["network"].sight, "field.png")  # what the middle pixel sees
 
-    The proof follows every operation of the network, site by site and colour by colour, and needs no training;
-    besides, single sub-pixels are changed in float64 and the predictions compared. A leak is an answer, no error.
+    The proof follows every operation of the network, site by site and colour by colour, and needs no training; in
+    addition, single sub-pixels are changed in float64 and the predictions compared. A leak is a result, not an error.
 
     Args:
         source: a recipe, its file or its name, whose model is made untrained; a run or its folder; a model; or a
             network (`pixkit.network.Autoregressive`).
-        pixel: (colour, row, column) of the prediction whose receptive field is wanted; by default the last colour in
+        pixel: (colour, row, column) of the prediction whose receptive field is computed; by default the last colour in
             the middle of the image.
         overrides: of a recipe, ``key.sub=value``, applied in order.
-        shape: (C, H, W, K) or (C, H, W, K, classes) of the images, if a recipe's data are not there.
-        device: auto, cpu or cuda; a model or a network is where it is.
+        shape: (C, H, W, K) or (C, H, W, K, classes) of the images, if a recipe's data are missing.
+        device: auto, cpu or cuda; a model or a network stays where it is.
         loading: called as loading(what, done, total) while data are read.
 
     Returns:
-        A `Report` of each autoregressive network of the model by its name within it.
+        A `Report` for each autoregressive network of the model, by its name within it.
 
     Raises:
-        RecipeError: if a recipe, or an override, is wrong.
-        DataError: if images are not there and no shape is given.
+        RecipeError: if a recipe or an override is wrong.
+        DataError: if images are missing and no shape is given.
         UsageError: if there is no autoregressive network, or no such pixel.
     """
     networks = networks_of(source, overrides=overrides, shape=shape, device=device, loading=loading)

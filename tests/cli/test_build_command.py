@@ -79,10 +79,10 @@ def test_an_existing_run_is_kept_unless_told_otherwise(pixkit, workplace):
     assert Path("runs/tiny/scores.json").read_text() == before
     assert pixkit("build", "tiny.yaml", "--overwrite").code == 0
     assert Path("runs/tiny/scores.json").read_text() != before
-    for options, word in [(("--resume",), "--resume goes on"), (("--extend", "3"), "--extend goes on")]:
+    for options, word in [(("--resume",), "--resume continues"), (("--extend", "3"), "--extend continues")]:
         both = pixkit("build", "tiny.yaml", "--overwrite", *options)
         assert both.code == 2 and word in both.err
-    assert "leave --extend out" in pixkit("build", "tiny.yaml", "--dry-run", "--extend", "3").err
+    assert "leave out --extend" in pixkit("build", "tiny.yaml", "--dry-run", "--extend", "3").err
     assert "'--extend': 0" in pixkit("build", "tiny.yaml", "--extend", "0").err
 
 

@@ -65,8 +65,8 @@ def test_the_first_rows_are_kept(pixkit, built, workplace):
 
 @pytest.mark.parametrize(("options", "code", "text"), [
     (("--given", "test:5"), 2, "--rows"), (("--rows", 3), 2, "--given"),
-    (("--given", "test:99999", "--rows", 3), 2, "no image of that number"),
-    (("--given", "test:0", "--rows", 9), 2, "not so many rows"),
+    (("--given", "test:99999", "--rows", 3), 2, "no image with that number"),
+    (("--given", "test:0", "--rows", 9), 2, "that many rows"),
     (("--given", "absent.png", "--rows", 3), 3, "absent.png"),
     (("--given", "small.png", "--rows", 3), 3, "8 x 8"),
     (("--label", "3"), 2, "model.context"), (("--guidance", 1), 2, "without a label"),

@@ -122,11 +122,11 @@ def test_models_without_a_code_are_refused(pixkit, built, workplace, arguments):
 
 @pytest.mark.parametrize(("options", "code", "text"), [
     (("--vary", "latent3"), 2, "latent2"), (("--vary", "colour"), 2, "no such latent level"),
-    (("--interpolate", "test:0", "test:999999"), 2, "no image of that number"),
+    (("--interpolate", "test:0", "test:999999"), 2, "no image with that number"),
     (("--interpolate", "test:0", "absent.png"), 3, "absent.png"),
     (("--code", "3"), 2, "no categorical code"), (("--label", "3"), 2, "no labels"),
-    (("--vary", "latent", "--label", "3"), 2, "do not go together"),
-    (("--vary", "latent", "--interpolate", "test:0", "test:1"), 2, "do not go together"),
+    (("--vary", "latent", "--label", "3"), 2, "cannot be combined"),
+    (("--vary", "latent", "--interpolate", "test:0", "test:1"), 2, "cannot be combined"),
     (("--given", "test:0", "--rows", 3), 2, "continued"), (("--guidance", 2), 2, "without a label"),
 ])  # fmt: skip
 def test_what_a_latent_model_cannot_do_is_refused(pixkit, latent, workplace, options, code, text):

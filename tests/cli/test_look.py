@@ -11,7 +11,7 @@ from pixkit.cli.live import Live, details_of
 from pixkit.components.plugins import plugins
 from pixkit.components.registry import Registry
 
-LINE = "looking through pixkit and its plugins"
+LINE = "indexing pixkit and its plugins"
 
 
 @pytest.fixture

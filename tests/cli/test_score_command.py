@@ -95,7 +95,7 @@ def test_maps_and_a_mask_that_complete_takes(pixkit, built, workplace):
 
 
 @pytest.mark.parametrize(("options", "code", "text"), [
-    (["--json", "--csv"], 2, "not both"), (["--map"], 2, "name a folder, or a mask"),
+    (["--json", "--csv"], 2, "not both"), (["--map"], 2, "needs a folder, or a mask"),
     (["--above", "1"], 2, "--above is of a mask"), (["-o", "m.jpg"], 2, "name a .png"),
     (["--map", "some"], 2, "not an empty folder"), (["--labels", "all"], 2, "--labels: the model takes no labels"),
     (["--importance", "2"], 2, "--importance: importance sampling is for"), (["test:9:3"], 2, "no such images"),

@@ -63,7 +63,7 @@ def test_json_is_the_proof(pixkit, mine):
         (["mine.py:causal"], "tuple of 4"),
         (["yours.py:sound"], "there is no such file"),
         (["yours:sound"], "there is no such module"),
-        (["mine.py:sound", "--pixel", "0,0,0"], "this goes with recipes alone"),
+        (["mine.py:sound", "--pixel", "0,0,0"], "this goes only with recipes"),
     ],
 )
 def test_what_does_not_fit_is_a_usage_error(pixkit, mine, arguments, words):

@@ -348,7 +348,7 @@ def test_labels_of_a_model_without_are_refused(numpy_codec, images):
 
 def test_what_is_decoded_otherwise_is_not_written(numpy_codec, images, monkeypatch):
     monkeypatch.setattr(PortableWalk, "decode", lambda walk, decoder: walk.levels.fill(0))
-    with pytest.raises(DataError, match=r"images 0..10: what was encoded does not come back"):
+    with pytest.raises(DataError, match=r"images 0..10: decoding does not give back what was encoded"):
         numpy_codec.encode(images)
 
 

@@ -62,7 +62,7 @@ def test_a_codec_that_is_not_installed_fails_or_loses_something_leaves_the_other
     rows, left_out = general_sizes(images, 2, told.append)
     assert [row.name for row in rows] == ["PNG", "WebP", "Group 4", "xz"]
     assert told == ["lossy", "failing", "PNG", "WebP", "Group 4", "JPEG XL", "JPEG-LS", "xz"]
-    assert left_out["lossy"] == "what comes back are other images"
+    assert left_out["lossy"] == "it restores other images"
     assert left_out["failing"].startswith("each: ZeroDivisionError: integer")
     assert "pip install 'pixkit-models[jxl]'" in left_out["JPEG XL"] == left_out["JPEG-LS"]
 
@@ -91,7 +91,7 @@ def test_the_command_tells_the_models_bytes_and_the_others(tmp_path, capsys, mon
         "",
         "JPEG-LS is left out: no",
         "4 images: 0.750 of JPEG XL, 20.00% above the nats",
-        "the model, which is needed once besides: a codec file of 5000 bytes",
+        "the model, which is needed once in addition: a codec file of 5000 bytes",
         "2 images/s encoded, 8 decoded",
     ]
     assert capsys.readouterr().out.splitlines() == lines

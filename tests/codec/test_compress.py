@@ -365,4 +365,4 @@ def test_ranks_refuse_to_compress_other_images_or_labels_and_what_does_not_come_
 
     for image, label in (1, 0), (0, 1):
         assert ["labels and weights: rank 1 is not" in text for text in work(image, label)] == [True] * 2
-    assert ["what was encoded does not come back" in text for text in work(0, 0)] == [True] * 2
+    assert ["decoding does not give back what was encoded" in text for text in work(0, 0)] == [True] * 2

@@ -256,7 +256,7 @@ def test_what_is_put_together_otherwise_is_not_written(codec, images, monkeypatc
             yield part._replace(images=part.images + (np.arange(len(part.images)) == 1)[:, None, None, None])
 
     monkeypatch.setattr(tiling_module, "assembled", wrong)
-    with pytest.raises(DataError, match=r"images 3..3: what was encoded does not come back"):
+    with pytest.raises(DataError, match=r"images 3..3: decoding does not give back what was encoded"):
         codec.encode(images, tiles=True)
     assert same(codec.decode(codec.encode(images, tiles=True, verify=False)), images)
 

@@ -234,13 +234,13 @@ def test_white_begins_in_the_middle_and_two_is_no_white(tmp_path):
     assert read_mask(tmp_path / "mask.npy", ImageSpec(1, 2, 2, 4)).all()
     for highest in (2, 127):
         np.save(tmp_path / "mask.npy", np.array([[0, 1], [1, highest]], np.uint8))
-        with pytest.raises(DataError, match="nothing that is missing"):
+        with pytest.raises(DataError, match="marks nothing as missing"):
             read_mask(tmp_path / "mask.npy", ImageSpec(1, 2, 2, 4))
 
 
 def test_a_mask_without_white_says_what_it_takes_for_missing(tmp_path):
     Image.fromarray(np.array([[0, 3], [17, 100]], np.uint8)).save(tmp_path / "mask.png")
-    with pytest.raises(DataError, match="nothing that is missing") as caught:
+    with pytest.raises(DataError, match="marks nothing as missing") as caught:
         read_mask(tmp_path / "mask.png", ImageSpec(1, 2, 2, 4))
     assert caught.value.found == "values 0..100" and "128..255" in caught.value.expected
     with pytest.raises(DataError, match="another size"):

@@ -130,7 +130,7 @@ def test_images_of_a_runs_data_are_read_by_number_and_all_of_them_once(run):
 
 @pytest.mark.parametrize(("name", "expected"), [("test:3", "0..2"), ("train:5", "0..4")])
 def test_a_number_that_there_is_not_is_refused_with_those_that_there_are(run, name, expected):
-    with pytest.raises(UsageError, match="there: there is no image of that number") as caught:
+    with pytest.raises(UsageError, match="there: there is no image with that number") as caught:
         inputs.named_images([name], SPEC, run, where="there")
     assert (caught.value.found, caught.value.expected) == (name, expected)
 
@@ -155,6 +155,6 @@ def test_an_image_that_can_be_read_alone_is(run, monkeypatch):
 
 @pytest.mark.parametrize("names", [["test:1"], ["absent.png", "test:1", "train:2"]])
 def test_a_model_alone_has_no_data(names):
-    with pytest.raises(UsageError, match="there: a model that was not opened with its run") as caught:
+    with pytest.raises(UsageError, match="there: the model was opened without its run") as caught:
         inputs.named_images(names, SPEC, where="there")
     assert caught.value.found == "test:1"

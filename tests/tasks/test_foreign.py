@@ -103,7 +103,7 @@ def refused(target):
 def test_which_texts_mean_a_function(text, meant):
     assert is_function(text) is meant
     if not meant:
-        assert refused(text)[1:] == ("this is no function", None, "FILE.py:NAME or package.module:NAME", None)
+        assert refused(text)[1:] == ("this does not name a function", None, "FILE.py:NAME or package.module:NAME", None)
 
 
 def test_a_file_is_run_with_what_lies_beside_it_and_the_search_path_is_as_before(mine, monkeypatch):
@@ -148,14 +148,14 @@ def test_files_that_cannot_be_imported(tmp_path, code, found, hint):
     file = tmp_path / "mine.py"
     file.write_text(code, encoding="utf-8")
     hint = hint and hint.format(file=file)
-    assert refused(f"{file}:f") == (str(file), "this cannot be imported", found, None, hint)
+    assert refused(f"{file}:f") == (str(file), "the module cannot be imported", found, None, hint)
 
 
 def test_functions_with_arguments_and_classes_in_place_of_modules(mine):
     target = f"{mine}/mine.py:wanting"
     where, said, found, expected, hint = refused(target)
-    assert (where, said, found) == (target, "the function wants arguments", "wanting(net, size=3)")
-    assert expected == "a function that is called with none" and "defaults" in hint
+    assert (where, said, found) == (target, "the function requires arguments", "wanting(net, size=3)")
+    assert expected == "a function that can be called without arguments" and "defaults" in hint
     assert refused(f"{mine}/mine.py:a_class") == (
         "module",
         "this is a class",
@@ -168,7 +168,7 @@ def test_functions_with_arguments_and_classes_in_place_of_modules(mine):
 @pytest.mark.parametrize(("name", "found", "hint"), [
     ("levels", "RuntimeError: Expected tensor for argument #1 'indices'", "x.long(): so it can be called"),
     ("floats", "RuntimeError: mat1 and mat2 must have the same dtype", "x.float(): so it can be called"),
-    ("labels", "TypeError: Bilinear.forward() missing 1", "wrap it in a module that is called with x alone and has"),
+    ("labels", "TypeError: Bilinear.forward() missing 1", "wrap it in a module that is called with only x and has"),
     ("outside", "IndexError: index out of range in self", "look at {mine}/mine.py:49: return super()"),
 ])  # fmt: skip
 def test_modules_that_fail(mine, name, found, hint):
@@ -194,5 +194,5 @@ def test_what_fails_in_the_proof_alone_is_no_fault_of_the_module(mine, monkeypat
 def test_functions_that_give_something_else(mine, name, found):
     target, names = f"{mine}/mine.py:{name}", ", ".join(inspect.signature(prove).parameters)
     *rest, hint = refused(target)
-    assert rest == [target, "the function gives something else", found, f"{EXPECTED}: {names}"]
+    assert rest == [target, "the function returns something else", found, f"{EXPECTED}: {names}"]
     assert (hint is None) is (name == "more") and "torch.arange(n)" in (hint or "torch.arange(n)")

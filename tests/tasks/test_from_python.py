@@ -102,7 +102,7 @@ def test_a_model_that_cannot_be_built_says_why():
     assert networks.SHAPE in str(caught.value)
     with pytest.raises(pixkit.RecipeError, match="no labels to condition on"):
         pixkit.build_model(LABELLED, SPEC)
-    with pytest.raises(pixkit.UsageError, match="not the shape of images"):
+    with pytest.raises(pixkit.UsageError, match="not a shape of images"):
         pixkit.build_model(MODEL, (1, 8, 8))
 
 
@@ -182,7 +182,7 @@ def test_the_verb_gives_log_probabilities_of_what_it_draws():
         expected = model.log_prob(drawn.images, torch.tensor(labels))
         assert torch.allclose(drawn.log_prob, expected, rtol=1e-12) and not drawn.log_prob.requires_grad
     assert pixkit.sample(model, 3).log_prob is None
-    for options, text in (({}, "not known exactly"), ({"vary": "pixels"}, "do not go together")):
+    for options, text in (({}, "not known exactly"), ({"vary": "pixels"}, "cannot be combined")):
         with pytest.raises(pixkit.UsageError, match=text):
             pixkit.sample(model_of(LATENT), 2, return_log_prob=True, **options)
 

@@ -52,7 +52,7 @@ def test_of_several_arrays_one_has_to_be_called_known(tmp_path):
     (WHITE.clip(2, 127), "values 2..127"), (0 * WHITE + 2, "values 2..2"), (WHITE.clip(0, 127), "values 0..127"),
 ], ids=str)  # fmt: skip
 def test_a_mask_without_white_shows_nothing(tmp_path, values, found):
-    with pytest.raises(DataError, match="shows nothing that is missing") as caught:
+    with pytest.raises(DataError, match="marks nothing as missing") as caught:
         read_mask(saved(tmp_path, values, "mask.npy"), GREY)
     assert caught.value.found == found and caught.value.expected.startswith(
         "white where something is missing: 128..255"

@@ -56,7 +56,7 @@ def test_a_shape_stands_for_images_that_are_not_there(monkeypatch, shape, spec, 
 
 @pytest.mark.parametrize("shape", [(1, 5, 6), (1, 5, 6, 4, 10, 2), ()])
 def test_what_is_no_shape_is_refused(shape):
-    with pytest.raises(UsageError, match="shape: this is not the shape of images") as caught:
+    with pytest.raises(UsageError, match="shape: this is not a shape of images") as caught:
         networks_of("digits-pixelcnn", shape=shape)
     assert caught.value.found == str(shape)
 
@@ -70,7 +70,7 @@ def test_images_that_are_not_there_are_not_fetched_and_a_shape_is_asked_for(monk
     monkeypatch.setattr(networks, "measure", missing)
     with pytest.raises(DataError) as caught:
         networks_of("digits-pixelcnn", loading=print)
-    assert caught.value.hint == f"{begin} images' shape is needed here: shape=(C, H, W, K) gives it without them"
+    assert caught.value.hint == f"{begin} images' shape is needed here: pass it with shape=(C, H, W, K)"
 
 
 def test_recipes_and_runs_have_the_recipes_name():

@@ -99,7 +99,7 @@ class Unscored(AutoregressiveModel):
 
 def test_what_cannot_be_scored_at_all_is_said_before_what_it_would_take(model, little):
     dataset = prepare(named("data", "digits", limit_train=100, limit_test=50), Path())
-    with pytest.raises(DataError, match="not what the model is about"):
+    with pytest.raises(DataError, match="do not fit the model"):
         evaluate(model, dataset, batch_size=50)
     backbone = {"type": "pixelcnn", "width": 8, "layers": 1}
     with pytest.raises(UsageError, match="the model gives no likelihood"):

@@ -124,7 +124,7 @@ def test_sample_by_label_and_from_rows(runs):
 @pytest.mark.parametrize(("options", "text"), [
     ({"labels": 10}, "labels: no such class"), ({"labels": "some"}, "labels: no such class"),
     ({"labels": -1}, "0..9"), ({"codes": 1}, "codes: the model has no categorical code"),
-    ({"labels": 1, "codes": 1}, "labels and codes do not go together"), ({"given": "test:0"}, "given and rows"),
+    ({"labels": 1, "codes": 1}, "labels and codes cannot be combined"), ({"given": "test:0"}, "given and rows"),
     ({"vary": "latent"}, "vary: the model has no latent code"),
     ({"given": "test:999", "rows": 2}, "given: there is no"),
     ({"interpolate": ["test:0", "test:1"]}, "interpolate: the model has no latent code"),
@@ -192,7 +192,7 @@ def test_upscale_takes_whole_and_small_images(runs, as_given):
             pixkit.upscale(run, image)
     with pytest.raises(pixkit.UsageError, match="factor: the model does not draw"):
         pixkit.upscale(run, "test:5", factor=3)
-    with pytest.raises(pixkit.UsageError, match="factor: this makes nothing larger"):
+    with pytest.raises(pixkit.UsageError, match="factor: the factor does not enlarge the image"):
         pixkit.upscale(run, "test:5", factor=1)
 
 
@@ -244,11 +244,11 @@ def test_verify_takes_recipes_runs_models_and_networks(runs):
     for keywords in ({"shape": (1, 2, 3)}, {"pixel": (0, 8, 0)}):
         with pytest.raises(pixkit.UsageError):
             pixkit.verify(runs / "plain.yaml", **keywords)
-    with pytest.raises(pixkit.UsageError, match="as it was trained"):
+    with pytest.raises(pixkit.UsageError, match="cannot be overridden"):
         pixkit.verify(runs / "plain", overrides=["seed=1"])
     with pytest.raises(pixkit.DataError) as caught:
         pixkit.verify(runs / "plain.yaml", overrides=["data={source: arrays, path: absent.npz}"])
-    assert caught.value.hint.endswith("only the images' shape is needed here: shape=(C, H, W, K) gives it without them")
+    assert caught.value.hint.endswith("only the images' shape is needed here: pass it with shape=(C, H, W, K)")
 
 
 def test_bench_takes_them_as_well(runs):

@@ -470,7 +470,7 @@ def test_evaluating(whole):
     assert evaluate(whole.path, dataset, "test", 13).images == 24
     assert evaluate(whole, dataset, "validation", limit=5).images == 5
     other = prepare(load_recipe("digits-pixelcnn", ["data.levels=5"]).recipe.data, whole.path)
-    with pytest.raises(DataError, match="not what the model is about"):
+    with pytest.raises(DataError, match="do not fit the model"):
         evaluate(whole, other)
 
 

@@ -43,9 +43,15 @@ def command() -> None:
     default="1,16,64,256",
     show_default=True,
     metavar="N,...",
-    help="Images drawn together, one measurement each.",
+    help="Batch sizes, one measurement each.",
 )
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Turns of which to take medians.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Number of turns, of which medians are taken.",
+)
 @shape_option
 @plugin_option
 @device_option
@@ -62,12 +68,12 @@ def sample(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Time sampling, with weights as they are before training.
+    """Time sampling, with untrained weights.
 
     One forward pass, ancestral sampling (some of its steps, the rest extrapolated) and cached sampling with every
-    executor that runs the model take turns in one process; medians are reported. "Per forward" is the time of
-    sampling a batch divided by that of one forward pass of it. A first call of sample also traces, plans and packs
-    the model; later ones use again what is kept of that, once they have seen that it still holds.
+    executor that runs the model take turns in one process; medians are reported. "Per forward" is the time of sampling
+    a batch divided by that of one forward pass of it. A first call of sample also traces, plans and packs the model;
+    later calls reuse what is kept of that, after checking that it is still valid.
     """
     for_one_process("timing samples")
     loaded_plugins()

@@ -44,10 +44,10 @@ def compress(
 ) -> None:
     """Compare a trained model's lossless codec with general ones on the same images.
 
-    PNG (optimised), WebP, JPEG XL (effort 9), JPEG-LS, all lossless, and Group 4 of two levels take the images one by
+    PNG (optimised), WebP, JPEG XL (effort 9), JPEG-LS, all lossless, and Group 4 for two levels take the images one by
     one, one below the other, or as one mosaic, whichever is smallest; xz takes their levels. JPEG XL and JPEG-LS need
-    imagecodecs, an extra. The codec file, which holds the model, is told apart: it is needed once, for any number of
-    images.
+    imagecodecs, an extra. The codec file, which holds the model, is listed separately: it is needed once, for any
+    number of images.
     """
     for_one_process("comparing codecs")
     loaded_plugins()
@@ -62,7 +62,7 @@ def compress(
 
 
 def shown(found: CodecTimes) -> str:
-    """What was found, for people."""
+    """The result, for people."""
     rows = [
         ("the model's nats", "", found.ideal),
         ("pixkit's range coder", "blocks", found.words),
@@ -76,7 +76,7 @@ def shown(found: CodecTimes) -> str:
         "",
         *(f"{name} is left out: {reason}" for name, reason in found.left_out.items()),
         f"{found.images} images: {share:.3f} of {found.best.name}, {100 * found.overhead:.2f}% above the nats",
-        f"the model, which is needed once besides: a codec file of {found.codec_size} bytes",
+        f"the model, which is needed once in addition: a codec file of {found.codec_size} bytes",
         "{:.3g} images/s encoded, {:.3g} decoded".format(*(found.images / each for each in seconds)),
     ]
     return "\n".join(lines)

@@ -29,12 +29,16 @@ from pixkit.training.scaling import AXES, time_scaling
 from pixkit.training.throughput import OPTIONS, time_training
 
 rounds_option = click.option(
-    "--rounds", type=click.IntRange(1), default=3, show_default=True, help="Turns of which to take medians."
+    "--rounds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Number of turns, of which medians are taken.",
 )
 
 
 class _Over(click.ParamType):
-    """An axis, perhaps with values: width, or width=16,32,64."""
+    """An axis, optionally with values: width, or width=16,32,64."""
 
     name = "axis"
 
@@ -57,7 +61,7 @@ class _Over(click.ParamType):
     "options",
     type=click.Choice(OPTIONS),
     multiple=True,
-    help="An option that is switched, instead of all; may be repeated.",
+    help="An option to switch, instead of all; may be repeated.",
 )
 @rounds_option
 @shape_option
@@ -78,10 +82,11 @@ def train(
 ) -> None:
     """Time training steps, on random images, with the recipe's options and with each of them switched.
 
-    All take turns in one process, and medians are reported; "speed" is a row's images a second by the first row's of
-    the same turn. What the recipe leaves to measurement (auto) is plain in the first row. "Of products" is the share
-    that a step's products take of the rate at which the device multiplies large matrices in the same precision, also
-    measured in each turn. Memory is what training takes at its peak: measured on a GPU, foreseen on a CPU.
+    All take turns in one process, and medians are reported; "speed" is a row's images per second relative to the first
+    row's in the same turn. Options that the recipe leaves to measurement (auto) are plain in the first row. "Of
+    products" is a step's rate of products as a share of the rate at which the device multiplies large matrices in the
+    same precision, also measured in each turn. Memory is what training takes at its peak: measured on a GPU, estimated
+    on a CPU.
 
     Under torchrun all ranks make each step together.
     """
@@ -108,7 +113,7 @@ def train(
     type=_Over(),
     multiple=True,
     metavar="AXIS[=N,...]",
-    help="What is varied, and to which values: width, depth, side, batch, ranks, or a key of the recipe; may be "
+    help="What to vary, and its values: width, depth, side, batch, ranks, or a key of the recipe; may be "
     "repeated. By default the first four, at a half, one and two times the recipe's value.",
 )
 @rounds_option
@@ -130,10 +135,11 @@ def scaling(
 ) -> None:
     """Time training steps at several widths, depths, sides and batch sizes, and fit how they grow.
 
-    Values of an axis take turns in one process, all else as in the recipe. An exponent e says that a figure grows as
+    Values of an axis take turns in one process, all else as in the recipe. An exponent e means that a figure grows as
     the axis to the power of e: least squares of its logarithm, with the slope's standard error.
 
-    Under torchrun, --over ranks=1,2,4 has the first so many ranks make each step; all else is measured with all.
+    Under torchrun, --over ranks=1,2,4 has only the first 1, 2 and 4 ranks make each step; all else is measured with all
+    ranks.
     """
     loaded_plugins()
     found = revised(given, overrides) if not isinstance(given := piped(recipe), str) else load_recipe(given, overrides)

@@ -26,7 +26,7 @@ from pixkit.training import build as builds
 
 
 class _Build(click.Command):
-    """click has options with a value and options without, and none with a value that may be left out before others."""
+    """click supports options with and without a value, but not a value that may be left out before other arguments."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, ["--resume-auto" if one == "--resume=auto" else one for one in args])
@@ -35,17 +35,17 @@ class _Build(click.Command):
 @click.command(cls=_Build)
 @click.argument("recipe")
 @overrides_argument
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="The run's folder; runs/NAME if left out.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="The run's folder; runs/NAME by default.")
 @click.option(
     "--resume",
     is_flag=True,
-    help="Go on with a run; RECIPE may be the run's folder. With --resume=auto: or start it, if there is none.",
+    help="Continue a run; RECIPE may be the run's folder. With --resume=auto, start it if there is none.",
 )
-@click.option("--resume-auto", is_flag=True, hidden=True, help="What --resume=auto is taken for.")
+@click.option("--resume-auto", is_flag=True, hidden=True, help="The meaning of --resume=auto.")
 @click.option("--extend", type=click.IntRange(min=1), metavar="N", help="Give a run that has ended N more steps.")
 @click.option("--overwrite", is_flag=True, help="Replace the run that is there.")
-@click.option("--break-lock", is_flag=True, help="Take the run over from a build that is gone and still holds it.")
-@click.option("--dry-run", is_flag=True, help="Say what would be built, how large and how long; write nothing.")
+@click.option("--break-lock", is_flag=True, help="Take the run over from a build that died while holding it.")
+@click.option("--dry-run", is_flag=True, help="Show what would be built, how large and how long; write nothing.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="The same as seed=N.")
 @plugin_option
 @device_option
@@ -71,17 +71,17 @@ def command(
 ) -> None:
     """Train a recipe's model into a run folder.
 
-    RECIPE is a path, a name that `pixkit ls recipes` shows, or - for standard input; KEY=VALUE changes it
-    (train.steps=500, model.backbone.width=32). Relative paths in overrides start from the working directory.
+    RECIPE is a path, a name from `pixkit ls recipes`, or - for standard input; KEY=VALUE changes it (train.steps=500,
+    model.backbone.width=32). Relative paths in overrides start from the working directory.
 
-    Ctrl-C finishes the step, saves and prints how to go on; a second one stops at once.
+    Ctrl-C finishes the step, saves and prints how to continue; a second one stops at once.
     """
     resume = resume or extend is not None or resume_auto
     if resume and overwrite:
         option = "--resume" if extend is None else "--extend"
-        raise click.UsageError(f"{option} goes on with a run, --overwrite replaces it: give one of them")
+        raise click.UsageError(f"{option} continues a run, --overwrite replaces it: give one of them")
     if dry_run and extend is not None:
-        raise click.UsageError("--dry-run tells of a build from its start: leave --extend out")
+        raise click.UsageError("--dry-run shows a build from its start: leave out --extend")
     loaded_plugins()
     overrides += () if seed is None else (f"seed={seed}",)
     if dry_run or recipe == "-":
@@ -104,7 +104,7 @@ def command(
 
 
 def _report(result: builds.BuildResult, loaded: LoadedRecipe, as_json: bool) -> None:
-    """The final table and what to do next; of a build that was stopped, how to go on."""
+    """The final table and the next commands; for an interrupted build, how to continue."""
     run, files = shown_path(result.run.path), plugin_options()
     rows = [scores.dump() for scores in result.scores]
     resume = f"pixkit build {shlex.quote(run)} --resume{files}" if result.run.started else None
@@ -121,7 +121,7 @@ def _report(result: builds.BuildResult, loaded: LoadedRecipe, as_json: bool) -> 
             }
         )
     elif result.interrupted:
-        say(f"stopped and saved; to go on: {following}" if following else "stopped before training")
+        say(f"stopped and saved; to continue: {following}" if following else "stopped before training")
     else:
         emit(f"{printable(headline(rows))}\n\n{score_table(rows)}\n")
         samples = "none" if result.grid_path is None else shown_path(result.grid_path)
@@ -143,7 +143,7 @@ def _report_dry(found: builds.DryRun, as_json: bool) -> None:
                 "memory": f"about {in_words(found.memory.total)}; {found.memory.room}",
                 "arithmetic": found.arithmetic,
                 "first step": ", ".join(f"{name} {value:.5g}" for name, value in found.losses.items()),
-                "time": f"{found.seconds_per_step:.3g} s a step, {duration(found.seconds)} in all, scores left out",
+                "time": f"{found.seconds_per_step:.3g} s a step, {duration(found.seconds)} in all, without scoring",
             }
         )
     )

@@ -15,14 +15,14 @@ from pixkit.memory import in_words
 
 
 @click.command()
-@click.option("--clear", is_flag=True, help="Remove the decoded images, after which they are decoded again.")
+@click.option("--clear", is_flag=True, help="Remove the decoded images; they will be decoded again.")
 @json_option
 def command(clear: bool, as_json: bool) -> None:
-    """List the decoded images that are kept, or remove them.
+    """List the decoded images in the cache, or remove them.
 
-    Large folders of pictures are decoded once: the levels are kept in the folder that PIXKIT_CACHE names, and are read
-    from there as long as no file has changed. PIXKIT_DECODED says how much is kept at most (20G, 500M; 0 keeps and
-    reads nothing; 10G if it is not set); what was not used for longest makes room.
+    Large folders of pictures are decoded once: the levels are kept in the folder named by PIXKIT_CACHE, and are read
+        from there as long as no file has changed. PIXKIT_DECODED limits their size (20G, 500M; 0 keeps and reads
+        nothing; the default is 10G); the least recently used are removed first.
     """
     entries = kept.entries()
     rows = [

@@ -15,7 +15,7 @@ from pixkit.runs.comparison import Compared, Comparison, compare
 from pixkit.runs.figures import UNITS, score_cell
 
 LINES = 8
-"""Steps of which scores are told."""
+"""The number of steps whose scores are shown."""
 
 
 @click.command()
@@ -26,17 +26,17 @@ LINES = 8
 def command(runs: tuple[Path, ...], png: Path | None, as_json: bool, quiet: bool) -> None:
     """Compare runs: recipes, scores and curves.
 
-    Scores are those of the validation images, of the best checkpoint, by averaged weights where there are any; a lower
-    one is better. They are told step by step as well. With --png the curves are drawn: scores as dots, and of the
-    training batches a pale line. Runs that are still running are read as they are.
+    Scores are those of the validation images, for the best checkpoint, with averaged weights if there are any; lower is
+    better. They are also shown step by step. With --png the curves are drawn: scores as dots, and the training loss as
+    a pale line. Runs in progress are read as they are.
 
-    --json gives, of each run, what `pixkit ls runs --json` says, and besides its `curves` (`unit`, and pairs of step
-    and score, `validation` and `training`) and how far it is `behind` the best; `differs` has the keys in full.
+    --json gives, for each run, the keys of `pixkit ls runs --json`, its `curves` (`unit`, and pairs of step and score,
+    `validation` and `training`) and how far it is `behind` the best; `differs` has the keys in full.
     """
     if len(runs) < 2:
-        raise click.UsageError("a comparison takes two runs or more; `pixkit show run RUN` is about one")
+        raise click.UsageError("a comparison takes two runs or more; `pixkit show run RUN` shows one")
     if png is not None:
-        from pixkit.figures.targets import require_file  # figures take torch, which nothing else needs here
+        from pixkit.figures.targets import require_file  # figures import torch, which nothing else here needs
 
         if png.suffix != ".png":
             raise click.UsageError(f"--png {png}: name a .png")
@@ -69,7 +69,7 @@ def _in_words(found: Comparison) -> str:
 
 
 def _marks(found: Comparison) -> list[str]:
-    """What runs are called in tables, which have no room for paths."""
+    """Short names of runs for tables, which have no room for paths."""
     return [f"#{number}" for number in range(1, len(found.runs) + 1)]
 
 
@@ -97,7 +97,7 @@ def _nats(run: Compared) -> str:
 
 
 def _curves(found: Comparison) -> list[list[str]]:
-    """Scores at a few steps, of those that most runs have."""
+    """Scores at a few steps, those that most runs have."""
     scores = [dict(run.curves.validation) for run in found.runs]
     counts = {step: sum(step in one for one in scores) for one in scores for step in one}
     if not counts or found.unit is None:

@@ -27,16 +27,18 @@ CORNERS = Numbers(lambda numbers: len(numbers) == 4, "T,L,H,W: top, left, height
 @click.command()
 @run_argument
 @images_argument
-@click.option("--mask", type=click.Path(path_type=Path), help="A file of the image's size; white is missing.")
+@click.option(
+    "--mask", type=click.Path(path_type=Path), help="A file of the image's size; white marks what is missing."
+)
 @click.option("--box", type=CORNERS, metavar="T,L,H,W", help="A box is missing: top, left, height, width.")
-@click.option("--keep-top", type=click.IntRange(1), metavar="N", help="All but the first N rows is missing.")
-@click.option("--keep-bottom", type=click.IntRange(1), metavar="N", help="All but the last N rows is missing.")
-@click.option("--keep-left", type=click.IntRange(1), metavar="N", help="All but the first N columns is missing.")
-@click.option("--keep-right", type=click.IntRange(1), metavar="N", help="All but the last N columns is missing.")
+@click.option("--keep-top", type=click.IntRange(1), metavar="N", help="All but the first N rows are missing.")
+@click.option("--keep-bottom", type=click.IntRange(1), metavar="N", help="All but the last N rows are missing.")
+@click.option("--keep-left", type=click.IntRange(1), metavar="N", help="All but the first N columns are missing.")
+@click.option("--keep-right", type=click.IntRange(1), metavar="N", help="All but the last N columns are missing.")
 @click.option(
     "--random", "share", type=click.FloatRange(0, 1, min_open=True), help="This share of the pixels is missing."
 )
-@click.option("-n", "count", type=click.IntRange(1), default=8, show_default=True, help="How many completions.")
+@click.option("-n", "count", type=click.IntRange(1), default=8, show_default=True, help="Number of completions.")
 @click.option("--label", metavar="CLASS", help="The image's class, for a model with labels.")
 @drawing_options
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="FILE.png or FILE.npz.")
@@ -63,16 +65,16 @@ def command(
     """Draw the missing part of an image, and score the true one.
 
     IMAGE is a picture, a folder or archive of pictures, an array of levels (.npy, .npz) or test:NUMBER of the run's
-    data; files are made ready as the run's data are. One of --mask, --box, --keep-SIDE and --random says what of each
-    is missing: in a mask the values 128..255, or 1 of 0 and 1. Of a model with several orderings, the one is used that
-    draws the missing part last.
+    data; files are prepared like the run's data. One of --mask, --box, --keep-SIDE and --random defines the missing
+    part: in a mask, the values 128..255, or 1 if all are 0 and 1. If a model has several orderings, the one that draws
+    the missing part last is used.
 
-    Where every known pixel is drawn before every missing one, the completions follow p(missing | known), and
-    -log p(missing | known) of IMAGE's own content is told in nats. Elsewhere the known pixels are clamped: a missing
-    one is drawn given those alone that come before it, and no nats are told.
+    Where every known pixel is drawn before every missing one, the completions follow p(missing | known), and -log
+    p(missing | known) of IMAGE's own content is shown in nats. Otherwise the known pixels are clamped: a missing one is
+    drawn given only those that come before it, and no nats are shown.
 
-    Of several images the results are in FILE-0.png, FILE-1.png and so on. FILE.png shows the image, what was given, the
-    uncertainty (of each pixel the entropy given what was drawn before it, the mean over the completions) and the
+    For several images the results are in FILE-0.png, FILE-1.png and so on. FILE.png shows the image, the known part,
+    the uncertainty (for each pixel the entropy given what was drawn before it, averaged over the completions) and the
     completions. FILE.npz holds the arrays samples [N, C, H, W], original, known [C, H, W] and uncertainty [H, W].
     """
     edges = {"top": keep_top, "bottom": keep_bottom, "left": keep_left, "right": keep_right}
@@ -113,7 +115,7 @@ def _check_out(out: Path | None, *, needed: bool) -> None:
 
 
 def _show(found: Completion, out: Path | None, *, images: bool, named: bool) -> None:
-    """Print a completion, and the file that holds it; the images too, if stdout is a terminal."""
+    """Print a completion and its file; also the images, if stdout is a terminal."""
     if images:
         given = found.image.where(found.known, torch.tensor(found.spec.blank))
         emit_picture(picture(torch.cat([found.image, given, found.samples]), found.spec))
@@ -123,7 +125,7 @@ def _show(found: Completion, out: Path | None, *, images: bool, named: bool) -> 
 
 
 def told(found: Completion) -> dict[str, str]:
-    """A completion in words; what is not known is left out."""
+    """A completion in words; unknown values are left out."""
     plain = found.dump()
     words = {"ordering": plain["ordering"], "missing": f"{plain['missing']} sub-pixels"}
     if not found.exact:
@@ -142,7 +144,7 @@ def _known(
     share: float | None,
     seed: int,
 ) -> Path | Mask:
-    """What the one option that is given says; click.UsageError for none or several."""
+    """The known part according to the one option given; click.UsageError for none or several."""
     ways: dict[str, Path | Mask] = {}
     if mask is not None:
         ways["--mask"] = mask
@@ -156,7 +158,7 @@ def _known(
     if len(ways) != 1:
         found = " and ".join(ways) if ways else "nothing"
         raise click.UsageError(
-            f"{found} says what is missing: give one of --mask, --box, --keep-top, --keep-bottom, --keep-left, "
+            f"{found} gives the missing part: use one of --mask, --box, --keep-top, --keep-bottom, --keep-left, "
             "--keep-right, --random"
         )
     return next(iter(ways.values()))

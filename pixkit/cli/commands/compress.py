@@ -32,7 +32,7 @@ from pixkit.tasks.compress import compress
 )
 @labels_option
 @click.option("--tiles", is_flag=True, help="Take images of any size, cut into tiles of the model's.")
-@click.option("--no-verify", is_flag=True, help="Do not decode what was encoded: takes half of the time.")
+@click.option("--no-verify", is_flag=True, help="Do not decode the result to verify it: takes half as long.")
 @checkpoint_option
 @weights_option
 @json_option
@@ -50,14 +50,14 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Compress images without loss by a trained model.
+    """Compress images losslessly with a trained model.
 
     An IMAGE is a picture, a folder or archive of pictures, an array of levels (.npy, .npz) or test:NUMBER of the run's
-    own data, whose labels are known; files are made ready as the run's data are, and what that makes of them is kept,
-    bit by bit. Decoding needs the codec file that is written into the run. With --tiles images keep their sizes: for a
-    model that was trained on parts of images.
+    own data, whose labels are known; files are first prepared like the run's data, and the result is stored bit by bit.
+    Decoding needs the codec file that is written into the run. With --tiles images keep their sizes, for a model that
+    was trained on crops.
 
-    Under torchrun the ranks share the blocks of the file, and rank 0 writes it: the bytes are those of one process.
+    Under torchrun the ranks share the blocks of the file, and rank 0 writes it, with the same bytes as one process.
     """
     loaded_plugins()
     with launched() as ranks, naming_options(), show_progress(quiet := quiet or not ranks.first) as progress:

@@ -18,10 +18,10 @@ from pixkit.recipe.files import read_recipe
 @click.argument("dest", required=False, type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Replace DEST if it exists.")
 def command(recipe: str, dest: Path | None, force: bool) -> None:
-    """Copy a packaged recipe, to edit it.
+    """Copy a packaged recipe to edit it.
 
-    RECIPE is a name that `pixkit ls recipes` shows, or a path. DEST is a file or a folder; the
-    recipe's own name in the working directory if left out. Prints the path of the copy.
+    RECIPE is a name from `pixkit ls recipes`, or a path. DEST is a file or a folder; by default the recipe's own name
+    in the working directory. Prints the path of the copy.
     """
     source = find_recipe(recipe)
     text = read_recipe(source)
@@ -31,7 +31,7 @@ def command(recipe: str, dest: Path | None, force: bool) -> None:
     found = kind_at(target)
     if found not in (None, "a file"):
         raise UsageError(
-            "not a file, which could be replaced", where=str(target), found=found, hint="name another file"
+            "not a regular file, so it cannot be replaced", where=str(target), found=found, hint="name another file"
         )
     if found and not force:
         raise UsageError("exists already", where=str(target), hint="name another file, or add --force")

@@ -21,8 +21,10 @@ from pixkit.tasks.decompress import contents, decompress
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="A new folder for pictures, 00000.png and so on, or FILE.npz."
 )
-@click.option("--images", type=Span(), metavar="FIRST:END", help="Only these, as in Python: 100:164, 100: or :64.")
-@click.option("--list", "listed", is_flag=True, help="Say what is in the file, and write nothing.")
+@click.option(
+    "--images", type=Span(), metavar="FIRST:END", help="Only these, as a slice in Python: 100:164, 100: or :64."
+)
+@click.option("--list", "listed", is_flag=True, help="List the contents of the file, and write nothing.")
 @json_option
 @quiet_option
 def command(
@@ -36,19 +38,19 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Get back the images that `pixkit compress` wrote.
+    """Restore the images that `pixkit compress` wrote.
 
-    The codec file is looked for in the run, or else beside FILE. It is all that is needed: no checkpoint, no plugin. A
-    file that was damaged anywhere is refused. FILE.npz has levels, `samples`, and `labels` if there are some, which a
-    folder has as labels.npy. With --images only the blocks are decoded that have these. --list needs no codec file.
+    The codec file is looked for in the run, or else next to FILE. Nothing else is needed: no checkpoint, no plugin. A
+        file with any damage is refused. FILE.npz has levels, `samples`, and `labels` if there are any, which a folder
+        has as labels.npy. With --images only the blocks with these images are decoded. --list needs no codec file.
     """
     for_one_process("decompressing")
     if listed:
         if out is not None or images is not None:
-            raise click.UsageError("--list says what the whole file has, and writes nothing: leave out -o and --images")
+            raise click.UsageError("--list describes the whole file and writes nothing: leave out -o and --images")
         return _list(file, as_json)
     if out is None:
-        raise click.UsageError("-o says where to write the images; --list what there are")
+        raise click.UsageError("name a place for the images with -o, or list them with --list")
     with naming_options(), show_progress(quiet) as progress:
         hooks = {"progress": lambda done, total: progress.update("decompressing", done, total)}
         found = decompress(file, out, images=images, run=run, codec=codec, **hooks)

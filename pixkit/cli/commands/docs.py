@@ -14,16 +14,16 @@ from pixkit.errors import UsageError, listed
 
 @click.command()
 @click.argument("topic", required=False)
-@click.option("--path", "as_path", is_flag=True, help="Print where the page lies, or the folder of all pages.")
+@click.option("--path", "as_path", is_flag=True, help="Print the path of the page, or the folder of all pages.")
 @json_option
 def command(topic: str | None, as_path: bool, as_json: bool) -> None:
     """Read the documentation, page by page.
 
-    Without TOPIC, what pages there are. On a terminal a page is laid out and shown by your pager (PAGER, else less);
-    elsewhere it is printed in Markdown, as it is: `pixkit docs concepts > concepts.md`.
+    Without TOPIC, list the pages. On a terminal a page is formatted and shown by your pager (PAGER, else less);
+    elsewhere it is printed as Markdown: `pixkit docs concepts > concepts.md`.
     """
     if as_path and as_json:
-        raise click.UsageError("--json gives the path, too: leave out --path")
+        raise click.UsageError("--json includes the path: leave out --path")
     pages = topics()
     if topic is not None:
         show(find(topic, pages), as_path, as_json)
@@ -37,22 +37,22 @@ def command(topic: str | None, as_path: bool, as_json: bool) -> None:
 
 
 def find(name: str, pages: dict[str, Topic]) -> Topic:
-    """The page of that name.
+    """The page with that name.
 
     Raises:
-        UsageError: if there is none; it names the nearest, or the pages that say something of it.
+        UsageError: if there is none; suggests the nearest, or the pages that mention it.
     """
     if name in pages:
         return pages[name]
     near = difflib.get_close_matches(name, pages, n=1)
     found = [] if near else mentions(name)
     hint = f"pixkit docs {near[0]}" if near else " or ".join(f"pixkit docs {each}" for each in found)
-    said = f"; it stands in {listed(found)}" if found else f"; did you mean '{near[0]}'?" if near else ""
+    said = f"; it occurs in {listed(found)}" if found else f"; did you mean '{near[0]}'?" if near else ""
     raise UsageError(f"no topic '{name}'{said} (there are: {listed(pages)})", hint=hint or "pixkit docs lists them")
 
 
 def show(page: Topic, as_path: bool, as_json: bool) -> None:
-    """A page, or where it lies."""
+    """Show a page, or its path."""
     if as_path:
         emit_line(page.path)
     elif as_json:

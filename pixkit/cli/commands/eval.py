@@ -43,14 +43,14 @@ from pixkit.training.together import check_same
     help="Which images.",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(1), help="Images at a time; the recipe's train.batch_size if left out."
+    "--batch-size", type=click.IntRange(1), help="Images at a time; the recipe's train.batch_size by default."
 )
-@click.option("--limit", type=click.IntRange(1), help="At most so many images, spread over the split.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many images, spread over the split.")
 @click.option(
     "--importance",
     type=click.IntRange(1),
     metavar="N",
-    help="Of a latent model: estimate from N samples an image, too.",
+    help="For a latent model: also estimate the likelihood from N samples an image.",
 )
 @checkpoint_option
 @weights_option
@@ -74,13 +74,13 @@ def command(
 ) -> None:
     """Score a trained model on a split of its data.
 
-    Of a latent model the score is a bound, marked "<=", with its parts. With --importance the likelihood is
-    estimated, too, marked "~": the more samples the nearer.
+    For a latent model the score is a bound, marked "<=", with its parts. With --importance the likelihood is also
+    estimated, marked "~": the more samples, the closer.
 
-    Under torchrun the ranks share the batches, and rank 0 prints the score, which is that of one process.
+    Under torchrun the ranks share the batches, and rank 0 prints the score, which equals that of one process.
 
-    Overrides are of the data alone (data.root=DIR if they have moved); relative paths in them start
-    from the working directory.
+    Overrides may only change the data (data.root=DIR if they have moved); relative paths in them start from the working
+    directory.
     """
     _check(overrides)
     loaded_plugins()
@@ -97,7 +97,7 @@ def command(
         size = batch_size or recipe.train.batch_size
         may: dict[str, Any] = {"weights": weights, "limit": limit, "ranks": ranks}
         scored = functools.partial(evaluate, model, dataset, split, size, **may)
-        # The estimate first: a model that has none says so before anything is spent.
+        # The estimate first: a model without one reports that before anything is spent.
         watch = functools.partial(progress.update, "estimating")
         estimate = [] if importance is None else [scored(importance=importance, watch=watch)]
         scores = scored(watch=functools.partial(progress.update, "scoring"))
@@ -125,7 +125,7 @@ def _check(overrides: tuple[str, ...]) -> None:
     for text in overrides:
         if not text.startswith("data."):
             raise UsageError(
-                "only the data of a run can be overridden: the rest is what was trained",
+                "only the data of a run can be overridden: the rest was fixed by training",
                 where=f'override "{text}"',
                 expected="data.KEY=VALUE",
             )

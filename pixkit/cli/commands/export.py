@@ -19,16 +19,17 @@ from pixkit.tasks.export import export_run
 @click.argument("out", metavar="FOLDER", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--checkpoint", default="best", show_default=True, metavar="best|last|step-N", help="Which checkpoint.")
 @click.option(
-    "--licence", default="", metavar="NAME", help="Of the weights, as hubs of models name it: mit, cc-by-4.0."
+    "--licence", default="", metavar="NAME", help="Licence of the weights, as model hubs name it: mit, cc-by-4.0."
 )
 @json_option
 @quiet_option
 def command(*, run: Path, out: Path, checkpoint: str, licence: str, as_json: bool, quiet: bool) -> None:
-    """Write a run into a new folder, to give it to others.
+    """Write a run into a new folder, to share it.
 
-    The FOLDER is a run, which every command takes, and which hubs of models show: its recipe, scores and samples, the
-    averaged weights of one checkpoint, and README.md, a card that says what it was trained on, by which command, and
-    how it scores. It cannot be trained further; train.init_from=FOLDER starts another run from its weights.
+    The FOLDER is itself a run, which every command takes, and which model hubs show: its recipe, scores and samples,
+        the averaged weights of one checkpoint, and README.md, a card that says what it was trained on, by which
+        command, and how it scores. It cannot be trained further; train.init_from=FOLDER starts another run from its
+        weights.
     """
     loaded_plugins()
     with naming_options():

@@ -24,20 +24,20 @@ Row = dict[str, object]
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @plugin_option
 @json_option
-@click.option("--sort", metavar="KEY", help="Sort runs by folder, state, step, validation, date, or a key of theirs.")
-@click.option("--markdown", is_flag=True, help="Print a Markdown table, as README.md has it.")
+@click.option("--sort", metavar="KEY", help="Sort runs by folder, state, step, validation, date, or one of their keys.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table, as in README.md.")
 def command(kind: str | None, folder: Path | None, as_json: bool, sort: str | None, markdown: bool) -> None:
     """List components, recipes, runs or the zoo.
 
-    KIND is a kind of component (ordering, backbone, head, activation, ...), recipe, run or zoo; the plural does as
-    well. Without it, all components and recipes.
+    KIND is a kind of component (ordering, backbone, head, activation, ...), recipe, run or zoo, or its plural. Without
+    it, all components and recipes are listed.
 
-    `ls zoo` has the trained runs that come with pixkit and with plugins: every command takes zoo:NAME for a run.
+    `ls zoo` lists the trained runs that come with pixkit and with plugins: every command takes zoo:NAME for a run.
 
-    `ls runs` takes the FOLDER to look in (default: runs), and looks into folders in it. It tells of each run whether it
-    is running, stopped or done, its steps, the score of its best checkpoint on the validation images, when it was last
-    written to, and the keys in which its recipe differs from another's. --sort validation puts the best first, --sort
-    date the newest. What --json says of a run is in recipes/README.md.
+    `ls runs` takes the FOLDER to look in (default: runs), including its subfolders. For each run it shows whether it is
+    running, stopped or done, its steps, the score of its best checkpoint on the validation images, when it was last
+    written to, and the keys in which recipes differ. --sort validation puts the best first, --sort date the newest. The
+    keys of --json are documented in recipes/README.md.
     """
     if (folder is not None or sort is not None) and kind != "run":
         raise click.UsageError("only `ls runs` takes a folder, or --sort")
@@ -100,7 +100,7 @@ def recipe_rows() -> list[Row]:
 
 
 def zoo_rows() -> list[Row]:
-    """The zoo: of each run what its card says; of one without a card, or whose card is damaged, its name alone."""
+    """The zoo: each run's card; only its name if the card is missing or damaged."""
     with importing():
         from pixkit.runs.card import read_card, score_of
         from pixkit.runs.run import Run
@@ -126,9 +126,9 @@ def zoo_rows() -> list[Row]:
 
 
 def run_rows(folder: Path | None, sort: str) -> list[Row]:
-    """The runs in a folder, and in folders in it; the folder itself included if it is one.
+    """The runs in a folder and its subfolders; the folder itself if it is one.
 
-    Without a folder those in runs, which need not be there.
+    By default those in the folder runs, which need not exist.
     """
     from pixkit.cli.runs import in_order
     from pixkit.runs import find_runs, summaries

@@ -17,10 +17,10 @@ from pixkit.components.plugins import PluginInfo, plugins
 @plugin_option
 @json_option
 def command(as_json: bool) -> None:
-    """List plugins, what they bring and how they are.
+    """List plugins, their components and their state.
 
-    A plugin that is broken is left out, and so is one named in PIXKIT_DISABLE_PLUGINS (names of
-    plugins or of distributions, with commas between them).
+    A broken plugin is left out, and so is one named in PIXKIT_DISABLE_PLUGINS (names of plugins or of distributions,
+    separated by commas).
     """
     loaded = plugins()
     commands = [sorted(commands_of(loaded, info)) for info in loaded.infos]

@@ -19,7 +19,7 @@ from pixkit.runs.figures import number
 from pixkit.tasks.latents import reconstruct
 
 COLUMNS = 16
-"""Images in a row of the picture."""
+"""Images in each row of the picture."""
 
 
 @click.command()
@@ -43,9 +43,9 @@ def command(
     """Encode images and draw them again from their codes.
 
     An IMAGE is a picture, a folder or archive of pictures, an array of levels (.npy, .npz) or test:NUMBER of the run's
-    own data; files are made ready as the run's data are. In the picture each row of images has what was drawn from
-    their codes below it. The code is the encoder's mean; the pixels are drawn anew, so that details differ by chance.
-    Where the model has a bound, each image's is told.
+    own data; files are prepared like the run's data. In the picture each row of images has their reconstructions below
+    it. The code is the encoder's mean; the pixels are drawn again, so that details differ by chance. If the model has a
+    bound, each image's is shown.
     """
     if out.suffix != ".png":
         raise click.UsageError(f"-o {out}: name a .png")

@@ -31,7 +31,7 @@ from pixkit.report import page
 @click.option(
     "--field/--no-field",
     default=True,
-    help="Whether to show what a pixel sees, for which each model is made and traced.",
+    help="Show what a pixel sees, for which each model is built and traced, or leave it out.",
     show_default=True,
 )
 @plugin_option
@@ -40,10 +40,10 @@ from pixkit.report import page
 def command(runs: tuple[Path, ...], out: Path, field: bool, as_json: bool, quiet: bool) -> None:
     """Write a page about runs: curves, scores, samples, recipes.
 
-    One HTML file that has everything in it: it loads nothing and runs nothing, and is read on paper and in the dark.
-    It shows learning curves over steps and over time, scores beside the published figure, samples over time, what a
-    pixel sees and the order of drawing, the recipe and what differs from the packaged one and between the runs,
-    machine, data and time. Runs that are still running are read as they are.
+    One self-contained HTML file: it loads nothing and runs nothing, and suits print and dark mode. It shows learning
+        curves over steps and over time, scores beside the published figure, samples over time, what a pixel sees and
+        the order of drawing, the recipe and its differences from the packaged one and between the runs, machine, data
+        and time. Runs in progress are read as they are.
 
     --json prints the file's `path` and `bytes`, the `runs`, and as `missing` what could not be shown.
     """

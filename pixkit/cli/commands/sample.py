@@ -20,7 +20,7 @@ from pixkit.tasks.sample import incompatible, sample
 
 @click.command()
 @run_argument
-@click.option("-n", "count", type=click.IntRange(1), help="How many images; the recipe's sample.count if left out.")
+@click.option("-n", "count", type=click.IntRange(1), help="Number of images; the recipe's sample.count by default.")
 @click.option("--label", "labels", metavar="CLASS[,CLASS...]|all|none", help="Draw -n images of each of these classes.")
 @click.option("--code", "codes", type=Codes(), metavar="K[,K...]|all", help="Draw -n images of each categorical code.")
 @click.option(
@@ -29,16 +29,16 @@ from pixkit.tasks.sample import incompatible, sample
 @click.option(
     "--vary",
     metavar="pixels|latent|latentL",
-    help="What differs: the pixels' noise (of one code), the code (under one noise), or latent level L alone.",
+    help="What differs: the pixels' noise (of one code), the code (under one noise), or only latent level L.",
 )
-@click.option("--guidance", type=float, help="More like the label than the model says; 0 is the model.")
+@click.option("--guidance", type=float, help="Strengthen the influence of the label; 0 is the model itself.")
 @click.option(
     "--given",
     metavar="IMAGE",
     multiple=True,
-    help="Continue an image, or each of a folder: a file, or test:NUMBER of the run's data. Several are taken, too.",
+    help="Continue an image, or each of a folder: a file, or test:NUMBER of the run's data. May be several.",
 )
-@click.option("--rows", type=click.IntRange(1), help="With --given: how many of its rows are given.")
+@click.option("--rows", type=click.IntRange(1), help="With --given: the number of its rows that are given.")
 @drawing_options
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="FILE.png, FILE.npz or a folder.")
 @quiet_option
@@ -59,24 +59,23 @@ def command(
 ) -> None:
     """Draw images from a trained model.
 
-    With -o they go into a grid (FILE.png), an archive of the levels themselves (FILE.npz, array
-    `samples`, [N, C, H, W]) or a folder of PNG pictures, whose path is printed. On a terminal they are
-    shown there too.
+    With -o they go into a grid (FILE.png), an archive of the levels themselves (FILE.npz, array `samples`, [N, C, H,
+    W]) or a folder of PNG pictures, whose path is printed. On a terminal they are also shown there.
 
-    What is left out is taken from the recipe's section `sample`. An image depends on the seed and its number
-    alone, not on how many are drawn or how.
+    Defaults come from the recipe's section `sample`. An image depends only on the seed and its number, not on how many
+    are drawn or how.
 
-    With --label the images of a class make a row of the grid. A model with labels draws each class in turn where no
-    label is given. With --given and --rows the first rows are an image's own and the others are drawn; under a raster
-    ordering that is exact. Of several images, -n are drawn of each, a row of the grid; with --label of each under each
-    of the labels.
+    With --label the images of a class form a row of the grid. Without it, a model with labels cycles through the
+    classes. With --given and --rows the first rows are an image's own and the others are drawn; under a raster ordering
+    that is exact. For several images, -n are drawn for each, a row of the grid; with --label for each under each of the
+    labels.
 
-    A class is called by its name or, where no name is a number, by its number. name:CLASS is a class that is called
-    all, none or by a number.
+    A class is given by its name or, if no name is a number, by its number. name:CLASS is a class that is called all,
+    none or by a number.
 
     Under torchrun the ranks share the batches of --batch-size images, and rank 0 writes what one process would.
 
-    Of a latent model, --code does the same for each value of a categorical code, and --interpolate and --vary show
+    For a latent model, --code does the same for each value of a categorical code, and --interpolate and --vary show
     what the code and the pixels' noise each decide.
     """
     if bool(given) != (rows is not None):
@@ -91,7 +90,7 @@ def command(
     asked = {name: value for name, value in (wish | {"guidance": guidance}).items() if value is not None}
     if incompatible(asked):
         spelt = {"labels": "--label", "codes": "--code"}
-        raise click.UsageError(f"{' and '.join(spelt.get(name, f'--{name}') for name in asked)} do not go together")
+        raise click.UsageError(f"{' and '.join(spelt.get(name, f'--{name}') for name in asked)} cannot be combined")
     save = None if out is None else saver(out)
     shown = is_terminal(sys.stdout)
     if save is None and not shown:

@@ -15,7 +15,6 @@ from pixkit.recipe import json_schema
 def command() -> None:
     """Print the JSON Schema of recipes.
 
-    It covers the components of every plugin that is installed here; editors can complete and check
-    recipes with it.
+    It covers the components of every installed plugin; editors can use it to complete and check recipes.
     """
     emit_json(json_schema(loaded_plugins().registry))

@@ -46,24 +46,27 @@ NO_FOLDER = ""
     is_flag=False,
     flag_value=NO_FOLDER,
     metavar="[DIR]",
-    help="Write nats of each site as NUMBER.npy and NUMBER.png into a new folder; without DIR, for -o alone.",
+    help="Write nats of each site as NUMBER.npy and NUMBER.png into a new folder; without DIR, only for -o.",
 )
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="FILE.png, a mask of unlikely sites: white."
 )
-@click.option("--above", type=float, metavar="NATS", help="What -o marks: sites of more nats; C ln K if left out.")
+@click.option("--above", type=float, metavar="NATS", help="Nats above which -o marks a site; C ln K by default.")
 @labels_option
 @click.option(
-    "--importance", type=click.IntRange(1), metavar="N", help="Of a latent model: estimate from N samples an image."
+    "--importance",
+    type=click.IntRange(1),
+    metavar="N",
+    help="For a latent model: estimate the likelihood from N samples an image.",
 )
 @with_options(against_options)
-@click.option("--flag", is_flag=True, help="Tell which images exceed the run's threshold.")
+@click.option("--flag", is_flag=True, help="Show which images exceed the run's threshold.")
 @click.option(
     "--set-threshold",
     "false_alarms",
     type=float,
     metavar="RATE",
-    help="Set the run's threshold, which images like these exceed at this rate at most; no rows are printed.",
+    help="Set the run's threshold, which images like these exceed at most at this rate; no rows are printed.",
 )
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images at a time.")
 @seed_option
@@ -71,10 +74,8 @@ NO_FOLDER = ""
 @weights_option
 @plugin_option
 @device_option
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON Lines, an object an image, and nothing else, on stdout."
-)
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a line an image, and nothing else, on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print only JSON Lines on stdout, one object an image.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print only CSV on stdout, one line an image.")
 @quiet_option
 def command(
     *,
@@ -93,29 +94,29 @@ def command(
     """Score images one by one, and show where they are unlikely.
 
     An IMAGE is a picture, a folder or archive of pictures, an array of levels (.npy, .npz), test:NUMBER of the run's
-    data, or a part of them: test:0:100, test:: for all. Files are made ready as the run's data are. Rows come in the
-    order of the images, as soon as they are scored; one that cannot be read has a row, too, and exit code 3 in the end.
+    data, or a part of them: test:0:100, test:: for all. Files are prepared like the run's data. Rows come in the order
+    of the images, as soon as they are scored; an unreadable image also has a row, and then the exit code is 3.
 
-    Nats are -log p of an image; of a latent model a bound, marked "<=". Of a model with labels they are given the
-    label, by --labels, or that of the run's data; of other images, or with --labels all, they are of p(x) = mean over
-    labels y of p(x | y), beside those given the likeliest.
+    Nats are -log p of an image; for a latent model a bound, marked "<=". For a model with labels they are conditional
+    on the label, from --labels or the run's data; for other images, or with --labels all, they are of p(x) = mean over
+    labels y of p(x | y), beside those given the likeliest label.
 
-    With --map pictures of all images have one scale, from 0 to the larger of 5 and C ln K nats a site, what it costs
-    whom all K levels of C colours are equally likely. What -o marks, `pixkit complete --mask` draws anew; of several
-    images there are FILE-0.png, FILE-1.png and so on.
+    With --map pictures of all images share one scale, from 0 to the larger of 5 and C ln K nats per site, the cost if
+    all K levels of C colours were equally likely. `pixkit complete --mask` redraws what -o marks; for several images
+    there are FILE-0.png, FILE-1.png and so on.
 
-    Likelihoods alone do not tell anomalies. What they are set against, --complexity, --typicality, --background and
-    --local say; all are numbers that are large for what is unlike the run's data. --set-threshold keeps a limit of one
-    of them in the run, by images that were held out, and --flag applies it: pixkit/docs/scores.md has the definitions.
+    Likelihoods alone do not reveal anomalies. --complexity, --typicality, --background and --local set them against
+    something; all give numbers that are large for images unlike the run's data. --set-threshold stores a limit of one
+    of them in the run, from held-out images, and --flag applies it: pixkit/docs/scores.md has the definitions.
 
-    Under torchrun the ranks share the batches, and rank 0 prints the rows: those of one process.
+    Under torchrun the ranks share the batches, and rank 0 prints the rows, which equal those of one process.
     """
     if as_json and as_csv:
         raise click.UsageError("--json or --csv, not both")
     if folder == NO_FOLDER and out is None:
-        raise click.UsageError("--map: name a folder, or a mask with -o")
+        raise click.UsageError("--map needs a folder, or a mask with -o")
     if above is not None and out is None:
-        raise click.UsageError("--above is of a mask: name a file with -o")
+        raise click.UsageError("--above needs a mask: name a file with -o")
     target = require_empty(folder) if folder else None
     if out is not None:
         if out.suffix != ".png":
@@ -125,7 +126,7 @@ def command(
     if false_alarms is not None:
         for_one_process("setting a threshold")
         if folder is not None or out is not None or flag or as_csv:
-            raise click.UsageError("--set-threshold prints no rows: leave --map, -o, --flag and --csv out")
+            raise click.UsageError("--set-threshold prints no rows: leave out --map, -o, --flag and --csv")
         _set_threshold(run, images, false_alarms, options, as_json=as_json, quiet=quiet)
         return
     tally = Tally()
@@ -161,7 +162,7 @@ def command(
 def _set_threshold(
     run: Path, images: tuple[str, ...], rate: float, options: Any, *, as_json: bool, quiet: bool
 ) -> None:
-    """Set the run's threshold, and tell it."""
+    """Set the run's threshold and print it."""
     with naming_options(), show_progress(quiet) as progress:
         found = set_threshold(opened_run(run, quiet), images, rate, **options, **progress.hooks("scoring"))
     if as_json:

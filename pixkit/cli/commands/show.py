@@ -26,9 +26,9 @@ from pixkit.errors import RunError, printable
 def command(kind: str, name: str | None, as_json: bool) -> None:
     """Show a component and its keys, a recipe or a run.
 
-    `show KIND NAME` explains a component: what it is, who brings it, and the keys that a recipe may
-    give it. `show recipe NAME` prints a recipe (NAME may be - for standard input), `show recipe` alone the keys
-    of every recipe, `show run PATH` what a run is and how it scored, and `show zoo NAME` the card of one of the zoo.
+    `show KIND NAME` explains a component: what it is, its source, and its keys in a recipe. `show recipe NAME` prints a
+        recipe (NAME may be - for standard input), `show recipe` only the keys of every recipe, `show run PATH`
+        describes a run and its scores, and `show zoo NAME` the card of a run of the zoo.
     """
     if name is None and kind != "recipe":
         raise click.UsageError(f"which {kind}? `pixkit ls {kind}{plugin_options()}` lists them")
@@ -59,12 +59,12 @@ def look_up(kind: str, name: str) -> tuple[Component, dict[str, Any]]:
         from pixkit.components.plugins import plugins
 
         loaded = plugins()
-    entry = find_component(loaded, kind, name)  # which says what is wrong
+    entry = find_component(loaded, kind, name)  # raises an error that says what is wrong
     return component_of(entry), details_of(entry)
 
 
 def show_component(component: Component, details: dict[str, Any], as_json: bool) -> None:
-    """What a component is and which keys it has."""
+    """Show a component and its keys."""
     counts = details["free_parameters"]
     if as_json:
         emit_json(
@@ -86,7 +86,7 @@ def show_component(component: Component, details: dict[str, Any], as_json: bool)
         emit(f"\n{_key_table(details['keys'])}")
     if counts:
         rows = [[str(value) for value in row.values()] for row in counts]
-        emit("\nFree parameters of one site, with every key left out:")
+        emit("\nFree parameters of one site, with every key at its default:")
         emit(table(("channels", "levels", "parameters"), rows))
 
 
@@ -114,7 +114,7 @@ def show_recipe(name: str, as_json: bool) -> None:
 
 
 def show_run(path: str, as_json: bool) -> None:
-    """What a run is and how it scored."""
+    """Show a run and its scores."""
     from pixkit.cli.runs import opened_run, score_line
     from pixkit.cli.scores import score_table
     from pixkit.runs.summary import summary
@@ -130,7 +130,7 @@ def show_run(path: str, as_json: bool) -> None:
 
 
 def show_card(name: str, as_json: bool) -> None:
-    """What is to be known of a run of the zoo."""
+    """Show the card of a run of the zoo."""
     from pixkit.runs.card import CARD, read_card
     from pixkit.runs.run import Run
 

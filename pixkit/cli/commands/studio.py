@@ -35,9 +35,9 @@ PORT = 7440
     type=click.IntRange(0, 65535),
     default=PORT,
     show_default=True,
-    help="Where the page is served; 0 takes any port that is free.",
+    help="Port of the page; 0 takes any free one.",
 )
-@click.option("--no-browser", is_flag=True, help="Open no browser; one is opened only from a terminal.")
+@click.option("--no-browser", is_flag=True, help="Do not open a browser; one is opened only from a terminal.")
 @checkpoint_option
 @weights_option
 @device_option
@@ -58,11 +58,11 @@ def command(
     """Serve a page to play with a trained model.
 
     Draw a part of an image with mouse, finger or keys, and watch the model complete it in its order; see what a pixel's
-    prediction reads, how uncertain each pixel is, and how many nats the drawing and its completions have. Of a model
+    prediction reads, how uncertain each pixel is, and how many nats the drawing and its completions have. For a model
     that cannot complete images, the page draws whole ones.
 
-    The page is for this machine alone, and needs no network: its address, which is printed, has a token. Ctrl-C ends
-    it. From another machine: ssh -L 7440:localhost:7440 HOST, and open the address there.
+    The page is only for this machine, and needs no network: its address, which is printed, has a token. Ctrl-C ends it.
+        From another machine: ssh -L 7440:localhost:7440 HOST, and open the address there.
     """
     for_one_process("the studio")
     loaded_plugins()

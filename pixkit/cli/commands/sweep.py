@@ -25,8 +25,8 @@ from pixkit.training.sweep import TAKEN, Sweep, ended_as, plan_sweep
 @click.argument("recipe")
 @click.argument("keys", nargs=-1, required=True, metavar="KEY=A,B... [KEY=0..2]...")
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), help="The folder of the runs.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Builds at a time.")
-@click.option("--dry-run", is_flag=True, help="Say which runs there would be; write nothing.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Number of concurrent builds.")
+@click.option("--dry-run", is_flag=True, help="Show which runs there would be; write nothing.")
 @plugin_option
 @device_option
 @json_option
@@ -46,17 +46,17 @@ def command(
 ) -> None:
     """Build a recipe with every combination of some keys' values.
 
-    KEY=A,B takes these values, KEY=0..2 the whole numbers from 0 to 2; KEY=VALUE holds for all runs. They go to
-    runs/NAME-sweep/KEY=VALUE,KEY=VALUE, or below -o. Runs that are done stay as they are: given again, a sweep goes on
-    where it was, and tries again what failed. --jobs N shares the processor's cores among N builds.
+    KEY=A,B takes these values, KEY=0..2 the integers from 0 to 2; KEY=VALUE holds for all runs. They go to
+    runs/NAME-sweep/KEY=VALUE,KEY=VALUE, or below -o. Finished runs are kept: repeating a sweep continues it, and
+    retries failed builds. --jobs N shares the processor's cores among N builds.
 
-    In the end there is a table, sorted by the score of the validation images. Ctrl-C lets the builds finish their step
+    At the end there is a table, sorted by the score of the validation images. Ctrl-C lets the builds finish their step
     and save; a second one stops them at once. The exit code is 1 if a build failed.
 
-    --json gives the `folder`, `jobs` (builds at a time), `threads` (of each), `remarks` (why scores may not compare),
-    `interrupted` (the signal's number, or null), `next` (the command that goes on, or null) and the `runs`: `name`,
-    `path`, `values`, `overrides`, `state` (new, running, stopped, done, failed or damaged), `error`, `step`, `steps`,
-    `validation` (as `pixkit ls runs --json` has it) and `seconds`.
+    --json gives the `folder`, `jobs` (concurrent builds), `threads` (of each), `remarks` (why scores may not be
+    comparable), `interrupted` (the signal's number, or null), `next` (the command to continue, or null) and the `runs`:
+    `name`, `path`, `values`, `overrides`, `state` (new, running, stopped, done, failed or damaged), `error`, `step`,
+    `steps`, `validation` (as in `pixkit ls runs --json`) and `seconds`.
     """
     if recipe == DASH:
         raise click.UsageError("a sweep reads its recipe again for each run: name a file instead of -")
@@ -79,14 +79,14 @@ def command(
         emit(sweep_table(rows, by_score=not dry_run))
         for remark in () if quiet else remarks:
             warn(remark)
-        say(f"stopped; to go on: {following}" if signal else closing(rows, at_once, crew.threads))
+        say(f"stopped; to continue: {following}" if signal else closing(rows, at_once, crew.threads))
     if signal:
         ctx.exit(128 + signal)
     ctx.exit(int(any(row["state"] not in TAKEN for row in rows) and not dry_run))
 
 
 def _build(sweep: Sweep, crew: Crew, work: Sequence[Work], device: str, quiet: bool) -> int | None:
-    """Make the builds; give the number of the signal that ended it, if one did."""
+    """Run the builds; return the number of the signal that ended them, if one did."""
     sweep.prepare(device)
     with show_progress(quiet) as progress:
         for remark in sweep.remarks():
@@ -96,7 +96,7 @@ def _build(sweep: Sweep, crew: Crew, work: Sequence[Work], device: str, quiet: b
 
 
 def _again(recipe: str, keys: Sequence[str], out: Path | None, jobs: int, device: str) -> str:
-    """The command that goes on with the sweep."""
+    """The command to continue the sweep."""
     options = [*(["-o", shown_path(out)] if out else []), *(["--jobs", str(jobs)] if jobs > 1 else [])]
     options += ["--device", device] if device != "auto" else []
     return shlex.join(["pixkit", "sweep", recipe, *keys, *options]) + plugin_options()

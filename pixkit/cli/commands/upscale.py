@@ -22,8 +22,8 @@ from pixkit.tasks.upscale import Upscaling, upscale_each
 @click.command()
 @run_argument
 @images_argument
-@click.option("-n", "count", type=click.IntRange(1), default=4, show_default=True, help="How many times to draw.")
-@click.option("--factor", type=click.IntRange(2), default=2, show_default=True, help="How much larger to make it.")
+@click.option("-n", "count", type=click.IntRange(1), default=4, show_default=True, help="Number of samples.")
+@click.option("--factor", type=click.IntRange(2), default=2, show_default=True, help="Factor of enlargement.")
 @click.option("--label", metavar="CLASS", help="The image's class, for a model with labels.")
 @drawing_options
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="FILE.png, FILE.npz or a folder.")
@@ -44,16 +44,16 @@ def command(
     """Draw the pixels between those of a small image.
 
     IMAGE is taken as every n-th pixel (n is --factor) of an image of the model's size, and the others are drawn from
-    their exact distribution given these. That works for models whose ordering draws every n-th pixel before all
-    others, as `multiscale` does; others are refused.
+    their exact distribution given these. That works for models whose ordering draws every n-th pixel before all others,
+    such as `multiscale`; others are refused.
 
     IMAGE is a picture or an array (.npy, .npz) of the small size, a folder or archive of such pictures, or test:NUMBER
-    of the run's data, of which every n-th pixel is taken. A picture that was made small by averaging is unlike what the
-    model was trained on.
+    of the run's data, of which every n-th pixel is taken. Beware of pictures that were reduced by averaging, which are
+    unlike those that the model was trained on.
 
-    Of several images the results are in FILE-0.png, FILE-1.png and so on, or in folders of the folder. FILE.png shows
-    the small image enlarged, what was drawn, and, of the run's data, the image itself. FILE.npz and a folder hold what
-    was drawn. Of the run's data, the nats of the image's own other pixels are told, given every n-th.
+    For several images the results are in FILE-0.png, FILE-1.png and so on, or in subfolders. FILE.png shows the small
+    image enlarged, the samples, and, for the run's data, the image itself. FILE.npz and a folder hold the samples. For
+    the run's data, the nats of the image's other pixels given every n-th are also shown.
     """
     shown = is_terminal(sys.stdout) and not as_json
     if out is None and not shown and not as_json:

@@ -22,16 +22,16 @@ from pixkit.recipe import InvalidRecipe
 @json_option
 @click.pass_context
 def command(ctx: click.Context, recipes: tuple[str, ...], as_json: bool) -> None:
-    """Check recipes and list everything that is wrong.
+    """Check recipes and list all errors.
 
-    RECIPES are paths, names that `pixkit ls recipes` shows, or - for standard input. Nothing is built, and no data are
-    read; `pixkit build --dry-run` does that. The exit code is that of the gravest error, 0 if there is none.
+    RECIPES are paths, names from `pixkit ls recipes`, or - for standard input. Nothing is built, and no data are read;
+    `pixkit build --dry-run` does that. The exit code is that of the gravest error, 0 if there is none.
     """
     loaded_plugins()
     override = next((one for one in recipes if re.match(r"[\w.]+=", one) and not is_file(one)), None)
     if override is not None:
         raise click.UsageError(
-            f"'{override}' is no recipe; `pixkit build RECIPE {override} --dry-run` checks overrides"
+            f"'{override}' is not a recipe; `pixkit build RECIPE {override} --dry-run` checks overrides"
         )
     found = {recipe: _error(recipe) for recipe in dict.fromkeys(recipes)}
     if as_json:
@@ -53,7 +53,7 @@ def _error(recipe: str) -> PixkitError | None:
 
 
 def _problems(error: PixkitError | None) -> list[dict[str, str | None]]:
-    """Each thing that is wrong, as plain data."""
+    """Each error as plain data."""
     if error is None:
         return []
     return [

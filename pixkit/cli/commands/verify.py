@@ -32,7 +32,7 @@ PNG = click.Path(path_type=Path, dir_okay=False)
     "--pixel",
     type=Numbers(lambda numbers: len(numbers) == 3, "colour,row,column"),
     metavar="C,H,W",
-    help="Whose receptive field: colour, row, column; by default the last colour in the middle of the image.",
+    help="Prediction to examine: colour, row, column; by default the last colour in the middle of the image.",
 )
 @click.option("--field", type=PNG, metavar="FILE.png", help="Draw what the pixel sees, may see and may not see.")
 @click.option("--order", type=PNG, metavar="FILE.png", help="Draw the steps of the ordering.")
@@ -55,24 +55,24 @@ def command(
 ) -> None:
     """Prove a model, or any module, causal, or show its leak.
 
-    RECIPE is a path, a name that `pixkit ls recipes` shows, a run's folder, or - for a recipe on standard input. The
-    proof follows every operation of the network, site by site and colour by colour, and needs no training; besides,
+    RECIPE is a path, a name from `pixkit ls recipes`, a run's folder, or - for a recipe on standard input. The proof
+    follows every operation of the network, site by site and colour by colour, and needs no training; in addition,
     single sub-pixels are changed in float64 and the predictions compared. The exit code is 0 only if causality is
     proved.
 
-    FILE.py:FUNCTION, or package.module:FUNCTION, in place of RECIPE is a function of yours that gives (module, x,
+    FILE.py:FUNCTION, or package.module:FUNCTION, in place of RECIPE is a function of yours that returns (module, x,
     steps), or a dictionary of the arguments of pixkit.readiness.prove: any module in plain torch, an input, and when
     each of its elements becomes known.
 
-    The blind spot of a pixel is what is drawn before it and yet never reaches its prediction.
+    The blind spot of a pixel is what is drawn before it but never reaches its prediction.
     """
     for_one_process("a proof")
     if is_function(recipe) and not Path(recipe).exists():
         options = {"--pixel": pixel, "--field": field, "--order": order, "--shape": shape, "KEY=VALUE": overrides}
         ctx.exit(_of_function(recipe, [name for name, value in options.items() if value], as_json=as_json))
     if recipe.endswith(".py"):
-        expected = f"{recipe}:FUNCTION, a function in it that gives {EXPECTED}"
-        raise UsageError("Python code is no recipe", where=recipe, expected=expected)
+        expected = f"{recipe}:FUNCTION, a function in it that returns {EXPECTED}"
+        raise UsageError("Python code is not a recipe", where=recipe, expected=expected)
     for out in filter(None, (field, order)):
         require_file(out)
     loaded_plugins()
@@ -99,9 +99,9 @@ def command(
 
 
 def _of_function(target: str, options: list[str], *, as_json: bool) -> int:
-    """The exit code, after the proof of what a function gives has been printed."""
+    """Print the proof of a function's module, and return the exit code."""
     if options:
-        raise UsageError("this goes with recipes alone", where=options[0], found=target)
+        raise UsageError("this goes only with recipes", where=options[0], found=target)
     proof = prove_function(target)
     if as_json:
         emit_json({"function": target, **proof.dump()})
@@ -143,14 +143,14 @@ def _verdict(report: Report) -> str:
         blamed = f", and {report.proof.blame.file}:{report.proof.blame.line} is to blame"
     if report.verdict == "underflow" and report.proof is not None:
         found = f"the largest influence found is {report.proof.influence:.3g}, with large inputs and weights"
-        return f"by underflow alone{blamed}: {found}"
+        return f"only by underflow{blamed}: {found}"
     if report.verdict == "leaks":
         return f"no: it leaks{blamed}"
     return f"not proved{blamed}, though no leak was seen; it can only be sampled by whole passes"
 
 
 def _map(sight: Tensor) -> str:
-    """The colours side by side, row by row, and what the characters mean."""
+    """The colours side by side, row by row, with a legend of the characters."""
     panels = rows_of(sight)
     rows = ["  ".join(colour[row] for colour in panels) for row in range(len(panels[0]))]
     kinds = [kind for kind in WORDS if bool((sight == kind).any())]
