@@ -1,1 +1,1 @@
-"""Lossless coding of images by trained models: arithmetic that is the same everywhere, a range coder, a file."""
+"""Lossless coding of images with trained models: arithmetic that is the same everywhere, a range coder, a file."""

@@ -1,4 +1,4 @@
-"""Work on one thing after the other by several threads."""
+"""Process a sequence with several threads, in order."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Result = TypeVar("Result")
 
 
 def ahead(work: Callable[[Thing], Result], things: Iterable[Thing], threads: int) -> Iterator[Result]:
-    """What `work` makes of each thing, in their order; meanwhile as many of those that follow are worked on.
+    """Results of `work` for each thing, in order; meanwhile, as many of the following are in progress.
 
-    If the block that asks for results ends, or one of them is an error, nothing more is begun.
+    If the consumer stops, or a result is an error, no more work is started.
     """
     if threads < 2:
         yield from map(work, things)

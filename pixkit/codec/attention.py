@@ -1,4 +1,4 @@
-"""Attention in numpy, in the order of attend.h: keys and values are taken in by the first query that sees them."""
+"""Attention in numpy, in the order of attend.h: the first query that sees a key stores it with its value."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WIDE = 16
 
 
 class Attention:
-    """Keys and values of one operation so far, places in the order of the table.
+    """Keys and values of one operation so far, with places in the order of the table.
 
     Keys are float32 [maps, places, heads, B], values [places, heads, maps, B].
     """
@@ -59,7 +59,7 @@ class Attention:
 
 
 def products(query: Array, keys: Array) -> Array:
-    """Of a query [maps, heads, B] and keys [maps, K, heads, B]: sums of every 16th map, then of these and the rest."""
+    """For a query [maps, heads, B] and keys [maps, K, heads, B]: sums of every 16th map, then of these and the rest."""
     inner = len(keys)
     whole, total = inner // WIDE * WIDE, np.zeros(keys.shape[1:], np.float32)
     lanes, term = np.empty_like(total), np.empty_like(total)
@@ -75,7 +75,7 @@ def products(query: Array, keys: Array) -> Array:
 
 def softmax(logits: Array, *, masked: bool) -> Array:
     """Weights over the first axis."""
-    first = logits[:1]  # the kernel compares all others with it, and so passes over those that are no numbers
+    first = logits[:1]  # the kernel compares all others with the first, so NaN is skipped
     most = np.where(np.isnan(first), first, np.fmax.reduce(logits, 0, keepdims=True))
     weights = exp(logits - most)
     if masked:

@@ -1,4 +1,4 @@
-"""Images to bytes and back, without loss, by a program and one of the two executors that there are of it."""
+"""Images to bytes and back, losslessly, with a program and one of its two executors."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ from pixkit.memory import check_fits
 CPU = torch.device("cpu")
 
 TOGETHER = 64
-"""Images that are coded in lockstep: a batch, which nothing that is computed depends on."""
+"""Images coded in lockstep: a batch, on which no result depends."""
 BLOCK = 1 << 17
-"""Bits of a block at least, but of the last one, or of one that has MOST sub-pixels."""
+"""The least number of bits in a block, except the last one, or one with MOST sub-pixels."""
 MOST = 1 << 24
-"""Sub-pixels of a block, but for the images that are coded last: those of which a model is sure take no bits, and a
-decoder is to know how much memory a block takes, and how long a forged one lasts."""
+"""Sub-pixels in a block, except for the images coded last: images that a model is sure of take no bits, and a decoder
+has to bound the memory of a block, and the time that a forged one takes."""
 
 Progress = Callable[[int, int], None]
-"""Called as progress(done, total), in images; raises to stop. The total is 0 where it is unknown."""
+"""Called as progress(done, total), in images; raises to stop. The total is 0 if unknown."""
 
 
 class Codec:
-    """Encodes and decodes images of one model.
+    """Encodes and decodes the images of one model.
 
     Attributes:
-        program: what is computed.
-        content: the bytes of its codec file, which whoever decodes has to have.
-        sha: SHA-256 of these, in hexadecimal.
-        walk: the class of what runs the program.
-        threads: how many blocks are decoded at a time, by torch's number of threads if it is left out.
+        program: the program to run.
+        content: the bytes of its codec file, which decoding needs.
+        sha: their SHA-256, in hexadecimal.
+        walk: the class that runs the program.
+        threads: how many blocks are decoded at a time; by default torch's number of threads.
 
     Raises:
-        WrongArithmetic: if this machine does not compute what others do.
+        WrongArithmetic: if this machine's arithmetic differs from that of others.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class Codec:
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str = "a codec file", walk: type[Walk] | None = None) -> Codec:
-        """That of a codec file's bytes.
+        """The codec of a codec file's bytes.
 
         Raises:
-            DataError: if they are something else.
+            DataError: if they are not a codec file.
         """
         program = Frozen.from_bytes(content, where)
         check(program, where)
@@ -97,7 +97,7 @@ class Codec:
         tiles: bool = False,
         verify: bool = True,
     ) -> bytes:
-        """A compressed file of images, integers [N, C, H, W]; see `write`."""
+        """Return a compressed file of images, integers [N, C, H, W]; see `write`."""
         file = io.BytesIO()
         self.write(file, images, names, progress, labels=labels, tiles=tiles, verify=verify)
         return file.getvalue()
@@ -105,9 +105,9 @@ class Codec:
     def decode(
         self, data: bytes, progress: Progress | None = None, *, images: range | None = None
     ) -> Array | list[Array]:
-        """The images of a compressed file, or some of them, int64 [N, C, H, W]; see `read`.
+        """Return the images of a compressed file, or some of them, int64 [N, C, H, W]; see `read`.
 
-        If they have several sizes, a list of [C, H, W].
+        If their sizes differ, the result is a list of [C, H, W].
         """
         return joined(self.program, self.read(Reader(io.BytesIO(data)), images, progress))[0]
 
@@ -125,24 +125,25 @@ class Codec:
         """Write a compressed file of images, block by block.
 
         Args:
-            file: to write to.
-            images: integers 0..K-1, [N, C, H, W]; with `tiles` of any size, also a sequence of [C, H, W] of several.
-            names: of all of them, or none.
-            progress: told how many are done; of tiles, how many of these.
+            file: the file to write to.
+            images: integers 0..K-1, [N, C, H, W]; with `tiles`, of any size, or a sequence of [C, H, W] of several
+                sizes.
+            names: names of all images, or none.
+            progress: told how many images are done; how many tiles, with `tiles`.
             labels: integers [N], if the model's images have labels.
-            tiles: cut images into tiles of the model's size; see `pixkit.codec.tiles` for what that costs.
-            verify: decode each block again, and compare; with `tiles` also whole images, put together again.
+            tiles: cut images into tiles of the model's size; see `pixkit.codec.tiles` for the cost.
+            verify: decode each block and compare it; with `tiles` also whole images, reassembled.
 
         Raises:
-            DataError: if they are not such images or labels; or, with `verify`, if what was decoded is something else.
+            DataError: if they are not such images or labels; or, with `verify`, if decoding gives something else.
         """
         cut = Tiles([*map(np.asarray, images)], self.program) if tiles else None
         coded = checked_images(self.program, np.asarray(images)) if cut is None else cut
         count = len(coded) if cut is None else len(cut.images)
         labels = checked_labels(self.program, labels, count)
-        told(names)  # what cannot be written is refused before it is coded
+        told(names)  # refuse before coding what cannot be written
         if names and len(names) != count:
-            raise DataError("names of other images", found=f"{len(names)} names", expected=f"{count}, or none")
+            raise DataError("names do not fit the images", found=f"{len(names)} names", expected=f"{count}, or none")
         if cut is not None and labels is not None:
             labels = labels.repeat(cut.each)
         writer = Writer(file, self._head(cut))
@@ -154,15 +155,16 @@ class Codec:
         writer.end(names)
 
     def read(self, reader: Reader, images: range | None = None, progress: Progress | None = None) -> Iterator[Part]:
-        """What is in a compressed file, block by block.
+        """Read a compressed file, block by block.
 
         Args:
-            reader: of the file.
-            images: which of them; only blocks that have some of these are decoded. All, if it is left out.
-            progress: told how many are done; of all images `total` is 0, as it is not known before the end.
+            reader: the reader of the file.
+            images: the range of images; only blocks with some of these are decoded. By default all.
+            progress: told how many are done; if all images are read, `total` is 0, since it is not known before the
+                end.
 
         Raises:
-            DataError: if it is another model's, or damaged.
+            DataError: if the file is another model's, or damaged.
             WrongArithmetic: if it was written with another arithmetic.
         """
         head, program, tiling = reader.head, self.program, reader.head.tiling
@@ -172,7 +174,7 @@ class Codec:
                 "written by another model",
                 found=f"codec {head.codec.hex()}",
                 expected=f"codec {self.sha[:32]}",
-                hint="name its codec file; if this is the one, take another copy: it is damaged",
+                hint="name its codec file; if this is the one, get another copy: it is damaged",
             )
         require_number(head.arithmetic)
         if tiling is None:
@@ -183,7 +185,7 @@ class Codec:
         wanted = range(tiling.images)[slice(None) if images is None else slice(images.start, images.stop)]
         sizes = tiling.within(wanted)
         largest = max((size.height * size.width for size in sizes), default=0)
-        check_fits(8 * program.shape[0] * largest, CPU, "the largest image", hint="take a machine with more memory")
+        check_fits(8 * program.shape[0] * largest, CPU, "the largest image", hint="use a machine with more memory")
         tiles = range(tiling.before(wanted.start), tiling.before(wanted.stop))
         yield from assembled(self._parts(reader, tiles, progress), tiling, wanted)
 
@@ -195,7 +197,7 @@ class Codec:
     def _written(
         self, writer: Writer, blocks: Iterator[Block], total: int, progress: Progress | None, verify: bool
     ) -> Iterator[Part]:
-        """Write blocks; gives what was decoded of each again, if it was."""
+        """Write blocks; yield what was decoded again of each, if anything."""
         known = ((block, None) for block in blocks)
         for block, part in ahead(self._verified, blocks, self.threads) if verify else known:
             writer.write(block.images, block.words, block.checksum)
@@ -205,7 +207,7 @@ class Codec:
                 yield part
 
     def _parts(self, reader: Reader, images: range | None, progress: Progress | None) -> Iterator[Part]:
-        """What is in blocks, or what is wanted of it: images, or tiles."""
+        """The contents of blocks, or the wanted part: images, or tiles."""
         done, together = 0, reader.head.together
         for found in ahead(lambda block: self._decoded(block, together), reader.blocks(images), self.threads):
             part = found if images is None else found.within(images)
@@ -225,7 +227,7 @@ class Codec:
             done = end
 
     def _block(self, images: Array | Tiles, labels: Array | None = None, first: int = 0) -> tuple[Array, list[int]]:
-        """The images of a block that begins with the image `first`, as they will be decoded, and its words."""
+        """The images of a block starting at image `first`, as they will be decoded, and its words."""
         require_unflushed()
         packer, done, each, coded = Packer(), first, math.prod(self.program.shape), []
         while done < len(images) and packer.bits < BLOCK and (done - first) * each < MOST:
@@ -237,14 +239,14 @@ class Codec:
         return np.concatenate(coded), packer.finish()
 
     def _verified(self, block: Block) -> tuple[Block, Part]:
-        """The block, and what it is decoded to."""
+        """The block, and its decoded content."""
         try:
             return block, self._decoded(block, TOGETHER)
         except DataError as error:
             raise lost(block.first, block.images) from error
 
     def _too_many(self, images: int, together: int) -> bool:
-        """Whether a block may not have so many."""
+        """Whether a block may not have so many images."""
         return (images - together) * math.prod(self.program.shape) >= MOST
 
     def _decoded(self, block: Block, together: int) -> Part:
@@ -257,7 +259,7 @@ class Codec:
                 walk.decode(unpacker)
                 found.append(walk.images())
                 labels.append(walk.labels.copy())
-            if unpacker.beyond:  # rather than so many images as a forged number says
+            if unpacker.beyond:  # rather than as many images as a forged number says
                 raise damaged()
         part = Part(block.first, np.concatenate(found), np.concatenate(labels) if self.program.labels else None)
         if checksum_of(part.images, part.labels) != block.checksum:
@@ -266,7 +268,7 @@ class Codec:
 
     @contextmanager
     def _walk(self, batch: int) -> Iterator[Walk]:
-        """One that nobody else has meanwhile; one more than there are threads are kept for other batches."""
+        """A walk for exclusive use; one more than there are threads is kept for other batches."""
         with self._lock:
             walk = next((each for each in self._made if each.batch == batch), None)
             self._made = [each for each in self._made if each is not walk]
@@ -274,7 +276,7 @@ class Codec:
             program = self.program
             needed = 4 * batch * sum(each.sites * each.row for each in program.memories)
             needed += 8 * batch * (program.levels + program.count * program.shape[0])
-            check_fits(needed, CPU, f"{batch} images in lockstep", hint="take a machine with more memory")
+            check_fits(needed, CPU, f"{batch} images in lockstep", hint="use a machine with more memory")
             walk = self.walk(self.program, batch)
         yield walk
         with self._lock:
@@ -282,7 +284,7 @@ class Codec:
 
 
 def require_number(arithmetic: int, where: str = "a compressed file") -> None:
-    """Raise WrongArithmetic unless this is the arithmetic that there is."""
+    """Raise WrongArithmetic unless this is the current arithmetic."""
     if arithmetic != ARITHMETIC:
         raise WrongArithmetic(
             "written with another arithmetic", where=where, found=str(arithmetic), expected=str(ARITHMETIC)
@@ -298,6 +300,8 @@ def _quickest() -> type[Walk]:
     try:
         kernel("strict")
     except NoCompiler as error:
-        warnings.warn(f"numpy codes in place of compiled code, which takes far longer: {message(error)}", stacklevel=3)
+        warnings.warn(
+            f"images are coded by numpy, which takes far longer than compiled code: {message(error)}", stacklevel=3
+        )
         return PortableWalk
     return StrictWalk

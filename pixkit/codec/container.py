@@ -1,4 +1,4 @@
-"""The file: a head, blocks that can be read by themselves, an end. Every byte of it is vouched for by a checksum.
+"""The file format: a header, independently readable blocks, an end. A checksum covers every byte.
 
     head    magic, version, number of the arithmetic, the codec's name (16 bytes), C, H, W, K, images in lockstep, how
             many labels there are; of tiles, which version 2 is of, the images' sizes; CRC
@@ -7,8 +7,8 @@
     end     0, images in all, bytes of names; CRC of these and of the names, and of all CRCs before; the names, as
             names.py has them, by zlib
 
-A block's words are its images' alone: who wants some images reads over other blocks. Numbers are of 7 bits a byte, the
-lowest first; CRCs (zlib's CRC-32) and words are of four bytes, the lowest first.
+A block's words belong only to its images: a reader of some images skips other blocks. Numbers have 7 bits per byte, the
+lowest first; CRCs (zlib's CRC-32) and words have four bytes, the lowest first.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from pixkit.errors import DataError, reason
 
 MAGIC = b"\x89PXK"
 VERSION, TILED = 1, 2
-"""Of a file of images, and of one of tiles: a number more, and what it announces, is all that they differ by."""
+"""A file of tiles differs from one of images only by one more number and what it announces."""
 MOST_WORDS = 1 << 28
-"""Words of a block, a gigabyte."""
+"""The largest number of words in a block, a gigabyte."""
 PIECE = 1 << 20
-"""Bytes that are read at a time."""
+"""Bytes read at a time."""
 MOST_TOGETHER = 1 << 12
-"""Images in lockstep: their memory is taken together."""
+"""The most images in lockstep: their memory is allocated together."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """What the file says before its images.
+    """The header of the file.
 
     Attributes:
         codec: the first 16 bytes of the codec file's SHA-256.
         shape: C, H, W.
         levels: K.
-        together: how many images were coded in lockstep.
+        together: the number of images coded in lockstep.
         arithmetic: its number.
-        labels: how many labels images may have; 0: they have none.
-        sizes: those of the images that the file's "images" are tiles of; none if they are no tiles.
+        labels: the number of labels; 0: images have none.
+        sizes: the sizes of the images whose tiles are this file's "images"; empty if they are not tiles.
     """
 
     codec: bytes
@@ -63,11 +63,11 @@ class Head:
 
     @property
     def tiling(self) -> Tiling | None:
-        """Which tiles images have, if they have tiles."""
+        """How images are tiled, if they are."""
         return Tiling(self.sizes, self.shape) if self.sizes else None
 
     def to_bytes(self) -> bytes:
-        """As it stands in the file."""
+        """The bytes in the file."""
         numbers = b"".join(map(_number, (*self.shape, self.levels, self.together, self.labels)))
         if self.sizes:
             numbers += b"".join(map(_number, (len(self.sizes), *itertools.chain(*self.sizes))))
@@ -77,13 +77,13 @@ class Head:
 
 @dataclass(frozen=True)
 class Block:
-    """Images that were coded into one stream of words.
+    """Images coded into one stream of words.
 
     Attributes:
-        first: how many images are before them.
-        images: how many they are.
+        first: the number of earlier images.
+        images: their number.
         words: uint32.
-        checksum: of their levels and labels, see `checksum_of`.
+        checksum: over their levels and labels, see `checksum_of`.
     """
 
     first: int
@@ -93,7 +93,7 @@ class Block:
 
 
 class Writer:
-    """Writes head, blocks and end to a file, one after the other."""
+    """Writes header, blocks and end to a file, in order."""
 
     def __init__(self, file: BinaryIO, head: Head) -> None:
         self._file, self._images = file, 0
@@ -102,7 +102,7 @@ class Writer:
         file.write(text)
 
     def write(self, images: int, words: Sequence[int] | Array, checksum: bytes) -> None:
-        """A block."""
+        """Write a block."""
         content = np.asarray(words, "<u4").tobytes()
         start = _number(images) + _number(len(words))
         whole = _crc(self._seal + _number(self._images) + start + checksum + content)
@@ -111,7 +111,7 @@ class Writer:
         self._images += images
 
     def end(self, names: Sequence[str] = ()) -> None:
-        """The end; `names` are of all images, or none."""
+        """Write the end; `names` are for all images, or empty."""
         text = zlib.compress(told(names), 9) if names else b""
         start = _number(0) + _number(self._images) + _number(len(text))
         self._file.write(start + _crc(self._all + start + text) + text)
@@ -121,7 +121,7 @@ class Reader:
     """Reads a file, block by block.
 
     Raises:
-        DataError: here and in each method, if the file is damaged, cut short, or none of this kind.
+        DataError: here and in each method, if the file is damaged, truncated, or of another kind.
     """
 
     def __init__(self, file: BinaryIO, where: str = "a compressed file") -> None:
@@ -129,7 +129,7 @@ class Reader:
         self.names: list[str] = []
         start = self._read(len(MAGIC) + 2)
         if start[:4] != MAGIC:
-            raise self._damaged("this is no compressed file of pixkit's", "another beginning")
+            raise self._damaged("this is not a compressed file of pixkit's", "another beginning")
         if start[4] not in (VERSION, TILED):
             expected = f"{VERSION} or {TILED}"
             raise DataError("a file of a newer version", where=where, found=f"{start[4]}", expected=expected)
@@ -145,12 +145,12 @@ class Reader:
             raise self._damaged("damaged", "another checksum of its head")
         self._tiling = self.head.tiling
         if self._tiling is not None and not self._tiling.fits:
-            raise self._damaged("damaged", "sizes that images cannot have")
+            raise self._damaged("damaged", "impossible image sizes")
 
     def scan(self) -> Sequence[int]:
-        """How many images, or tiles, each block has, of a file that can be read from any place on; `names` are there.
+        """The number of images, or tiles, in each block of a seekable file; sets `names`.
 
-        Nothing is decoded; a block's own checksum is looked at when it is read.
+        Nothing is decoded; a block's own checksum is verified when it is read.
         """
         start, seal = self._file.tell(), self._all
         sizes: list[int] = []
@@ -161,11 +161,11 @@ class Reader:
         return sizes
 
     def blocks(self, wanted: range | None = None, seen: Callable[[int], None] | None = None) -> Iterator[Block]:
-        """All blocks, or those that have images of `wanted`; once they are through, `names` are there.
+        """All blocks, or those with images in `wanted`; at the end, `names` is set.
 
         Args:
-            wanted: images; other blocks are read over, in a file that can be read from another place on.
-            seen: told of each block how many images it has.
+            wanted: range of images; other blocks are skipped, if the file is seekable.
+            seen: told the number of images in each block.
         """
         while images := self._number():
             count = self._number(MOST_WORDS)
@@ -202,7 +202,7 @@ class Reader:
         except (zlib.error, ValueError, RecursionError):
             names, whole = None, False
         if not whole or names is None or len(names) != images:
-            raise self._damaged("damaged", "names that are none, or not as many as images")
+            raise self._damaged("damaged", "invalid names, or not as many as images")
         return names
 
     def _number(self, most: int = MOST_TILES) -> int:
@@ -212,12 +212,12 @@ class Reader:
             value |= (byte & 127) << shift
             shift += 7
             if value > most or shift > 42 or (byte == 0 and shift > 7):
-                raise self._damaged("damaged", "a number that it cannot have")
+                raise self._damaged("damaged", "an impossible number")
             if byte < 128:
                 return value
 
     def _read(self, count: int) -> bytes:
-        """Piece by piece: memory for all that is asked for might not be there, and the file might be shorter."""
+        """Read in pieces: there might not be enough memory for all, and the file might be shorter."""
         pieces = []
         try:
             while count and (piece := self._file.read(min(count, PIECE))):
@@ -226,15 +226,15 @@ class Reader:
         except OSError as error:
             raise DataError("cannot be read", where=self._where, found=reason(error)) from error
         if count:
-            raise self._damaged("cut short", "the end of the file where more is to come")
+            raise self._damaged("cut short", "the end of the file, where more was expected")
         return b"".join(pieces)
 
     def _damaged(self, what: str, found: str) -> DataError:
-        return DataError(what, where=self._where, found=found, hint="take another copy of the file")
+        return DataError(what, where=self._where, found=found, hint="get another copy of the file")
 
 
 def checksum_of(levels: Array, labels: Array | None = None) -> bytes:
-    """Of images [N, C, H, W]: of their levels in that order, two bytes each, and labels, [N], of four bytes."""
+    """CRC of images [N, C, H, W]: levels in that order, two bytes each, and labels, [N], four bytes each."""
     text = np.ascontiguousarray(levels, "<u2").tobytes()
     return _crc(text if labels is None else text + np.ascontiguousarray(labels, "<u4").tobytes())
 

@@ -1,7 +1,7 @@
-"""Elementwise operations in numpy: bit by bit what functions.h and elementwise.h say, in float32.
+"""Elementwise operations in numpy: bit by bit those of functions.h and elementwise.h, in float32.
 
-Only what is made of + - x /, comparisons, roundings and shifts, which IEEE 754 says to the last bit; operations that
-ask a library of mathematics are missing.
+Uses only + - x /, comparisons, roundings and shifts, which IEEE 754 defines to the last bit; operations that need a
+mathematical library are missing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ ONE, TWO = F(1), F(2)
 
 
 def power_of_two(n: npt.NDArray[np.int32]) -> Floats:
-    """2^n for n of -126..127."""
+    """2^n for n in -126..127."""
     return ((n + np.int32(127)) << np.int32(23)).view(F)
 
 
 def _reduced(x: Floats) -> tuple[Floats, Floats]:
-    """2^n and exp(r) - 1 of exp(x) = 2^n exp(r), of x bounded."""
+    """2^n and exp(r) - 1 where exp(x) = 2^n exp(r), for bounded x."""
     x = np.minimum(np.maximum(x, F(-87)), F(88))
     n = np.rint(x * F(1.44269504))
     r = x - n * F(0.693359375)
@@ -36,7 +36,7 @@ def _reduced(x: Floats) -> tuple[Floats, Floats]:
     p *= r
     p *= r
     p += r
-    return power_of_two(np.fmax(n, F(-126)).astype(np.int32)), p  # what is no number is none of int32 either
+    return power_of_two(np.fmax(n, F(-126)).astype(np.int32)), p  # NaN has no int32 value
 
 
 def exp(x: Floats) -> Floats:
@@ -92,13 +92,13 @@ def sigmoid(x: Floats) -> Floats:
 
 
 def gated(x: Floats, s: Floats) -> Floats:
-    """`gated_` of x, bounded."""
+    """`gated_` for bounded x."""
     x = np.where(x < F(-100), F(-100), x)
     return x / (ONE + exp(-x * s))
 
 
 def mish(x: Floats) -> Floats:
-    """`mish_` of x, bounded."""
+    """`mish_` for bounded x."""
     x = np.where(x < F(-100), F(-100), x)
     e = exp(np.where(x < F(30), x, F(30)))
     n = e * (e + TWO)
@@ -152,16 +152,16 @@ TERNARY: dict[str, Callable[[Floats, Floats, Floats, np.float32], Floats]] = {
     "ADDCMUL": lambda x, z, w, a: x + a * z * w,
 }
 ELEMENTS = frozenset([*UNARY, *BINARY, *TERNARY])
-"""Kinds of elementwise instructions that are here."""
+"""The available kinds of elementwise instructions."""
 
 
 def operands(kind: str) -> int:
-    """How many an instruction has."""
+    """The number of operands of an instruction."""
     return 1 if kind in UNARY else 2 if kind in BINARY else 3
 
 
 def elementwise(kind: str, operands: Sequence[Floats], a: float, b: float) -> Floats:
-    """What an instruction makes of its operands, as many as it has."""
+    """The result of an instruction for its operands."""
     if kind in UNARY:
         return UNARY[kind](operands[0], F(a), F(b))
     if kind in BINARY:

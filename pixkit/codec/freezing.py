@@ -1,4 +1,4 @@
-"""From a model to the program that its codec starts from."""
+"""From a model to its codec's program."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from pixkit.readiness.trace import Trace
 
 HEADS = ("softmax", "bernoulli", "mixture")
 FAMILIES = {DiscretisedLogisticMixture: "logistic", DiscretisedNormalMixture: "normal"}
-"""Mixtures whose distribution functions are portable."""
-"""Heads whose parameters become frequencies, as `Head.inverse` names them."""
+"""Mixtures with portable distribution functions."""
+"""Heads whose parameters become frequencies, as in `Head.inverse`."""
 
 
 class _Freezer(Threaded):
-    """The packed plan of one image, from which all that it has is read."""
+    """The packed plan for one image, from which everything is read."""
 
     def frozen(self, labels: int) -> Frozen:
-        """The program; once this is filled, for the first of so many labels, if images have labels."""
+        """The program; once this is filled with the first of `labels` labels, if images have labels."""
         kept = {value.data_ptr(): value for value in self._kept}
         self._memories: list[Memory] = []
         self._numbers: dict[int, int] = {}
@@ -66,7 +66,7 @@ class _Freezer(Threaded):
         )
 
     def _labelled(self, labels: int) -> list[Memory]:
-        """Memories, with what each label comes to where that differs."""
+        """Memories, with the values for each label where these differ."""
         static = [name for name, each in self.plan.trace.operations.items() if each.kind == "static"]
         numbers = {self._memory_at(name): name for name in static if name in self._data}
         found: dict[int, list[Array]] = {self._numbers[address]: [] for address in numbers}
@@ -113,7 +113,7 @@ class _Freezer(Threaded):
 
 
 def _mixture(head: Head) -> Mixture | None:
-    """What the head is, if it is a mixture with a portable distribution function."""
+    """The head as a mixture with a portable distribution function, or None."""
     family = FAMILIES.get(head.mixture) if isinstance(head, MixtureHead) else None
     if family is None or not isinstance(head, MixtureHead):
         return None
@@ -122,10 +122,10 @@ def _mixture(head: Head) -> Mixture | None:
 
 @torch.no_grad()
 def freeze(network: Autoregressive, labels: int = 0) -> Frozen:
-    """The program of a network, which is on a CPU in float32, for labels below `labels` if it takes labels.
+    """The program of a network, which has to be on a CPU in float32, for labels below `labels` if it takes labels.
 
     Raises:
-        UsageError: if there is no portable arithmetic for it; with the reason.
+        UsageError: if it has no portable arithmetic; with the reason.
         Untraceable, Unplannable, CausalityError: if it cannot be sampled site by site.
     """
     head = network.head.inverse
@@ -134,7 +134,7 @@ def freeze(network: Autoregressive, labels: int = 0) -> Frozen:
             f"a {type(network.head).__name__} head", "softmax, Bernoulli, or a mixture of logistics or normals"
         )
     if not isinstance(network.conditioner, LabelContext if labels else NoneType):
-        raise _refused("a network that is given a context", "one of images alone, or of labels")
+        raise _refused("a network with a context", "one with only images, or with labels")
     if network.reference.dtype != torch.float32 or network.reference.device.type != "cpu":
         raise _refused(f"{network.reference.dtype} on {network.reference.device.type}", "torch.float32 on a CPU")
     with evaluating(network):
@@ -146,10 +146,10 @@ def freeze(network: Autoregressive, labels: int = 0) -> Frozen:
                 raise _refused(f"an instruction of a plugin, {packed.added[0]}", "pixkit's own instructions")
             packed.fill(torch.zeros(1, dtype=torch.int64) if labels else None)
         except Unsupported as error:
-            raise _refused(error.message, "operations that the native executor has") from error
+            raise _refused(error.message, "operations that the native executor supports") from error
     found = packed.frozen(labels)
     if unknown := sorted({each.kind for each in found.operations} - PORTABLE):
-        raise _refused(", ".join(unknown), "operations that need no library of mathematics")
+        raise _refused(", ".join(unknown), "operations that need no mathematical library")
     return found
 
 

@@ -1,7 +1,7 @@
-"""From parameters to frequencies in whole numbers: a level is digits of base 16, the most significant one first.
+"""From parameters to integer frequencies: a level is written in digits of base 16, the most significant one first.
 
-Weights of levels are float32 numbers made by the arithmetic; from there on all is in whole numbers, whose sums have no
-order.
+Weights of levels are float32 numbers from the arithmetic; from there on everything is in integers, whose sums do not
+depend on order.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from pixkit.codec.elementary import F, Floats, exp
 from pixkit.codec.frozen import Array
 
 DIGIT = 4
-"""Bits of a digit."""
+"""Bits in a digit."""
 ROOM = 38
-"""Bits of all levels' weights together: so many, and those of a frequency, go into 63."""
+"""Bits of the sum of all levels' weights: together with those of a frequency, they fit into 63."""
 
 
 def weights(logits: Floats, head: str) -> Array:
-    """int64 [N, K], at least 1: of each level, in proportion to its probability. NaN counts as nothing.
+    """Weights int64 [N, K], at least 1, in proportion to probabilities. NaN counts as 0.
 
     Args:
-        logits: float32 [N, K]; of a Bernoulli head [N, 1], that of level 1.
+        logits: float32 [N, K]; for a Bernoulli head [N, 1], that of level 1.
         head: "softmax" or "bernoulli".
     """
     if head == "bernoulli":
@@ -36,7 +36,7 @@ def weights(logits: Floats, head: str) -> Array:
 
 
 class Digits(ABC):
-    """The digits of N sub-pixels, one after the other, as far as those before are known."""
+    """The digits of N sub-pixels, one after the other, given the earlier ones."""
 
     def __init__(self, levels: int) -> None:
         self._levels = levels
@@ -44,16 +44,16 @@ class Digits(ABC):
 
     @abstractmethod
     def below(self, places: Array) -> Array:
-        """int64 [N, E], less than 2^39: how much weight is below the levels `places`, which rise; 0 below level 0."""
+        """int64 [N, E], less than 2^39: the weight below each of the levels `places`, which ascend; 0 for level 0."""
 
     def weights(self, prefix: Array, number: int) -> tuple[Array, Array]:
-        """How much weight is below each digit, int64 [N, 17], and how many digits some level has, int64 [N].
+        """The weight below each digit, int64 [N, 17], and the number of digits that some level has, int64 [N].
 
-        The one after the last of these has all of the weight below it, which is less than 2^39 and not 0.
+        The digit after the last of these has all of the weight below it, which is positive and less than 2^39.
 
         Args:
-            prefix: int64 [N], the digits before, as a number.
-            number: how many these are.
+            prefix: int64 [N], the earlier digits, as a number.
+            number: the number of earlier digits.
         """
         size, digits = 1 << DIGIT * (self.number - 1 - number), np.arange((1 << DIGIT) + 1)
         first = prefix[:, None] << DIGIT * (self.number - number)
@@ -64,7 +64,7 @@ class Digits(ABC):
 
 
 class Categorical(Digits):
-    """Of weights, int64 [N, K]."""
+    """Digits from weights, int64 [N, K]."""
 
     def __init__(self, weights: Array) -> None:
         super().__init__(weights.shape[1])

@@ -1,7 +1,7 @@
-"""A plan with all that it computes from, as data: numbers and arrays of fixed types, no code, no torch.
+"""A plan with all its inputs, as data: numbers and arrays of fixed types, no code, no torch.
 
-It is what a codec starts from on every machine. Weights are as they are after masks and norms of weights, since what
-torch makes of these differs in its last bits from processor to processor.
+A codec starts from it on every machine. Weights have masks and norms applied, since torch's results for these differ in
+the last bits from processor to processor.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pixkit.errors import DataError
 
 Array: TypeAlias = npt.NDArray[Any]
 FORMAT = 1
-"""Of what `Frozen.to_bytes` writes."""
+"""Version of the format of `Frozen.to_bytes`."""
 TYPES = {"table": "int32", "weight": "float32", "bias": "float32"}
-"""Arrays that an operation may have."""
+"""The arrays of an operation."""
 LISTS = {
     "instructions": "int32",
     "steps": "int64",
@@ -32,7 +32,7 @@ LISTS = {
     "drawn": "int32",
     "due": "uint8",
 }
-"""Arrays of the whole program."""
+"""The arrays of the whole program."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Memory:
     """Numbers that operations read and write.
 
     Attributes:
-        sites: how many sites it has.
-        row: numbers of an image at a site.
-        shared: whether all images have the same, which nothing writes.
-        start: float32, what is there before the first step: [sites, row], or [labels, sites, row] where that depends on
-            an image's label; None: zeros.
+        sites: the number of sites.
+        row: numbers per image and site.
+        shared: whether all images share it, so that nothing writes to it.
+        start: float32, the content before the first step: [sites, row], or [labels, sites, row] where it depends on an
+            image's label; None: zeros.
     """
 
     sites: int
@@ -55,15 +55,15 @@ class Memory:
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a memory an operation's units are.
+    """Where an operation's units are in a memory.
 
     Attributes:
         memory: the memory's number.
-        first: the number of a row that is the first of theirs.
-        varies: whether each site has its own.
-        group: how far the maps of a colour group are from those of the one before; 0 if groups share them.
-        maps: of a group.
-        passing: whether sites are counted within an instruction, since nobody reads these units in a later step.
+        first: the index of their first number in a row.
+        varies: whether sites differ.
+        group: the distance between the maps of successive colour groups; 0 if groups share them.
+        maps: maps in a group.
+        passing: whether sites are counted within an instruction, because no later step reads these units.
     """
 
     memory: int
@@ -78,7 +78,7 @@ class Place:
 class Operation:
     """An operation of program.h, with its fields. Operands are numbers of places.
 
-    `weight` of LINEAR is [G or sites, taps, inner, width], in no panels.
+    `weight` of LINEAR is [G or sites, taps, inner, width], without panels.
     """
 
     kind: str
@@ -107,12 +107,12 @@ class Operation:
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a mixture head is besides its parameters, which are in the order of `MixtureHead`.
+    """A mixture head beside its parameters, which are in the order of `MixtureHead`.
 
     Attributes:
         family: "logistic" or "normal".
         components: m.
-        low, high: where log-scales are clamped.
+        low, high: bounds of log-scales.
     """
 
     family: str
@@ -123,23 +123,23 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Frozen:
-    """The program, and the images that it is about.
+    """The program, and a description of its images.
 
     Attributes:
         shape: C, H, W.
         levels: K.
-        groups: how many colour groups.
-        head: how parameters become frequencies: "softmax", "bernoulli" or "mixture", as `Head.inverse` says.
-        params: the place of these.
-        memories, places, operations: what there is.
-        instructions: int32 [N, 4]: operation, colour group, how many sites, and which of `sites` is the first.
+        groups: number of colour groups.
+        head: how parameters become frequencies: "softmax", "bernoulli" or "mixture", as in `Head.inverse`.
+        params: the place of the parameters.
+        memories, places, operations: all of them.
+        instructions: int32 [N, 4]: operation, colour group, number of sites, and index of the first in `sites`.
         steps: int64 [T + 1], the first instruction of each step.
-        sites: int32, of instructions.
+        sites: int32, the sites of instructions.
         draws: int64 [T + 1], where each step's part of `drawn` begins.
         drawn: int32 [D], the sites at which sub-pixels are drawn.
-        due: uint8 [D, C], which of their colours.
-        mixture: which, if the head is one.
-        labels: how many labels images may have, the one that says that there is none among them; 0: they have none.
+        due: uint8 [D, C], which of their colours are drawn.
+        mixture: the mixture, if the head is one.
+        labels: the number of labels, including the one for no label; 0: images have none.
     """
 
     shape: tuple[int, int, int]
@@ -161,19 +161,19 @@ class Frozen:
 
     @property
     def count(self) -> int:
-        """How many sites an image has."""
+        """The number of sites of an image."""
         return self.shape[1] * self.shape[2]
 
     @property
     def maps(self) -> int:
-        """Parameters of a site, of one colour group."""
+        """Parameters per site and colour group."""
         channels = self.shape[0]
         if self.mixture is not None:
             return self.mixture.components * (1 + 2 * channels + channels * (channels - 1) // 2)
         return (1 if self.head == "bernoulli" else self.levels) * channels // self.groups
 
     def to_bytes(self) -> bytes:
-        """A safetensors file; the same program gives the same bytes."""
+        """A safetensors file; equal programs give equal bytes."""
         arrays = {name: getattr(self, name) for name in LISTS}
         for number, memory in enumerate(self.memories):
             if memory.start is not None:
@@ -191,15 +191,15 @@ class Frozen:
         rest["mixture"] = None if self.mixture is None else asdict(self.mixture)
         text = json.dumps({"format": FORMAT, **facts, **rest}, sort_keys=True, separators=(",", ":"))
         arrays["program"] = np.frombuffer(text.encode(), np.uint8)
-        # A transposed view would be saved as its memory lies.
+        # A transposed view would be saved in its memory order.
         return save_arrays({name: np.ascontiguousarray(value) for name, value in sorted(arrays.items())})
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "a codec file") -> Frozen:
-        """What `to_bytes` wrote.
+        """The program that `to_bytes` wrote.
 
         Raises:
-            DataError: if it is something else.
+            DataError: if it is anything else.
         """
         try:
             arrays = load_arrays(data)
@@ -215,7 +215,7 @@ class Frozen:
             given["mixture"] = None if mixture is None else Mixture(**mixture)
             return cls(**facts, **given)
         except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise DataError("this is no codec file", where=where, found=str(error)[:200]) from error
+            raise DataError("this is not a codec file", where=where, found=str(error)[:200]) from error
 
 
 def _memory(arrays: Mapping[str, Array], number: int, facts: dict[str, Any]) -> Memory:

@@ -1,4 +1,4 @@
-"""Frequencies of a mixture head's levels: from its distribution function at the edges of digits, in float32."""
+"""Frequencies of a mixture head's levels, from its distribution function at the edges of digits, in float32."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pixkit.codec.frequencies import ROOM, Digits
 from pixkit.codec.frozen import Array, Mixture
 
 LEAST = F(2.0**-24)
-"""Added to what a component gives an earlier colour: as many as are lost where two values near 1 are subtracted."""
+"""Added to a component's probability of an earlier colour: the error of subtracting two values near 1."""
 
 
 class MixtureDigits(Digits):
-    """Those of one colour of N sites, given the colours before.
+    """Digits of one colour at N sites, given the earlier colours.
 
     Args:
-        params: float32 [N, P], of the sites.
-        head: of which mixture.
+        params: float32 [N, P], at the sites.
+        head: the mixture.
         levels: K.
-        earlier: int64 [N, c], levels of the colours before, of which there are c.
+        earlier: int64 [N, c], levels of the c earlier colours.
         channels: C.
     """
 
@@ -55,7 +55,7 @@ class MixtureDigits(Digits):
         return np.maximum.accumulate((found * F(2.0**ROOM)).astype(np.int64), 1)
 
     def _below(self, places: Array, colour: int) -> Floats:
-        """float32 [N, m, E]: the part of each component that is below the levels `places`."""
+        """float32 [N, m, E]: the mass of each component below the levels `places`."""
         location, first = self._means[..., colour], colour * (colour - 1) // 2
         for before in range(colour):
             location = location + tanh(self._couplings[..., first + before]) * self._x[:, None, before]

@@ -1,4 +1,4 @@
-"""Names of many files: those that count on, as 00017.png and 00018.png do, are told as one."""
+"""Names of many files: consecutive numbers, such as 00017.png and 00018.png, are stored as one run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pixkit.errors import DataError
 
 MOST_DIGITS = 15
 MOST_NAMES = 1 << 26
-"""Characters of all names, and bytes of what tells them: a few bytes of a file could stand for any number of them."""
+"""Limits on the characters of all names, and on the bytes that encode them: a few bytes in a file could stand for any
+number of names."""
 
 
 class Run(NamedTuple):
-    """Names that differ by 1 in their last number, which has so many digits at least."""
+    """Names that differ by 1 in their last number, which has at least this many digits."""
 
     before: str
     number: int
@@ -24,17 +25,17 @@ class Run(NamedTuple):
     many: int
 
     def name(self, further: int) -> str:
-        """The first name, or one that is so much further on."""
+        """The first name, or one `further` on."""
         return f"{self.before}{self.number + further:0{self.digits}d}{self.after}"
 
     @property
     def length(self) -> int:
-        """Characters of all of them, if each were as long as the last."""
+        """Characters of all of them, as if each were as long as the last."""
         return self.many * len(self.name(self.many - 1))
 
 
 def told(names: Sequence[str]) -> bytes:
-    """Names as they stand in a file, before they are packed.
+    """Names as they are stored in a file, before compression.
 
     Raises:
         DataError: if they are too many or too long.
@@ -44,17 +45,17 @@ def told(names: Sequence[str]) -> bytes:
     length = max(len(text), sum(each.length if isinstance(each, Run) else len(each) for each in runs))
     if length > MOST_NAMES:
         raise DataError(
-            "names that are too many or too long",
+            "too many names, or too long ones",
             where="names of images",
             found=f"{length} characters",
             expected=f"at most {MOST_NAMES}",
-            hint="compress them in several parts, or as an array, which has one name that counts on",
+            hint="compress them in several parts, or as an array, whose images are numbered under one name",
         )
     return text
 
 
 def in_runs(names: Sequence[str]) -> list[Any]:
-    """Names, and runs of them as lists, for `out_of_runs`."""
+    """Names, with runs of them as lists, for `out_of_runs`."""
     found: list[Run | str] = []
     for name in names:
         last = found[-1] if found else ""
@@ -67,7 +68,7 @@ def in_runs(names: Sequence[str]) -> list[Any]:
 
 
 def out_of_runs(runs: object, count: int) -> list[str] | None:
-    """The names again; None if they are not `count` names."""
+    """The names restored; None if they are not `count` names."""
     names: list[str] = []
     room = MOST_NAMES
     if not isinstance(runs, list):

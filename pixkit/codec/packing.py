@@ -1,8 +1,8 @@
-"""Several symbols as one of the range coder's.
+"""Combine several symbols into one of the range coder's.
 
-A symbol takes a part of the interval that those before have left of 2^24; once this is narrow it is encoded, and a new
-one begins. The range coder loses up to 2^-8 of a nat with each symbol, which near-certain ones, of which some data have
-hundreds in one bit, do not have to pay alone.
+A symbol takes a part of the interval that earlier ones have left of 2^24; once this is narrow it is encoded, and a new
+one begins. The range coder loses up to 2^-8 of a nat with each symbol; near-certain symbols, of which some data have
+hundreds in one bit, should not each pay that.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pixkit.errors import DataError
 
 WHOLE = 1 << PRECISION
 NARROW = 1 << 20
-"""Intervals that are as wide are split again."""
+"""Intervals at least this wide are split further."""
 
 
 class Packer(Encoder):
-    """Takes in digits: `start` and `width` are the interval of those that are not encoded yet."""
+    """Encodes digits: `start` and `width` are the interval of those not encoded yet."""
 
     def __init__(self) -> None:
         super().__init__()
         self.start, self.width = 0, WHOLE
 
     def put(self, below: Sequence[int], digit: int) -> None:
-        """Take in one of the digits 0..n-1, of which so much weight is below each, [n + 1], in all less than 2^39."""
+        """Encode one of the digits 0..n-1, given the weight below each, [n + 1], in total less than 2^39."""
         low = edge(below, self.width, digit)
         self.width = edge(below, self.width, digit + 1) - low
         self.start += low
@@ -33,7 +33,7 @@ class Packer(Encoder):
             self._flush()
 
     def finish(self) -> list[int]:
-        """All words; nothing can be taken in any more."""
+        """All words; nothing more can be encoded."""
         if self.width < WHOLE:
             self._flush()
         return super().finish()
@@ -44,17 +44,17 @@ class Packer(Encoder):
 
 
 class Unpacker(Decoder):
-    """Gives digits back. `wanted` is which of the 2^24 numbers is meant, or -1 if that is not known yet."""
+    """Decodes digits. `wanted` is which of the 2^24 numbers is coded, or -1 if not known yet."""
 
     def __init__(self, words: Sequence[int]) -> None:
         super().__init__(words)
         self.start, self.width, self.wanted = 0, WHOLE, -1
 
     def get(self, below: Sequence[int]) -> int:
-        """The next digit, given what `put` was given.
+        """The next digit, given the same weights as `put`.
 
         Raises:
-            DataError: if the words are not what `put` can have made.
+            DataError: if `put` cannot have made these words.
         """
         if self.wanted < 0:
             self.wanted = self.quantile()
@@ -77,11 +77,11 @@ class Unpacker(Decoder):
 
 
 def edge(below: Sequence[int], width: int, digit: int) -> int:
-    """Where a digit's part of an interval begins: each has one number at least, and of the others in proportion."""
+    """Where a digit's part of an interval begins: each has one number, and a proportional share of the rest."""
     count = len(below) - 1
     return digit + below[digit] * (width - count) // below[count]
 
 
 def damaged() -> DataError:
-    """What words that nothing can have written are."""
+    """The error for words that no encoder can have written."""
     return DataError("a damaged stream")

@@ -1,4 +1,4 @@
-"""Images and their labels, as a codec takes and gives them."""
+"""Images and their labels, in the form that a codec takes and returns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Part(NamedTuple):
     """Some of a file's images, all of one size.
 
     Attributes:
-        first: how many are before them in the file.
+        first: the number of earlier images in the file.
         images: int64 [n, C, H, W].
         labels: int64 [n], if they have labels.
     """
@@ -25,13 +25,13 @@ class Part(NamedTuple):
     labels: Array | None
 
     def within(self, wanted: range) -> Part:
-        """Those of them that are wanted."""
+        """Those within a range."""
         own = slice(max(wanted.start - self.first, 0), max(wanted.stop - self.first, 0))
         return Part(self.first + own.start, self.images[own], None if self.labels is None else self.labels[own])
 
 
 def joined(program: Frozen, parts: Iterable[Part]) -> tuple[Array | list[Array], Array | None]:
-    """Images of parts that follow one another, [N, C, H, W], or of several sizes a list of [C, H, W]; and labels."""
+    """Images of consecutive parts, [N, C, H, W], or a list of [C, H, W] if sizes differ; and labels."""
     none = np.zeros(0, np.int64)
     found = [*parts] or [Part(0, none.reshape(0, *program.shape), none if program.labels else None)]
     labels = [part.labels for part in found if part.labels is not None]
@@ -45,7 +45,7 @@ def checked_images(program: Frozen, images: Array) -> Array:
     """The images of the program's model, integers 0..K-1, [N, C, H, W].
 
     Raises:
-        DataError: if they are something else.
+        DataError: if they are anything else.
     """
     shape, levels = program.shape, program.levels
     if images.ndim != 4 or images.shape[1:] != shape or images.dtype.kind not in "iu":
@@ -60,7 +60,7 @@ def checked_images(program: Frozen, images: Array) -> Array:
 
 
 def check_levels(images: Array, levels: int) -> None:
-    """Raise DataError unless all are 0..K-1."""
+    """Raise DataError unless all are in 0..K-1."""
     if images.size and not 0 <= images.min() <= images.max() < levels:
         raise DataError(
             "not levels of this model", found=f"{images.min()}..{images.max()}", expected=f"0..{levels - 1}"
@@ -68,10 +68,10 @@ def check_levels(images: Array, levels: int) -> None:
 
 
 def checked_labels(program: Frozen, labels: Array | None, count: int) -> Array | None:
-    """The labels of so many images, integers [N]; None where the program's model takes none.
+    """The labels of `count` images, integers [N]; None if the program's model takes none.
 
     Raises:
-        DataError: if they are something else.
+        DataError: if they are anything else.
     """
     known = program.labels
     if labels is None and not known:
@@ -92,9 +92,9 @@ def checked_labels(program: Frozen, labels: Array | None, count: int) -> Array |
 
 
 def lost(first: int, images: int) -> DataError:
-    """What images are that come back as others."""
+    """The error for images that decode to others."""
     return DataError(
-        "what was encoded does not come back, and nothing is written",
+        "decoding does not give back what was encoded, so nothing is written",
         where=f"images {first}..{first + images - 1}",
         hint="try again; if it fails again, another machine or another compiler (CC)",
     )

@@ -1,6 +1,6 @@
-"""The arithmetic in numpy, element by element: what the strict kernel computes, bit by bit, on any machine.
+"""The arithmetic in numpy, element by element: the strict kernel's results, bit by bit, on any machine.
 
-Every sum is taken in the kernel's order. That order, and what elementary.py has, is arithmetic number 1.
+Every sum is computed in the kernel's order. That order, and the functions of elementary.py, are arithmetic number 1.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pixkit.codec.frozen import Array, Frozen, Operation
 from pixkit.codec.walk import Walk
 
 WIDE = 16
-"""Maps that are added up side by side in norms of many maps, and in attention."""
+"""Maps that are summed side by side in norms of many maps, and in attention."""
 AT_ONCE = 1 << 16
-"""Products that are made by one call, and then added up one by one: few enough to stay in a processor's cache."""
+"""Products computed in one call and then added up one by one: few enough to stay in a processor's cache."""
 STAYS = -2
 
 
 class PortableWalk(Walk):
-    """Instructions one by one, all sites and images of each together; the images' numbers lie side by side."""
+    """Instructions one by one, each for all sites and images together; the images' numbers are adjacent."""
 
     def __init__(self, program: Frozen, batch: int) -> None:
         super().__init__(program, batch)
@@ -53,7 +53,7 @@ class PortableWalk(Walk):
                     self._compute(each, group, sites)
 
     def units(self, place: int, position: int, site: int, group: int, count: int, *, first: int = 0) -> Array:
-        """float32 [count, B or 1], in the memory: maps of a group from `first` on, at a site.
+        """View [count, B or 1] of the memory, float32: maps of a group from `first` on, at a site.
 
         `position` counts the sites within the instruction.
         """
@@ -63,19 +63,19 @@ class PortableWalk(Walk):
         return self._memory[of.memory][row, start : start + count]
 
     def _of(self, place: int, group: int, sites: Array, count: int, first: int) -> tuple[Array, Any]:
-        """Those of all sites: a memory, and its part."""
+        """The units of all sites: a memory, and an index to its part."""
         of = self.program.places[place]
         start = of.first + of.group * group + first
         rows: Array | slice = slice(len(sites))
         if not of.passing and len(sites) == 1:
             row = int(sites[0]) if of.varies else 0
-            rows = slice(row, row + 1)  # of which nothing is copied
+            rows = slice(row, row + 1)  # without a copy
         elif not of.passing:
             rows = sites if of.varies else np.zeros_like(sites)
         return self._memory[of.memory], (rows, slice(start, start + count))
 
     def _read(self, place: int, group: int, sites: Array, count: int, first: int = 0) -> Array:
-        """float32 [sites, count, B], to be read alone; 1 for what all sites or images share."""
+        """float32 [sites, count, B], read-only; 1 for what all sites or images share."""
         memory, part = self._of(place, group, sites, count, first)
         return memory[part]
 
@@ -109,7 +109,7 @@ class PortableWalk(Walk):
         return values.reshape(len(sites), -1, self.batch)
 
     def _linear(self, op: Operation, group: int, sites: Array, maps: int) -> Array:
-        """bias + the sum over taps and maps of what is read, one product after the other."""
+        """bias + the sum over taps and maps of the inputs, one product after the other."""
         weight, bias = _some(op.weight)[..., :maps], _some(op.bias)[..., :maps]
         table = _some(op.table).reshape(-1, op.grid, op.taps)[group, sites]
         sums = np.empty((len(sites), maps, self.batch), np.float32)
@@ -214,7 +214,7 @@ class PortableWalk(Walk):
 
 
 def added_up(x: Array) -> Array:
-    """The sum over maps, of [sites, maps, B]: of every WIDE-th number, then of neighbours; [sites, 1, B]."""
+    """The sum over maps of [sites, maps, B]: of every WIDE-th number, then of neighbours; [sites, 1, B]."""
     sums = np.zeros((len(x), WIDE, x.shape[2]), np.float32)
     for start in range(0, x.shape[1], WIDE):
         part = x[:, start : start + WIDE]
@@ -227,7 +227,7 @@ def added_up(x: Array) -> Array:
 
 
 def _some(array: Array | None) -> Array:
-    """What an operation of this kind always has."""
+    """An array that operations of this kind always have."""
     assert array is not None
     return array
 
@@ -250,6 +250,6 @@ INSTRUCTIONS: dict[str, Instruction] = {
     "MAXOUT": PortableWalk._maxout,
     "GLU": PortableWalk._glu,
 }
-"""Instructions that are not elementwise, but for attention: what they write, or None if they have written it."""
+"""Instructions that are not elementwise, except attention: their results, or None if they are written already."""
 KINDS = ELEMENTS | {*INSTRUCTIONS, "ATTEND"}
-"""All instructions that there is portable arithmetic for."""
+"""All instructions with portable arithmetic."""

@@ -1,8 +1,8 @@
-"""A range coder in whole numbers: 64 bits of state, words of 32 bits, frequencies that add up to 2^24.
+"""An integer range coder: 64 bits of state, words of 32 bits, frequencies that sum to 2^24.
 
-A symbol is given as the numbers below it and its own, `start` and `frequency` of 2^24. Its words are those of the range
+A symbol is given by the numbers below it and its own, `start` and `frequency` of 2^24. The words are those of the range
 coder of constriction (Bamler, arXiv 2201.01741; `stream.queue`) for the same frequencies: after Martin (1979), with
-carries that are settled once it is known whether there is one.
+carries settled once it is known whether there is one.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 PRECISION = 24
-"""Frequencies are of 2^24."""
+"""Frequencies are out of 2^24."""
 _WORD, _STATE = 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Encoder:
     """Collects `words`; `low` and `range` are the state of 64 bits.
 
-    `held` are words whose last bits a carry may still change: how many there are, and the first of them.
+    `held` are words whose last bits a carry may still change: their number, and the first of them.
     """
 
     def __init__(self) -> None:
@@ -27,11 +27,11 @@ class Encoder:
 
     @property
     def bits(self) -> int:
-        """Of the words so far, but for the few of the state."""
+        """Bits of the words so far, without the few in the state."""
         return 32 * (len(self.words) + self.held)
 
     def encode(self, start: int, frequency: int) -> None:
-        """Take in a symbol."""
+        """Encode a symbol."""
         scale = self.range >> PRECISION
         low = self.low + scale * start
         carried, low, width = low > _STATE, low & _STATE, scale * frequency
@@ -41,14 +41,14 @@ class Encoder:
             word, low, width = low >> 32, low << 32 & _STATE, width << 32
             if self.held:
                 self.held += 1
-            elif low + width > _STATE:  # the next symbol decides whether this word is one more
+            elif low + width > _STATE:  # the next symbol decides whether this word is incremented
                 self.held, self.first = 1, word
             else:
                 self.words.append(word)
         self.low, self.range = low, width
 
     def finish(self) -> list[int]:
-        """All words; nothing can be encoded any more."""
+        """All words; nothing more can be encoded."""
         if self.range == _STATE:
             return self.words
         point = self.low + _WORD
@@ -77,15 +77,15 @@ class Decoder:
 
     @property
     def beyond(self) -> bool:
-        """Whether more words were read than `finish` leaves to zeros: the symbols are not those of the words."""
+        """Whether more words were read than `finish` leaves to zeros: the symbols do not match the words."""
         return self.next > len(self.words) + 2
 
     def quantile(self) -> int:
-        """Which of the 2^24 numbers is meant: the symbol is the one that has it; 2^24 or more of damaged words."""
+        """Which of the 2^24 numbers is coded: it belongs to the next symbol; 2^24 or more for damaged words."""
         return (self.point - self.low & _STATE) // (self.range >> PRECISION)
 
     def take(self, start: int, frequency: int) -> None:
-        """Go on behind the symbol that has the quantile."""
+        """Move past the symbol that contains the quantile."""
         scale = self.range >> PRECISION
         self.low = self.low + scale * start & _STATE
         self.range = scale * frequency

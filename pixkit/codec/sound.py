@@ -1,4 +1,4 @@
-"""Whether a program that was read from a file stays within its memory: the kernel writes wherever it is told to."""
+"""Check that a program read from a file stays within its memory: the kernel writes wherever it is told to."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from pixkit.execution.lowering.instruction import LANES
 from pixkit.execution.native.threads import AFTERWARDS
 
 MOST = 1 << 31
-"""Numbers of an image in a memory, and more than any field may be."""
+"""The largest number of values per image in a memory, and the largest value of any field."""
 HEADS = ("softmax", "bernoulli", "mixture")
 MOST_LEVELS = 1 << 16
 MOST_LABELS = 1 << 17
 MOST_TAPS, MOST_SIDE_BY_SIDE = 1 << 14, 1 << 16
-"""Taps of a linear layer and what is fused to it; maps of REARRANGE, and keys and maps of attention: the kernel has
-something for each of them on its stack."""
+"""Limits on taps of a linear layer and on operations fused to it, on maps of REARRANGE, and on keys and maps of
+attention: the kernel has memory for each of them on its stack."""
 
 
 class _Unsound(Exception):
-    """Something is out of place."""
+    """Something is out of range."""
 
 
 def check(program: Frozen, where: str) -> None:
-    """Look at every index.
+    """Check every index.
 
     Raises:
-        DataError: if one leads out of what it is an index of.
+        DataError: if an index is out of range.
     """
     try:
         _check_lists(program)
@@ -51,7 +51,7 @@ def _whole(value: object, least: int = 0, most: int = MOST) -> bool:
 
 
 def _number(value: object) -> bool:
-    """Whether it is one that is rounded to a float: not a whole number of any length."""
+    """Whether it can be rounded to a float: not an integer of arbitrary length."""
     return type(value) is float or _whole(value, -MOST)
 
 
@@ -114,7 +114,7 @@ def _check_mixture(program: Frozen) -> None:
 
 
 def _reach(program: Frozen, number: int, maps: int, sites: Array, positions: int, *, written: bool = False) -> None:
-    """So many maps of every group of a place, at these sites, or at as many positions, are in its memory."""
+    """Check that `maps` maps of every group of a place, at these sites, or at as many positions, are in its memory."""
     _need(_whole(number, 0, len(program.places)) and _whole(maps), "an operand")
     place = program.places[number]
     memory = program.memories[place.memory]
@@ -153,7 +153,7 @@ def _check_operation(program: Frozen, number: int) -> None:
 
 
 def _sites(program: Frozen, rows: Array) -> Array:
-    """The sites of an operation's instructions, each part of the list once, of whichever instructions it may be."""
+    """The sites of an operation's instructions, each part of the list once, for all its instructions."""
     change, (count, first) = np.zeros(len(program.sites) + 1, np.int64), rows[:, 2:].T
     np.add.at(change, first, 1)
     np.subtract.at(change, first + count, 1)
@@ -167,7 +167,7 @@ def _size(values: Array | None) -> int:
 
 
 def _table(op: Operation, *shape: int) -> Array:
-    """The operation's table in a shape, of which the number of groups may be left open."""
+    """The operation's table in a shape, where the number of groups may be left open."""
     _need(op.table is not None and op.table.size == math.prod(shape), "a table")
     assert op.table is not None
     return op.table.reshape(shape)
@@ -233,7 +233,7 @@ def _constant(program: Frozen, op: Operation, sites: Array, positions: int) -> N
 
 
 def _pairs(program: Frozen, op: Operation, sites: Array, positions: int) -> None:
-    """What reads twice as many maps as it writes, or writes twice as many."""
+    """Operations that read twice as many maps as they write, or write twice as many."""
     maps = program.places[op.out].maps
     _reach(program, op.in0, maps // 2 if op.kind == "CONCATENATED_ELU" else 2 * maps, sites, positions)
     _reach(program, op.out, maps, sites, positions, written=True)
@@ -253,7 +253,7 @@ def _attend(program: Frozen, op: Operation, sites: Array, positions: int) -> Non
     _reach(program, op.in1, op.taps * op.inner, order, positions)
     _reach(program, op.in2, op.taps * op.count, order, positions)
     _reach(program, op.out, op.taps * op.count, sites, positions, written=True)
-    _need(program.places[op.values].maps < op.count + LANES, "memory of attention")  # attend.h mixes so many maps
+    _need(program.places[op.values].maps < op.count + LANES, "memory of attention")  # attend.h mixes this many maps
     for number, least, maps in ((op.keys, keys, op.inner), (op.values, op.count, 0)):
         _reach(program, number, 1, np.zeros(0), 0, written=True)
         place = program.places[number]
@@ -278,4 +278,4 @@ SPECIAL: dict[str, Callable[[Frozen, Operation, Array, int], None]] = {
     "ATTEND": _attend,
 }
 SCALED = ("AFFINE", "NORM", "LAYER_NORM", "RMS_NORM")
-"""Kinds that have a weight and a bias for each map."""
+"""Kinds with a weight and a bias for each map."""

@@ -17,7 +17,7 @@ from pixkit.execution.native.threads import PANEL
 
 
 class Coder(ctypes.Structure):
-    """Where coding stands, as code.h has it."""
+    """The state of coding, as in code.h."""
 
     _fields_ = (
         *((name, ctypes.c_uint64) for name in ("low", "range", "point")),
@@ -60,7 +60,7 @@ class StrictWalk(Walk):
             params=program.params,
             **self._draws(program),
         )
-        codes = 1 if program.mixture is not None else batch  # of a mixture the kernel needs no memory
+        codes = 1 if program.mixture is not None else batch  # for a mixture the kernel needs no memory
         self._scratch = np.zeros((codes, program.levels + 1), np.int64), np.zeros(program.levels, np.float32)
         self.begin()
 
@@ -113,7 +113,7 @@ class StrictWalk(Walk):
         return self.levels.size * -(-(self.program.levels - 1).bit_length() // DIGIT)
 
     def _coder(self, state: Packer | Unpacker, words: Array) -> Coder:
-        """Where coding stands, for the kernel; words and other memory have to live as long."""
+        """The state of coding for the kernel; words and other memory have to live as long."""
         below, parts = self._scratch
         places = {"words": words.ctypes.data, "below": below.ctypes.data, "parts": parts.ctypes.data}
         return Coder(low=state.low, range=state.range, start=state.start, width=state.width, **places)
@@ -145,13 +145,13 @@ class StrictWalk(Walk):
         return op
 
     def _keep(self, value: Any) -> int:
-        """The address of what lives as long as this does."""
+        """The address of an object, which is kept alive as long as this one."""
         self._kept.append(value)
         return int(value.ctypes.data if isinstance(value, np.ndarray) else ctypes.addressof(value))
 
 
 def _in_panels(operation: Operation) -> Array | None:
-    """The weight as linear.h has it."""
+    """The weight in the layout of linear.h."""
     weight = operation.weight
     if weight is None or operation.kind != "LINEAR":
         return weight

@@ -1,16 +1,17 @@
-"""Images of any size as tiles of a model's, and back.
+"""Images of any size as tiles of a model's size, and back.
 
-An image is covered by tiles from its upper left corner on, row by row. What the last row and column of tiles have
-beyond its edges is cut off again, so any levels do, and those are coded that the model finds likely (see `Walk.put`).
-So every tile is an image by itself, coded in lockstep with any others and decoded without them. Tiles that are moved
-inwards instead overlap others: coded as they are, they take the full bits of what is known already; told what is known,
-they have to wait for their neighbours, so that no tile could be decoded alone, nor in any batch.
+An image is covered by tiles from its upper left corner on, row by row. The parts of the last row and column of tiles
+beyond its edges are cut off again, so any levels will do there, and the levels coded are those that the model finds
+likely (see `Walk.put`). So every tile is an image of its own, coded in lockstep with any others and decoded without
+them. Tiles that are moved inwards instead overlap others: coded as they are, they take the full bits of what is known
+already; if told what is known, they have to wait for their neighbours, so that no tile could be decoded separately, nor
+in any batch.
 
-What it costs: the bits of likely levels, by a small PixelCNN of CIFAR-10 (16 x 16, 64 levels, half of an image beyond
-the edge) 0.5 of those of an image's own; the last row or column repeated would take 0.7, and by weak models more than
-an image's own. By tiles of 28 x 28 an image of 100 x 100 has 25% more sub-pixels than it has itself, and one of
-500 x 700 has 1% more. Tiles know nothing of one another; and with labels each has that of its image, in log2 of their
-number bits.
+The cost: the bits of likely levels, by a small PixelCNN of CIFAR-10 (16 x 16, 64 levels, half of an image beyond the
+    edge) 0.5 of those of an image's own; the last row or column repeated would take 0.7, and by weak models more than
+    an image's own. With tiles of 28 x 28 an image of 100 x 100 gets 25% more sub-pixels, and one of 500 x 700 gets 1%
+    more. Tiles know nothing of one another; and with labels each stores that of its image, in log2 of their number
+    bits.
 """
 
 from __future__ import annotations
@@ -28,15 +29,15 @@ from pixkit.codec.part import Part, check_levels, lost
 from pixkit.errors import DataError
 
 MOST_SUBPIXELS = 1 << 28
-"""Of one image, which is put together in memory."""
+"""Limit for one image, which is reassembled in memory."""
 MOST_SIZES = 1 << 20
-"""Sizes in a file: a few bytes of it are one."""
+"""Limit on sizes in a file: a few bytes of it encode one."""
 MOST_TILES = 1 << 35
-"""All of a file's."""
+"""Limit for all of a file's images."""
 
 
 class Size(NamedTuple):
-    """So many images, one after the other, are so high and wide."""
+    """A number of consecutive images of one height and width."""
 
     many: int
     height: int
@@ -44,10 +45,10 @@ class Size(NamedTuple):
 
 
 class Tiling(NamedTuple):
-    """Which tiles, counted through a file, each of its images has.
+    """The tiles of each image, counted through a file.
 
     Attributes:
-        sizes: of all images, in order.
+        sizes: the sizes of all images, in order.
         shape: C, H, W of a tile.
     """
 
@@ -56,18 +57,18 @@ class Tiling(NamedTuple):
 
     @classmethod
     def of(cls, images: Sequence[Array], shape: tuple[int, int, int]) -> Tiling:
-        """That of images [C, H, W]."""
+        """The tiling of images [C, H, W]."""
         runs = itertools.groupby(image.shape[1:] for image in images)
         return cls([Size(len([*run]), *size) for size, run in runs], shape)
 
     @property
     def images(self) -> int:
-        """How many there are."""
+        """The number of images."""
         return sum(size.many for size in self.sizes)
 
     @property
     def tiles(self) -> int:
-        """How many there are of all images."""
+        """The number of tiles of all images."""
         return sum(size.many * self.each(size) for size in self.sizes)
 
     @property
@@ -79,11 +80,11 @@ class Tiling(NamedTuple):
         return self.shape[0] * largest <= MOST_SUBPIXELS and self.tiles <= MOST_TILES
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Rows and columns of tiles of an image of this size."""
+        """Rows and columns of tiles for an image of this size."""
         return -(-height // self.shape[1]), -(-width // self.shape[2])
 
     def each(self, size: Size) -> int:
-        """Tiles of an image."""
+        """Tiles of each image of a size."""
         return math.prod(self.grid(size.height, size.width))
 
     def before(self, image: int) -> int:
@@ -105,15 +106,15 @@ class Tiling(NamedTuple):
 
 
 class Tiles:
-    """Images [C, H, W] of any sizes as a sequence of tiles, each cut when it is asked for.
+    """Images [C, H, W] of any sizes as a sequence of tiles, each cut on demand.
 
     Attributes:
-        images: what they are tiles of.
-        tiling: which of them belong together.
-        each: how many tiles each image has.
+        images: the images.
+        tiling: the tiles of each.
+        each: the number of tiles of each image.
 
     Raises:
-        DataError: if they are no images of the program's model, or too large.
+        DataError: if they are not images of the program's model, or too large.
     """
 
     def __init__(self, images: Sequence[Array], program: Frozen) -> None:
@@ -135,7 +136,7 @@ class Tiles:
         return int(self._first[-1])
 
     def __getitem__(self, some: slice) -> Array:
-        """Some tiles, one at least, [n, C, H, W]; -1 beyond their images' edges, where any level will do."""
+        """Some tiles, at least one, [n, C, H, W]; -1 beyond their images' edges, where any level will do."""
         return np.stack([self._tile(number) for number in range(len(self))[some]])
 
     def _tile(self, number: int) -> Array:
@@ -148,7 +149,7 @@ class Tiles:
         return tile
 
     def compare(self, parts: Iterable[Part]) -> None:
-        """Raise DataError unless tiles that were decoded again, all of them, are the images together."""
+        """Raise DataError unless the decoded tiles, all of them, make up the images."""
         for part in assembled(parts, self.tiling, range(len(self.images))):
             for number, image in enumerate(part.images, part.first):
                 if not np.array_equal(image, self.images[number]):
@@ -168,7 +169,7 @@ def _check_image(image: Array, program: Frozen, number: int) -> None:
 
 
 def assembled(parts: Iterable[Part], tiling: Tiling, wanted: range) -> Iterator[Part]:
-    """The images `wanted`, as their tiles come: those that one part of these completes and that have one size together.
+    """The images in `wanted` as their tiles arrive: those completed by one part and of one size together.
 
     Raises:
         DataError: if tiles of an image have different labels.
@@ -193,7 +194,7 @@ def assembled(parts: Iterable[Part], tiling: Tiling, wanted: range) -> Iterator[
 
 
 class _Whole:
-    """An image, as far as its tiles are there."""
+    """An image in progress, from the tiles that have arrived."""
 
     def __init__(self, tiling: Tiling, size: Size) -> None:
         channels, self._height, self._width = tiling.shape
@@ -203,11 +204,11 @@ class _Whole:
 
     @property
     def complete(self) -> bool:
-        """Whether all are there."""
+        """Whether all have arrived."""
         return self._placed == math.prod(self._grid)
 
     def take(self, part: Part, start: int) -> int:
-        """Place tiles of a part from `start` on; how many they were."""
+        """Place the tiles of a part from `start` on; return their number."""
         found = part.images[start : start + math.prod(self._grid) - self._placed]
         for tile in found:
             row, column = divmod(self._placed, self._grid[1])

@@ -1,4 +1,4 @@
-"""A small program with every kind of instruction in it, made of whole numbers alone."""
+"""A small program with every kind of instruction, whose values are derived from integers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MAPS, HEADS, UNIT = 40, 2, 16
 WIDTH = 48
 """MAPS in whole units."""
 NEAR = np.array([[[0, -1], [1, 0], [2, 1]]], np.int32)
-"""Of each site, itself and the one before."""
+"""For each site, itself and the previous one."""
 
 
 def trial() -> Frozen:
-    """Levels, a linear layer, then an instruction of each kind of its sums; also subnormal numbers; a softmax head."""
+    """Levels, a linear layer, then an instruction of each kind on its sums; subnormal numbers; a softmax head."""
     places = _Places()
     operations, stem, sums = _beginning(places)
     half, tiny = (
@@ -39,7 +39,7 @@ def trial() -> Frozen:
 
 
 def trials_of_heads() -> list[Frozen]:
-    """Levels and a linear layer, coded by the other distributions that there are."""
+    """Levels and a linear layer, coded by the other available distributions."""
     logistic, normal = (Mixture(family, 3, -5.0, 5.0) for family in ("logistic", "normal"))
     return [_trial_of("bernoulli", 2), *(_trial_of("mixture", *each) for each in ((LEVELS, normal), (300, logistic)))]
 
@@ -51,7 +51,7 @@ def _trial_of(head: str, levels: int, mixture: Mixture | None = None) -> Frozen:
 
 
 def _beginning(places: _Places, levels: int = LEVELS) -> tuple[list[Operation], int, int]:
-    """Operations that make the levels' entries and sums of these, and the places of both."""
+    """Operations that compute the levels' entries and sums of these, and the places of both."""
     stem, sums = places.new(MAPS), places.new(MAPS)
     entries = _numbers(levels * MAPS, 4).reshape(COLOURS, levels, MAPS // COLOURS)
     embed = _operation("EMBED", stem, taps=levels, inner=MAPS // COLOURS, weight=entries)
@@ -59,7 +59,7 @@ def _beginning(places: _Places, levels: int = LEVELS) -> tuple[list[Operation], 
 
 
 def _linear(out: int, source: int, count: int, **given: Any) -> Operation:
-    """Of two sites each, with so many weights."""
+    """With two sites each, and `count` weights."""
     numbers: dict[str, Any] = {"taps": 2, "inner": MAPS, "width": WIDTH, "grid": SITES, "table": NEAR}
     weight = _numbers(count * 2 * MAPS * WIDTH, 3).reshape(count, 2, MAPS, WIDTH) / np.float32(16)
     bias = _numbers(count * WIDTH, 5).reshape(count, WIDTH)
@@ -67,7 +67,7 @@ def _linear(out: int, source: int, count: int, **given: Any) -> Operation:
 
 
 def _fused(places: _Places, stem: int) -> list[Operation]:
-    """A linear layer with weights of each site's own, and what is done with its sums while they are in registers."""
+    """A linear layer with separate weights for each site, and operations on its sums while they are in registers."""
     first, *outs = [places.new(MAPS) for _ in range(5)]
     kinds = {"ADD": (first, stem), "SUB": (stem, outs[0]), "MUL": (stem, outs[1]), "RELU": (outs[2],)}
     then = [_operation(kind, out, *given, alpha=0.75) for out, (kind, given) in zip(outs, kinds.items(), strict=True)]
@@ -81,13 +81,13 @@ def _scaled(places: _Places, sums: int) -> list[Operation]:
 
 
 def _pairs(places: _Places, sums: int) -> list[Operation]:
-    """What has other maps than it reads."""
+    """Operations that write other maps than they read."""
     sizes = {"CONCATENATED_ELU": 2 * UNIT, "MAXOUT": MAPS // 2, "GLU": MAPS // 2}
     return [_operation(kind, places.new(maps), sums) for kind, maps in sizes.items()]
 
 
 def _moved(places: _Places, sums: int) -> list[Operation]:
-    """What reads other sites, and constants."""
+    """Operations that read other sites, and constants."""
     found = [
         [[STAYS if m % 5 == 0 else (m + site) % SITES, 0, 7 * m % MAPS] for m in range(MAPS)] for site in range(SITES)
     ]
@@ -103,7 +103,7 @@ def _moved(places: _Places, sums: int) -> list[Operation]:
 
 
 def _attention(places: _Places, stem: int, sums: int) -> list[Operation]:
-    """Without and with something that is added to the products, minus infinity among it."""
+    """With and without biases on the products, including minus infinity."""
     own = MAPS // HEADS
     seen = [each for site in range(SITES) for each in (0, site + 1)]
     table = np.array([*range(SITES), *seen, *range(SITES + 1), *range(SITES)], np.int32)
@@ -119,7 +119,7 @@ def _attention(places: _Places, stem: int, sums: int) -> list[Operation]:
 
 
 def _lstm(places: _Places, stem: int, sums: int) -> Operation:
-    """Each site goes on from one more, where the cells are not 0."""
+    """Each site continues from another one, where the cells are not 0."""
     cells = np.zeros((SITES + 1, UNIT), np.float32)
     cells[-1] = _numbers(UNIT, 10)
     table = np.full((1, SITES), SITES, np.int32)
@@ -172,7 +172,7 @@ def _numbers(count: int, seed: int) -> Array:
 
 
 class _Places:
-    """Each with a memory of its own."""
+    """Each place has its own memory."""
 
     def __init__(self) -> None:
         self.memories: list[Memory] = []

@@ -1,4 +1,4 @@
-"""A walk over the steps of a frozen program, for a batch of images: what every executor of one has."""
+"""A walk over the steps of a frozen program, for a batch of images: the interface of its executors."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pixkit.codec.packing import Packer, Unpacker
 
 
 class Walk(ABC):
-    """Computes step by step, in float32 and in one order of sums, whoever does it.
+    """Computes step by step, in float32 and with one order of sums in all implementations.
 
     Attributes:
-        program: what is computed.
-        batch: of how many images.
-        levels: int64 [S, B, C]; those of earlier steps are to be there when a step is computed.
-        labels: int64 [B], the images', if they have some; they are to be there when it begins.
+        program: the program.
+        batch: the number of images.
+        levels: int64 [S, B, C]; those of earlier steps have to be set when a step is computed.
+        labels: int64 [B], the images' labels, if any; they have to be set before it begins.
     """
 
     def __init__(self, program: Frozen, batch: int) -> None:
@@ -30,7 +30,7 @@ class Walk(ABC):
 
     @abstractmethod
     def begin(self) -> None:
-        """Be as before the first step, for other images."""
+        """Reset to before the first step, for other images."""
 
     @abstractmethod
     def advance(self, step: int) -> None:
@@ -38,22 +38,22 @@ class Walk(ABC):
 
     @abstractmethod
     def row(self, site: int) -> Array:
-        """The memory in which the parameters at a site are, float32 [B, row]."""
+        """The memory of the parameters at a site, float32 [B, row]."""
 
     def start(self, memory: Memory) -> Array:
-        """What is in a memory before the first step, float32 [sites, B or 1, row]."""
+        """The content of a memory before the first step, float32 [sites, B or 1, row]."""
         if memory.start is None:
             return np.zeros((1, 1, 1), np.float32)
         return memory.start[:, None] if memory.start.ndim == 2 else memory.start[self.labels].swapaxes(0, 1)
 
     def logits(self, site: int, colour: int) -> Array:
-        """float32 [B, K] or, of a Bernoulli head, [B, 1]: those of a colour at a site, once they are computed."""
+        """float32 [B, K] or, for a Bernoulli head, [B, 1]: the logits of a colour at a site, once computed."""
         apart = self.program.groups > 1
         params = self.params(site, colour if apart else 0)
         return params if apart else params[:, colour :: self.program.shape[0]]
 
     def params(self, site: int, group: int = 0) -> Array:
-        """float32 [B, P]: a colour group's parameters at a site, once they are computed."""
+        """float32 [B, P]: a colour group's parameters at a site, once computed."""
         place = self.program.places[self.program.params]
         start = place.first + place.group * group
         return self.row(site if place.varies else 0)[:, start : start + self.program.maps]
@@ -63,9 +63,9 @@ class Walk(ABC):
         return self.levels.transpose(1, 2, 0).reshape(self.batch, *self.program.shape).copy()
 
     def encode(self, levels: Array, packer: Packer, labels: Array | None = None) -> None:
-        """Take in images, int64 [S, B, C], and before them their labels, int64 [B], if they have some.
+        """Encode images, int64 [S, B, C], and before them their labels, int64 [B], if any.
 
-        A level below 0 is any level: a likely one is put, and is in `levels` then.
+        A negative level stands for any: a likely one is encoded, and set in `levels`.
         """
         if self.program.labels:
             assert labels is not None
@@ -77,10 +77,10 @@ class Walk(ABC):
         self.put(packer)
 
     def decode(self, unpacker: Unpacker) -> None:
-        """Find out labels and levels of as many images.
+        """Decode labels and levels of as many images.
 
         Raises:
-            DataError: if the words are not what `encode` can have made.
+            DataError: if `encode` cannot have made the words.
         """
         if self.program.labels:
             self.labels[:] = [unpacker.get(range(self.program.labels + 1)) for _ in range(self.batch)]
@@ -88,7 +88,7 @@ class Walk(ABC):
         self.get(unpacker)
 
     def put(self, packer: Packer) -> None:
-        """Take in levels: step by step, sub-pixel by sub-pixel, digit by digit, image by image."""
+        """Encode levels: step by step, sub-pixel by sub-pixel, digit by digit, image by image."""
         for site, colour, digits in self._digits():
             level, known = self.levels[site, :, colour], np.zeros(self.batch, np.int64)
             for number in range(digits.number):
@@ -103,7 +103,7 @@ class Walk(ABC):
             level[:] = known
 
     def get(self, unpacker: Unpacker) -> None:
-        """Find levels out."""
+        """Decode levels."""
         for site, colour, digits in self._digits():
             level = np.zeros(self.batch, np.int64)
             for number in range(digits.number):
@@ -122,7 +122,7 @@ class Walk(ABC):
                     yield site, colour, self._distribution(site, colour)
 
     def _distribution(self, site: int, colour: int) -> Digits:
-        """That of a colour, given those before it."""
+        """The distribution of a colour, given earlier ones."""
         program, earlier = self.program, self.levels[site, :, :colour]
         if program.mixture is None:
             return Categorical(weights(self.logits(site, colour), program.head))
@@ -130,11 +130,11 @@ class Walk(ABC):
 
 
 def likeliest(below: Sequence[int]) -> int:
-    """The digit that has the most weight, the first of several."""
+    """The digit with the largest weight; the first in a tie."""
     return max(range(len(below) - 1), key=lambda digit: below[digit + 1] - below[digit])
 
 
 def _rows(digits: Digits, prefix: Array, number: int) -> Iterator[list[int]]:
-    """How much weight is below each digit that there is, and below them all."""
+    """The weight below each existing digit, and below them all."""
     below, counts = digits.weights(prefix, number)
     return (row[: count + 1] for row, count in zip(below.tolist(), counts.tolist(), strict=True))

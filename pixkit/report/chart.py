@@ -14,36 +14,36 @@ from pixkit.report.markup import Element, element
 from pixkit.report.style import COLOURS
 
 WIDTH, HEIGHT = 860, 360
-"""Of what is within the axes, in units of the picture."""
+"""Size of the area within the axes, in units of the picture."""
 LEFT, TOP, RIGHT, FOOT = 64, 24, 56, 44
 FAR = 3.0
-"""Heights of the axes beyond which lines are not followed."""
+"""Distance beyond the axes, in their heights, to which lines are followed."""
 LARGEST = 1e300
 BEGINNING = 0.05
-"""Share of a run whose training does not count for the axis: it begins far above what is of interest."""
+"""Share of a run whose training values are ignored by the axis: they begin far above the rest."""
 LINE = 14
 """Height of a line of text."""
 FEW = 60
-"""Scores of a run of which each is named where one points at it."""
+"""The largest number of scores of a run with a tooltip each."""
 SHAPES = (
     "m-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0z", "m-3-3h6v6h-6z", "m0-4.5l4.5 4.5-4.5 4.5-4.5-4.5z",
     "m0-4.5l4.5 7.5h-9z", "m0 4.5l4.5-7.5h-9z",
 )  # fmt: skip
-"""What scores of one run are marked by: circles, squares, and so on, since colours do not print."""
+"""Marks of runs' scores: circles, squares, and so on, since colours do not print."""
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Line:
-    """What is drawn of a run.
+    """The curves of a run.
 
     Attributes:
-        number: the run's, from 1.
-        raw: of the training batches; NaN where a value was not finite.
+        number: the run's number, from 1.
+        raw: values of the training batches; NaN where a value was not finite.
         smooth: the same, smoothed.
-        scores: of the validation images.
-        words: of each score, what is said where one points at it.
+        scores: scores of the validation images.
+        words: tooltip of each score.
         again: where on the axis the run was extended.
     """
 
@@ -56,12 +56,12 @@ class Line:
 
     @property
     def mark(self) -> str:
-        """What the run is called in pictures and tables."""
+        """The run's name in pictures and tables."""
         return mark_of(self.number)
 
     @property
     def colour(self) -> str:
-        """Classes of the style sheet: a colour and, where colours have to come again, dashes."""
+        """Classes of the style sheet: a colour and, where colours are reused, dashes."""
         return f"c{(self.number - 1) % COLOURS + 1}" + (" far" if self.number > COLOURS else "")
 
     @property
@@ -70,7 +70,7 @@ class Line:
         return SHAPES[(self.number - 1) % len(SHAPES)]
 
     def of_interest(self) -> Iterator[float]:
-        """The values that the vertical axis is to hold."""
+        """The values that the vertical axis should include."""
         yield from (y for _, y in self.scores)
         steps = self.smooth.steps
         there = np.isfinite(self.smooth.y)
@@ -80,7 +80,7 @@ class Line:
 
 @dataclass(frozen=True)
 class _View:
-    """What part of the plane is seen."""
+    """The visible part of the plane."""
 
     x: Point
     y: Point
@@ -90,12 +90,12 @@ class _View:
         return LEFT + WIDTH * (x - self.x[0]) / (self.x[1] - self.x[0])
 
     def down(self, y: float) -> float:
-        """Units from the top; what is far outside is brought near."""
+        """Units from the top; values far outside are clamped."""
         share = (self.y[1] - min(max(y, -LARGEST), LARGEST)) / (self.y[1] - self.y[0])
         return TOP + HEIGHT * min(max(share, -FAR), 1 + FAR)
 
     def path(self, curve: Curve) -> str:
-        """The commands that draw all pieces of a curve; one of a single point is a dot."""
+        """The commands that draw all pieces of a curve; a single point is drawn as a dot."""
         drawn = []
         for piece in curve.pieces():
             thin = piece.thinned(*self.x, WIDTH)
@@ -108,22 +108,22 @@ class _View:
 
 
 def mark_of(number: int) -> str:
-    """What a run is called in pictures and tables."""
+    """A run's name in pictures and tables."""
     return f"#{number}"
 
 
 def chart(name: str, title: str, described: str, lines: Sequence[Line], *, across: str, up: str) -> Element | None:
-    """A picture of curves; None where there is nothing to draw.
+    """A picture of curves; None if there is nothing to draw.
 
     Lines that leave the axes are cut off there: training begins far above what is of interest.
 
     Args:
         name: unique on the page.
-        title: what it is of.
-        described: what there is to be seen, for those who do not see it.
-        lines: a run's each.
-        across: what the horizontal axis is.
-        up: what the vertical axis is.
+        title: the picture's title.
+        described: a description for those who do not see it.
+        lines: one per run.
+        across: name of the horizontal axis.
+        up: name of the vertical axis.
     """
     values = [value for line in lines for value in line.of_interest()]
     ends = [x for line in lines for x in (*line.raw.x[-1:].tolist(), *(x for x, _ in line.scores)) if math.isfinite(x)]
@@ -166,7 +166,7 @@ def _stroke(path: str, classes: str) -> Element:
 
 
 def _behind(line: Line, view: _View) -> Iterator[Element]:
-    """What is pale."""
+    """The pale background."""
     for x in line.again:
         yield _stroke(f"M{view.across(x):.1f} {TOP}v{HEIGHT}", "again")
     if path := view.path(line.raw):
@@ -176,7 +176,7 @@ def _behind(line: Line, view: _View) -> Iterator[Element]:
 
 
 def _crosses(line: Line, view: _View) -> str:
-    """Below the upper edge a cross for each value that is not finite, as far as they can be told apart."""
+    """A cross below the upper edge for each value that is not finite, as far as they can be distinguished."""
     lost = line.raw.x[np.isnan(line.raw.y) & np.isfinite(line.raw.x)]
     places = sorted({round(view.across(x)) for x in lost.tolist()})
     return "".join(f"M{x - 3} {TOP + 4}l6 6m-6 0l6-6" for x in places)
@@ -198,7 +198,7 @@ def _before(line: Line, view: _View) -> Iterator[Element]:
 
 
 def _ends(lines: Sequence[Line], view: _View) -> Element:
-    """Beside the last point of each run its mark, one below the other."""
+    """Each run's mark beside its last point, without overlap."""
     wanted = []
     for line in lines:
         smooth = [y for y in line.smooth.y.tolist() if math.isfinite(y)]

@@ -1,4 +1,4 @@
-"""Curves of many points as they are drawn: thinned without losing an extreme, smoothed, in pieces where they break."""
+"""Curves of many points for drawing: thinned without losing an extreme, smoothed, split at gaps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 EARLY = 10.0
-"""Of its steps so far, smoothing looks back over this part at most."""
+"""Smoothing at a step looks back over at most this fraction of the steps so far."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Curve:
     Attributes:
         x: float64 [N]: steps, or hours.
         y: float64 [N], NaN where there is no value.
-        steps: int64 [N]: the steps; where one is missing the line breaks.
+        steps: int64 [N]: the steps; the line breaks where one is missing.
     """
 
     x: np.ndarray
@@ -28,9 +28,9 @@ class Curve:
     def smoothed(self, constant: float) -> Curve:
         """Means up to each point, weighted by exp(-distance / constant), in steps.
 
-        At step t the constant is at most 1 + t / EARLY, so that what falls steeply at first is followed. What is
-        missing, or not finite, has no weight, and no mean; across a gap what was before it is forgotten by as much as
-        across steps that are there.
+        At step t the constant is at most 1 + t / EARLY, so that a steep start is followed. Values that are missing or
+        not finite have no weight and no mean; across a gap, earlier values are forgotten by as much as across existing
+        steps.
         """
         total = weight = 0.0
         found, before = [], 0
@@ -43,20 +43,20 @@ class Curve:
         return Curve(self.x, np.array(found, np.float64), self.steps)
 
     def pieces(self) -> list[Curve]:
-        """The parts without a gap: no step is missing, and no value."""
+        """The parts without a gap: no missing step, and no missing value."""
         there = np.isfinite(self.y) & np.isfinite(self.x)
         places = np.flatnonzero(there)
         breaks = np.flatnonzero(np.diff(self.steps[places]) > 1) + 1
         return [self.at(part) for part in np.split(places, breaks) if len(part)]
 
     def at(self, places: np.ndarray) -> Curve:
-        """Some of the points."""
+        """A selection of the points."""
         return Curve(self.x[places], self.y[places], self.steps[places])
 
     def thinned(self, low: float, high: float, buckets: int) -> Curve:
-        """The least and the greatest of each of so many equal parts of low..high, and both ends; of one point or more.
+        """The least and the greatest in each of `buckets` equal parts of low..high, and both ends.
 
-        Drawn with a column of pixels for each part, it looks as all points would.
+        Needs one point or more. Drawn with one column of pixels for each part, it looks the same as with all points.
         """
         part = np.floor((self.x - low) / (high - low) * buckets).astype(np.int64)
         order = np.lexsort((self.y, part))

@@ -1,4 +1,4 @@
-"""What runs were made on, of which images, and how long they took."""
+"""The machines and images of runs, and how long they took."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pixkit.report.subject import Subject, images_of_step
 from pixkit.runs.manifest import read_manifest
 
 ENVIRONMENT = ("pixkit", "torch", "python", "numpy", "device", "cuda", "threads", "processor", "platform", "repeatable")
-"""Keys of env.json, in the order in which they are told."""
+"""Keys of env.json, in the order in which they are shown."""
 MEBIBYTE = 2**20
 
 Rows = list[tuple[str, list[str]]]
@@ -61,7 +61,7 @@ def data(subjects: Sequence[Subject]) -> Element:
 
 
 def time(subjects: Sequence[Subject]) -> Element:
-    """How long training took, and what a checkpoint takes."""
+    """How long training took, and the size of a checkpoint."""
     said = {
         "images a second, median": lambda one: None if one.log.speed is None else f"{one.log.speed:,.1f}",
         "images of a step": lambda one: images_of_step(one.settings),
@@ -89,7 +89,7 @@ def _text(value: Any) -> str:
 
 
 def _plugins(one: Subject) -> str:
-    """Those that are none of pixkit's own."""
+    """Plugins other than pixkit's own."""
     found = one.environment.get("plugins", {})
     return ", ".join(f"{name} {made}" for name, made in found.items() if not is_own(name.rpartition(":")[0]))
 
@@ -108,7 +108,7 @@ def _classes(one: Subject) -> str:
 
 
 def _count(one: Subject, split: str) -> int | None:
-    """Images that were scored of a split, by the final table, else of the last scoring."""
+    """The number of scored images of a split, from the final table, otherwise from the last scoring."""
     found = [row["images"] for row in one.about["scores"] if row["split"] == split]
     if not found and split == "validation" and one.validation is not None:
         found = [one.validation.images]
@@ -116,7 +116,7 @@ def _count(one: Subject, split: str) -> int | None:
 
 
 def duration(seconds: float | None) -> str:
-    """In words; empty if it is not known."""
+    """In words; empty if unknown."""
     if seconds is None or np.isnan(seconds):
         return ""
     return (
@@ -129,7 +129,7 @@ def duration(seconds: float | None) -> str:
 
 
 def _checkpoint(one: Subject) -> str:
-    """What its files take, by the manifest of the best one."""
+    """The size of its files, from the manifest of the best one."""
     if not one.about["checkpoints"]:
         return ""
     files = one.run.read_checkpoint("best", read_manifest).files

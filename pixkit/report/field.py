@@ -1,4 +1,4 @@
-"""What a model sees of an image as it draws it, and in which order it draws."""
+"""What a model sees of an image as it draws it, and the order in which it draws."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from pixkit.runs.load import construct
 from pixkit.wrappers import networks_in
 
 SIDE = 224
-"""Pixels of the screen that a panel has, about."""
+"""Approximate size of a panel in pixels of the screen."""
 NETWORKS = 4
-"""Of a model, at most."""
+"""The largest number of a model's networks that are shown."""
 ROOM = 18
-"""Pixels of a square in which a number fits."""
+"""Size in pixels of a square in which a number fits."""
 
 
 def fields(subjects: Sequence[Subject], say: Callable[[str], None]) -> Element:
-    """Two pictures for each network; runs of one model share them.
+    """Two pictures for each network; runs of the same model share them.
 
     Args:
         subjects: the runs.
-        say: told of which there are none, and why.
+        say: told which pictures are missing, and why.
     """
     groups: dict[str, list[Subject]] = {}
     for one in subjects:
@@ -40,7 +40,7 @@ def fields(subjects: Sequence[Subject], say: Callable[[str], None]) -> Element:
         key = json.dumps([one.settings["model"], lock["image"], lock["classes"]], sort_keys=True, default=str)
         groups.setdefault(key, []).append(one)
     parts = [part for number, group in enumerate(groups.values(), 1) for part in _of_model(number, group, say)]
-    said = "Of the model with weights as training would begin with: what it can see does not depend on them."
+    said = "Of the model with initial weights: what it can see does not depend on them."
     return section("What a pixel sees, and the order of drawing", "fields", element("p", said, class_="soft"), parts)
 
 
@@ -55,7 +55,7 @@ def _of_model(number: int, group: Sequence[Subject], say: Callable[[str], None])
         for place, (name, network) in enumerate(list(networks.items())[:NETWORKS], 1):
             yield _of_network(f"field-{number}-{place}", name if len(networks) > 1 else "", network)
         if len(networks) > NETWORKS:
-            yield element("p", f"And {len(networks) - NETWORKS} networks more, which are not shown.")
+            yield element("p", f"{len(networks) - NETWORKS} more networks are not shown.")
     except PixkitError as error:
         say(f"{one.mark}: what a pixel sees cannot be shown: {message(error)}")
         yield element("p", f"This cannot be shown: {message(error)}", class_="note")
@@ -82,7 +82,7 @@ def _of_network(name: str, called: str, network: Autoregressive) -> Element:
 
 
 def _figure(name: str, title: str, words: str, painted: Painted, steps: np.ndarray | None) -> Element:
-    """A panel for each colour, one unit a sub-pixel, and what the colours mean."""
+    """A panel for each colour, one unit per sub-pixel, and the legend."""
     colours, entries = painted
     panels, height, width = colours.shape[:3]
     cell = max(SIDE // max(height, width), 1)

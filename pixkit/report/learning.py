@@ -1,4 +1,4 @@
-"""How runs learnt: curves over steps and over time, and in words what they show."""
+"""How runs learnt: curves over steps and over time, with a description."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pixkit.report.subject import Subject
 from pixkit.runs.figures import UNITS
 
 SHARE = 0.02
-"""Of a run's steps: how far back smoothing looks."""
+"""How far back smoothing looks, as a fraction of a run's steps."""
 SECOND, MINUTE = 1 / 3600, 1 / 60
 """In hours."""
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What is drawn of a run in one unit."""
+    """A run's curves in one unit."""
 
     subject: Subject
     raw: Curve
@@ -30,7 +30,7 @@ class _Drawn:
     scored: bool
 
     def line(self, hours: float | None = None) -> Line:
-        """Over steps or, in units of so many hours, over time."""
+        """Over steps or, with `hours` as the unit of time, over time."""
         log = self.subject.log
         scores = log.scores if self.scored else ()
         words = [f"{self.subject.mark}, step {score.step}: {score.score:.4f}" for score, _ in scores]
@@ -48,7 +48,7 @@ class _Drawn:
 
 
 def learning(subjects: Sequence[Subject]) -> Element:
-    """Charts and a table for each unit that something is logged in."""
+    """Charts and a table for each unit of logged values."""
     units = dict.fromkeys(unit for one in subjects for unit in (one.log.unit, one.log.train_unit) if unit is not None)
     parts: list[Element] = []
     for number, unit in enumerate(units, 1):
@@ -70,7 +70,7 @@ def _drawn(subject: Subject, unit: str) -> _Drawn | None:
 
 
 def _constant(subject: Subject) -> float:
-    """Steps after which a value counts for 1/e of the last."""
+    """Steps after which a value counts for 1/e of the latest."""
     return max(SHARE * float(subject.log.steps[-1]), 1.0) if len(subject.log.steps) else 1.0
 
 
@@ -81,11 +81,11 @@ def _explained(subjects: Sequence[Subject]) -> Element:
     )
     return element(
         "p",
-        "Pale lines are training batches, step by step; of each column of pixels the least and the greatest are drawn. "
+        "Pale lines are training batches, step by step; in each column of pixels the least and the greatest are drawn. "
         f"Thick lines are their exponential mean over {steps} steps, over fewer at first. Marks on dashed lines are "
-        "scores of the validation images, by averaged weights where there are any. Lower is better. A line breaks "
+        "scores of the validation images, with averaged weights if there are any. Lower is better. A line breaks "
         "where steps are missing from the log; a cross at the upper edge is a value that was not finite; a dotted "
-        "upright is where a run was extended.",
+        "vertical line is where a run was extended.",
         class_="soft",
     )
 
@@ -127,7 +127,7 @@ def _over_time(name: str, words: str, described: str, drawn: list[_Drawn]) -> El
 
 
 def _in_words(drawn: _Drawn) -> str:
-    """What the curves of a run show, for those who do not see them."""
+    """A description of a run's curves, for those who do not see them."""
     subject, smooth = drawn.subject, drawn.smooth.y[np.isfinite(drawn.smooth.y)]
     parts = []
     if len(smooth):
@@ -162,7 +162,7 @@ def _row(drawn: _Drawn) -> tuple[Content, ...]:
 
 
 def _extreme(raw: Curve, place: np.ufunc | object) -> str:
-    """A value of one step, and which."""
+    """A value of one step, and the step."""
     if not np.isfinite(raw.y).any():
         return ""
     found = int(place(raw.y))  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""What a run's log says of its training: the figures of each step, of each scoring, and the time that they took."""
+"""A run's log of its training: the figures of each step, of each scoring, and their times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pixkit.runs.contents import Contents
 from pixkit.runs.validation import RATES, Validation, of_row
 
 LOSSES = (*RATES, "nats", "loss")
-"""What is drawn of steps that do not log what is scored: the first that they have."""
+"""Figures to draw for steps that do not log the scored one, in order of preference."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,16 @@ class Log:
     """A run's log, step by step.
 
     Attributes:
-        unit: what the scores are in; before the first, what the steps are in; None of an empty log.
-        train_unit: what `values` are in: the same, where steps log it.
-        steps: int64 [N], ascending; one that is missing was lost with a part of the log.
+        unit: unit of the scores; before the first, that of the steps; None for an empty log.
+        train_unit: unit of `values`: the same, if steps log it.
+        steps: int64 [N], ascending; a missing one was lost with a part of the log.
         values: float64 [N], NaN where a value was not finite.
-        hours: float64 [N], since the run began: of steps and scorings, without pauses, samples and checkpoints. NaN
-            of all where no step says how long it took.
-        scores: of the validation images, ascending by step, with the hours.
-        speed: the median of images a second; None where no step says it.
-        scoring: seconds that scorings took in all.
-        epoch: images in an epoch, by the first step; None where it does not say.
+        hours: float64 [N], since the run began, counting steps and scorings, without pauses, samples and checkpoints.
+            All NaN if no step logs its time.
+        scores: scores of the validation images, ascending by step, with the hours.
+        speed: the median of images per second; None if no step logs it.
+        scoring: seconds of all scorings.
+        epoch: images in an epoch, from the first step; None if it does not log it.
     """
 
     unit: str | None
@@ -45,22 +45,22 @@ class Log:
 
     @property
     def lost(self) -> np.ndarray:
-        """bool [N]: whose value was not finite."""
+        """bool [N]: where the value was not finite."""
         out: np.ndarray = np.isnan(self.values)
         return out
 
     @property
     def missing(self) -> int:
-        """Steps up to the last that the log does not have."""
+        """The number of steps, up to the last, missing from the log."""
         return 0 if not len(self.steps) else int(self.steps[-1]) - len(self.steps)
 
 
 def read_log(run: Contents, images: int) -> Log:
-    """The log of a run, which may be going on. Of a step, or scoring, that stands twice the later row counts.
+    """Read the log of a run, which may be in progress. If a step or scoring occurs twice, the later row counts.
 
     Args:
         run: the run.
-        images: of one step.
+        images: number of images in one step.
 
     Raises:
         RunError: if the log cannot be read.
@@ -101,9 +101,9 @@ def _number(value: Any) -> float:
 
 
 def _hours(steps: np.ndarray, seconds: np.ndarray, spent: Mapping[int, float]) -> np.ndarray:
-    """Since the run began, at the end of each step and of the scorings after it.
+    """Hours since the run began, at the end of each step and of the scorings after it.
 
-    A step of which nothing is said, or that the log lost, is taken to have been as long as the median of the others.
+    A step without a time, or lost from the log, counts as the median of the others.
     """
     if np.isnan(seconds).all():
         return np.full(len(steps), math.nan)
@@ -122,6 +122,6 @@ def _at(step: int, steps: np.ndarray, hours: np.ndarray) -> float:
 
 
 def _epoch(rows: list[Mapping[str, Any]], images: int) -> int | None:
-    """Images in an epoch: each step says how many epochs there were by then."""
+    """Images in an epoch: each step logs how many epochs there were by then."""
     told = [(row["step"], _number(row.get("epoch"))) for row in rows[:1]]
     return next((round(step * images / epoch) for step, epoch in told if epoch > 0), None)

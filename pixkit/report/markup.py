@@ -1,6 +1,6 @@
-"""Elements of a page. Whatever is put into one is escaped on its way in; what comes out is well-formed XML and HTML.
+"""Elements of a page. All content is escaped when it is inserted, and the result is well-formed XML and HTML.
 
-A library of templates would escape as well, but not close what is opened: an `Element` is made whole.
+A template library would also escape, but not close what is opened: an `Element` is always whole.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 from pixkit.errors import printable
 
 EMPTY = frozenset(("br", "circle", "col", "image", "img", "line", "link", "meta", "path", "rect"))
-"""Elements that have nothing within: HTML's own, and shapes of SVG without a title."""
+"""Elements without content: HTML's own, and shapes of SVG without a title."""
 
 
 @dataclass(frozen=True)
 class Element:
-    """Markup that is whole, as text."""
+    """Complete markup, as text."""
 
     markup: str
 
@@ -27,16 +27,16 @@ class Element:
 
 
 Content = Element | str | int | float | None
-"""What may stand in an element: others, text, which is escaped, and None, which is nothing."""
+"""Content of an element: other elements, text, which is escaped, and None, which is nothing."""
 
 
 def element(name: str, /, *content: Content | Iterable[Content], **attributes: str | int | float | None) -> Element:
     """`element("td", "a < b", class_="number")` is ``<td class="number">a &lt; b</td>``.
 
     Args:
-        name: what it is called.
-        content: what stands in it, one after the other.
-        attributes: by name; a mark below at the end is left out, others are hyphens. Those that are None are left out.
+        name: the element's name.
+        content: its content, in order.
+        attributes: by name; a trailing underscore is removed, others become hyphens. Those that are None are left out.
     """
     inner = "".join(map(_inner, content))
     outer = "".join(
@@ -60,28 +60,28 @@ def _inner(content: Content | Iterable[Content]) -> str:
 
 
 def escaped(value: Any) -> str:
-    """Text of any origin, as it stands between tags or in an attribute."""
+    """Any text, escaped for use between tags or in an attribute."""
     return html.escape(printable(str(value), lines=True))
 
 
 def section(title: str, name: str, *content: Content | Iterable[Content], level: int = 2) -> Element:
-    """A part of the page with its heading, to which `#name` leads."""
+    """A part of the page with its heading, the target of `#name`."""
     heading = element(f"h{level}", title, id=f"{name}-heading")
     return element("section", heading, *content, id=name, aria_labelledby=f"{name}-heading")
 
 
 def table(caption: str, headers: Sequence[Content], rows: Iterable[Sequence[Content]]) -> Element:
-    """A table of which the first cell of each row says what the row is about."""
+    """A table in which the first cell of each row is its heading."""
     return _table(caption, headers, [(first, [element("td", cell) for cell in rest]) for first, *rest in rows])
 
 
 def beside(caption: str, marks: Sequence[Content], rows: Iterable[tuple[str, Sequence[str]]]) -> Element:
-    """A table with a column for each run, and rows of what is said of them; what is the same of all stands once.
+    """A table with a column for each run; values that are the same for all runs appear once.
 
     Args:
-        caption: what the table is about.
-        marks: what the runs are called.
-        rows: a name, and what is said of each run; rows of which nothing is said are left out.
+        caption: the table's caption.
+        marks: the runs' names.
+        rows: a name, and the value of each run; rows without any value are left out.
     """
     return _table(caption, ("", *marks), [(name, _cells(values)) for name, values in rows if any(values)])
 
@@ -100,5 +100,5 @@ def _table(caption: str, headers: Sequence[Content], rows: Iterable[tuple[Conten
 
 
 def wide(label: str, *content: Content | Iterable[Content]) -> Element:
-    """What is scrolled sideways where it has no room, with keys too."""
+    """Content that scrolls sideways if there is no room, also with keys."""
     return element("div", *content, class_="wide", tabindex=0, role="region", aria_label=label)

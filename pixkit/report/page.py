@@ -1,4 +1,4 @@
-"""The page: its parts in order, and what stands around them."""
+"""The page: its parts in order, with head and contents."""
 
 from __future__ import annotations
 
@@ -22,31 +22,30 @@ PARTS = (
     ("What a pixel sees", "fields"), ("Recipes", "recipes"), ("Environment", "environment"), ("Data", "data"),
     ("Time", "time"),
 )  # fmt: skip
-"""What the page has, and where its contents lead."""
+"""The parts of the page, for its contents."""
 
 
 def _nobody(text: str) -> None:
-    """Told, and says nothing."""
+    """Ignores the message."""
 
 
 def page(
     runs: Run | str | Path | Sequence[Run | str | Path], *, field: bool = True, say: Callable[[str], None] = _nobody
 ) -> str:
-    """One page about runs, as HTML; they may be running meanwhile.
+    """One page about runs, as HTML; they may be in progress.
 
         Path("report.html").write_text(pixkit.report.page("runs/digits-pixelcnn"), encoding="utf-8")
 
-    It has everything that it shows in it, loads nothing and runs nothing, and is well-formed XML. The same runs give
-    the same bytes.
+    It is self-contained, loads nothing and runs nothing, and is well-formed XML. The same runs give the same bytes.
 
     Args:
         runs: the runs, or their folders.
-        field: show what a pixel sees and the order of drawing, for which each model is made, untrained, and traced: a
+        field: show what a pixel sees and the order of drawing, for which each model is built, untrained, and traced: a
             second or less for most, minutes for the largest.
-        say: told, in a line each, what cannot be shown; the page says it too, in its place.
+        say: told, in a line each, what cannot be shown; the page also says so, in its place.
 
     Raises:
-        RunError: if one of them is damaged, or is none.
+        RunError: if one of them is damaged, or is not a run.
         CheckpointError: if a checkpoint of one is damaged.
     """
     subjects = read_subjects([runs] if isinstance(runs, Run | str | Path) else runs)

@@ -1,4 +1,4 @@
-"""Pixels as pictures that are part of the page."""
+"""Pixels as pictures embedded in the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def data_uri(pixels: np.ndarray) -> str:
-    """A PNG of uint8 [H, W, 3], one pixel each; grey where it is grey."""
+    """A PNG of uint8 [H, W, 3], pixel by pixel; in greyscale if all pixels are grey."""
     grey = bool((pixels == pixels[..., :1]).all())
     content = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels[..., 0] if grey else pixels)).save(content, "PNG")

@@ -1,4 +1,4 @@
-"""The recipes of runs: what they have of their own beside the packaged ones and beside each other, and as they are."""
+"""The recipes of runs: their differences from the packaged ones and from each other, and in full."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Packaged = dict[str, Any] | str
 
 
 def recipes(subjects: Sequence[Subject], say: Callable[[str], None]) -> Element:
-    """What differs, then each recipe in full.
+    """The differences, then each recipe in full.
 
     Args:
         subjects: the runs.

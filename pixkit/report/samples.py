@@ -1,4 +1,4 @@
-"""What a run drew as it went on: some of the same samples at several steps."""
+"""A run's samples over time: some of the same samples at several steps."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from pixkit.report.subject import Subject
 from pixkit.runs.runfile import RunFile
 
 MOST = 2**28
-"""Bytes of a file of samples, packed or not."""
+"""The largest file of samples, in bytes, compressed or not."""
 TIMES = 6
-"""Steps of a run of which samples are shown, those of the best weights besides."""
+"""The number of steps of a run with samples shown, beside those of the best weights."""
 IMAGES = 16
-"""Samples of a step that are shown at most."""
+"""The largest number of samples shown for a step."""
 BUDGET = 600_000
-"""Sub-pixels that the samples of a page have together, about: of larger images fewer are shown of each step."""
+"""Approximate number of sub-pixels of all samples on a page: of larger images fewer are shown for each step."""
 SIDE = 48
-"""Pixels of the screen that a sample has, if it has fewer of its own."""
+"""Size of a sample in pixels of the screen, if it has fewer of its own."""
 GAP = 1
 DAMAGE = (ValueError, KeyError, TypeError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
 
@@ -45,7 +45,7 @@ def samples(subjects: Sequence[Subject], say: Callable[[str], None]) -> Element:
     dims = [one.run.spec_of(one.settings).dims for one in subjects for _ in names[one.number]]
     count = min(max(BUDGET // max(sum(dims), 1), 1), IMAGES)
     strips = [part for one in subjects for part in _strip(one, names[one.number], count, say)]
-    said = "The noise is the same at each step, so that one sees the model change and not the draw."
+    said = "The noise is the same at each step, so that differences show the model's progress and not the draw."
     return section("Samples over time", "samples", element("p", said, class_="soft"), strips)
 
 
@@ -86,7 +86,7 @@ def _figure(one: Subject, name: str, count: int) -> Element:
 
 
 def _grid(pictures: np.ndarray) -> np.ndarray:
-    """Pictures uint8 [N, H, W, 3] in rows of about sqrt(N), a grey line between two."""
+    """Pictures uint8 [N, H, W, 3] in rows of about sqrt(N), separated by a grey line."""
     count, height, width, _ = pictures.shape
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
@@ -98,8 +98,8 @@ def _grid(pictures: np.ndarray) -> np.ndarray:
 
 
 def _read(one: Subject, name: str, spec: ImageSpec) -> np.ndarray:
-    """Levels [N, C, H, W] of samples/NAME.npz; nothing in it is run, and no more than MOST bytes are unpacked."""
-    file = RunFile(one.run.samples / f"{name}.npz", MOST, hint="remove it: the page does without")
+    """Levels [N, C, H, W] of samples/NAME.npz; nothing in it is executed, and at most MOST bytes are unpacked."""
+    file = RunFile(one.run.samples / f"{name}.npz", MOST, hint="remove it: the page can do without it")
     content = file.content()
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

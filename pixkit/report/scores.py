@@ -1,4 +1,4 @@
-"""What runs are and how they score, beside each other and beside what was published."""
+"""Runs and their scores, beside each other and beside published figures."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pixkit.runs import comparable
 from pixkit.runs.figures import UNITS, number, score_cell
 
 SPLITS = ("validation", "test", "train")
-"""In which order splits are told; the test images' first score is set beside what was published."""
+"""The order of splits; the first score on the test images is compared with the published figure."""
 
 
 def overview(subjects: Sequence[Subject]) -> Element:
-    """A row for each run, and why their scores may not compare."""
+    """A row for each run, and why their scores may not be comparable."""
     behind = _behind(subjects)
     rows = [
         (
@@ -53,7 +53,7 @@ def _running(subjects: Sequence[Subject]) -> Iterator[str]:
     for one in subjects:
         if one.about["state"] == "running":
             by = f" ({one.about['builder']})" if one.about["builder"] else ""
-            yield f"{one.mark} is still being trained{by}: this is how far it was at step {one.about['step']}."
+            yield f"{one.mark} is still being trained{by}: this is its state at step {one.about['step']}."
         if not one.about["checkpoints"]:
             yield f"{one.mark} has no checkpoint yet."
 
@@ -89,7 +89,7 @@ def _likelihood(row: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _so_far(one: Subject) -> tuple[str, ...]:
-    """A score of the log, where there is no final table yet."""
+    """The latest score in the log, if there is no final table yet."""
     score = one.validation
     assert score is not None
     error = "" if score.stderr is None else f" +- {score.stderr:.3f}"
@@ -102,7 +102,7 @@ def _so_far(one: Subject) -> tuple[str, ...]:
 
 
 def recipe_name(one: Subject) -> str | None:
-    """The packaged recipe that a run is of: the file that was built, or one of its name; None if it is of none."""
+    """The packaged recipe of a run: the file that was built, or one of its name; None if there is none."""
     origin = str(one.settings["lock"].get("recipe", ""))
     names = (PurePath(origin).stem, one.settings["name"])
     return next((name for name in names if name in packaged_recipes()), None)
@@ -114,7 +114,7 @@ def _beside_published(subjects: Sequence[Subject]) -> Element | None:
         return element("p", "No figure was published for these recipes.", class_="soft")
     rows = [_published_row(*each) for each in told]
     headers = ("run", "recipe", "here", "published, test", "by")
-    caption = "Beside what was published: sizes, images and binarisation may differ, as is said there and under Recipes"
+    caption = "Beside published figures: sizes, images and binarisation may differ, as stated there and under Recipes"
     return table(caption, headers, rows)
 
 
@@ -123,7 +123,7 @@ def _published_row(one: Subject, name: str, published: Published) -> tuple[str, 
 
 
 def _here(one: Subject) -> str:
-    """The test score by averaged weights where there are any; the validation score where nothing was tested."""
+    """The test score, with averaged weights if there are any; the validation score if there is no test score."""
     tests = {row["weights"]: row for row in one.about["scores"] if row["split"] == "test"}
     row = tests.get("ema") or tests.get("raw")
     if row is not None:

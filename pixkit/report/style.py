@@ -1,4 +1,4 @@
-"""How the page looks: on paper, on light and on dark screens."""
+"""The appearance of the page: on paper, on light and on dark screens."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import hashlib
 
 LIGHT = ("#0072b2", "#c44e00", "#007a5a", "#a8437f", "#2a7fb8", "#9a6a00", "#555555", "#6a3fb5", "#8c2d19", "#3f6b1f")
 DARK = ("#5db7f0", "#ff9a52", "#3fd2a5", "#f09ccb", "#a6dcff", "#f2c14e", "#bbbbbb", "#b99cff", "#ff8a75", "#a4d673")
-"""Colours of runs, after Okabe and Ito (2008): told apart by colour-blind people, and 4.5 times brighter or darker than
-what is behind them, as text has to be."""
+"""Colours of runs, after Okabe and Ito (2008): distinguishable for colour-blind people, and with a contrast of 4.5 to
+their background, as text requires."""
 COLOURS = len(LIGHT)
 
 _INK = "--ink:#1b1b1b;--soft:#565656;--paper:#ffffff;--line:#d9d9d9;--shade:#f4f4f4;--link:#00538a;--own:#7a3e00;"
@@ -90,6 +90,6 @@ details::details-content{{display:block;content-visibility:visible;height:auto}}
 
 
 def policy() -> str:
-    """What a browser may load for the page: pictures that are in it, and this style; nothing else, from nowhere."""
+    """What a browser may load for the page: its embedded pictures, and this style; nothing else, from nowhere."""
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"

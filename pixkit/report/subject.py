@@ -1,4 +1,4 @@
-"""A run as a report has it: all that is read of it, once."""
+"""A run in a report: all that is read from it, once."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Subject:
     Attributes:
         number: from 1, in the order given.
         run: its folder.
-        settings: what its recipe.lock.yaml says.
+        settings: the content of its recipe.lock.yaml.
         about: see `pixkit.runs.summary`.
-        environment: what its env.json says.
-        log: what its log says.
+        environment: the content of its env.json.
+        log: its log.
         differs: keys in which its recipe differs from another's, with their values.
-        validation: its score; None while there is none.
-        images: what its validation images are.
+        validation: its score; None if there is none yet.
+        images: the kind of its validation images.
     """
 
     number: int
@@ -45,7 +45,7 @@ class Subject:
 
     @property
     def mark(self) -> str:
-        """What it is called in tables."""
+        """Its name in tables."""
         return mark_of(self.number)
 
     @property
@@ -55,20 +55,20 @@ class Subject:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """The recipe that it was trained by."""
+        """The recipe that it was trained with."""
         return recipe_as_trained(self.settings)
 
     @property
     def scored(self) -> Scored:
-        """What decides whether its score compares with another's."""
+        """The facts that decide whether its score can be compared with another's."""
         return self.validation, self.images
 
 
 def read_subjects(runs: Sequence[Run | str | Path]) -> list[Subject]:
-    """Runs, as they are now.
+    """Runs in their current state.
 
     Raises:
-        RunError: if one of them is damaged, or is none.
+        RunError: if one of them is damaged, or is not a run.
         CheckpointError: if a checkpoint of one is damaged.
     """
     opened = [run if isinstance(run, Run) else Run.open(run) for run in runs]
@@ -85,7 +85,7 @@ def _read(number: int, run: Run) -> Subject:
 
 
 def images_of_step(settings: dict[str, Any]) -> int:
-    """Images of a step, by the recipe; a lock of 0.1 has no `accumulate`."""
+    """Images in a step, by the recipe; a lock of 0.1 has no `accumulate`."""
     train = settings["train"]
     found = [train.get("batch_size"), train.get("accumulate", 1)]
     batch, parts = (value if isinstance(value, int) and value > 0 else 1 for value in found)

@@ -1,6 +1,6 @@
-"""A page to play with a trained model: draw a part of an image, and watch it being completed in the model's order.
+"""A page to play with a trained model: draw a part of an image, and watch the model complete it in its order.
 
-It is served to this machine alone (`server.py`), from files in the wheel (`page/`); nothing of it comes from elsewhere.
+It is served only to this machine (`server.py`), from files in the wheel (`page/`); nothing comes from elsewhere.
 """
 
 from pixkit.studio.server import StudioServer, serve

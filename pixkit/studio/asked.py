@@ -1,4 +1,4 @@
-"""What a page may ask, each key of it: anything else is refused."""
+"""The requests that a page may make, key by key; anything else is refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 MOST = 16
-"""Images that are drawn at a time."""
+"""The largest number of images drawn at a time."""
 
 
 class Asked(BaseModel):
@@ -22,15 +22,15 @@ class DrawAsked(Asked):
     known: list[int]
     """Flat sites that are given, row * width + column, each once."""
     levels: list[int]
-    """The levels of these, the C colours of the first site before those of the second."""
+    """Their levels, the C colours of the first site before those of the second."""
     count: int = Field(1, ge=1, le=MOST)
-    """How many."""
+    """Number of images."""
     seed: int = Field(0, ge=0, lt=2**53)
-    """Names the noise; below what JavaScript has whole numbers for."""
+    """Seed of the noise; within the range of JavaScript's integers."""
     temperature: float = 1.0
     """Divides logits."""
     label: Annotated[int, Field(ge=0, lt=10**9)] | Literal["none"] | None = None
-    """The class, of a model that takes labels."""
+    """The class, if the model takes labels."""
 
 
 class SightAsked(Asked):
@@ -43,7 +43,7 @@ class SightAsked(Asked):
 
 
 class ImageAsked(Asked):
-    """An image of the data that the model was trained on: by its number, never by a path."""
+    """An image of the model's training data: by its number, never by a path."""
 
     split: Literal["train", "validation", "test"]
     number: int = Field(ge=0, lt=10**9)
@@ -51,4 +51,4 @@ class ImageAsked(Asked):
 
 
 class CancelAsked(Asked):
-    """Nothing."""
+    """No keys."""

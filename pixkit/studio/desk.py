@@ -1,4 +1,4 @@
-"""One computation at a time: a newer one has the older one end."""
+"""One computation at a time: a newer one cancels the older."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from contextlib import contextmanager
 
 
 class Cancelled(Exception):
-    """Raised within a computation that nobody waits for any more."""
+    """Raised within a computation that is no longer wanted."""
 
 
 class Job:
-    """A computation that may be told to end."""
+    """A computation that can be cancelled."""
 
     def __init__(self) -> None:
         self._ended = threading.Event()
 
     def cancel(self) -> None:
-        """Have it end at its next `check`."""
+        """Make it end at its next `check`."""
         self._ended.set()
 
     def check(self) -> None:
-        """Raise Cancelled if it is to end."""
+        """Raise Cancelled if it was cancelled."""
         if self._ended.is_set():
             raise Cancelled
 
 
 class Desk:
-    """Where computations take turns. Who comes last is served next: the one that is computed, and any that wait, end.
+    """Where computations take turns. The newest is served next: the current one, and any that wait, are cancelled.
 
-    That suits who draws: of several drawings the last one is to be completed.
+    That suits drawing by hand: of several drawings only the last one needs completing.
     """
 
     def __init__(self) -> None:
@@ -39,10 +39,10 @@ class Desk:
 
     @contextmanager
     def working(self) -> Iterator[Job]:
-        """A job that has its turn.
+        """Wait for a turn; yields a job.
 
         Raises:
-            Cancelled: if a newer one came while it waited.
+            Cancelled: if a newer one arrived while it waited.
         """
         job = Job()
         with self._guard:
@@ -53,11 +53,11 @@ class Desk:
             yield job
 
     def cancel(self) -> None:
-        """Have whatever is computed, or waits, end."""
+        """Cancel whatever is running or waiting."""
         with self._guard:
             self._newest.cancel()
 
     def close(self) -> None:
-        """Have all end, and wait for it; none has its turn any more."""
+        """Cancel all, and wait for their end; none gets a turn any more."""
         self.cancel()
         self._turn.acquire()

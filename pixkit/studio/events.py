@@ -1,4 +1,4 @@
-"""What a page is told of a drawing, event by event, as JSON has it."""
+"""The events of a drawing that a page receives, as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Tell = Callable[[Event], None]
 
 
 class Pixels:
-    """Tells of pixels, those of several steps together."""
+    """Sends pixels, those of several steps together."""
 
     _pixels: Tensor
 
@@ -40,7 +40,7 @@ class Pixels:
             self.flush()
 
     def flush(self) -> None:
-        """Tell of those that have not been told of."""
+        """Send the pixels that have not been sent yet."""
         if self._sites:
             sites = [*self._sites]
             levels = self._pixels[:, sites].flatten(1).tolist()
@@ -50,9 +50,9 @@ class Pixels:
 
 
 def told(network: Autoregressive, walked: Walked, given: Known, *, exact: bool) -> Event:
-    """The last event of a completion: nats of what is given and of what was drawn, and each pixel's uncertainty."""
+    """The last event of a completion: nats of the given part and of the drawn part, and each pixel's uncertainty."""
     known = given.mask
-    each = zip(walked.images.split(1), walked.params.split(1), strict=True)  # their levels' probabilities take room
+    each = zip(walked.images.split(1), walked.params.split(1), strict=True)  # the levels' probabilities take memory
     pairs = [entropies_of(network.head.distribution(params), image) for image, params in each]
     entropies, nats = (torch.cat(parts) for parts in zip(*pairs, strict=True))
     before, after = nats[:, known].sum(1), nats[:, ~known].sum(1)
@@ -69,7 +69,7 @@ def told(network: Autoregressive, walked: Walked, given: Known, *, exact: bool) 
 
 
 def ended(spec: ImageSpec, nats: list[float] | None, **more: Any) -> Event:
-    """The last event: nats of each whole image, as bits/dim too, and what else is known."""
+    """The last event: nats of each whole image, also as bits/dim, and other results."""
     empty = dict.fromkeys(("known", "drawn", "uncertainty", "entropy"))
     bits = None if nats is None else [spec.bits(each) for each in nats]
     event: Event = {"event": "end", "nats": nats, "bits": bits, "rate": spec.rate, **empty, **more}
@@ -77,7 +77,7 @@ def ended(spec: ImageSpec, nats: list[float] | None, **more: Any) -> Event:
 
 
 def _finite(value: Any) -> Any:
-    """What JSON has: of an image that the model takes for impossible the nats are None."""
+    """A value that JSON has: the nats of an image that the model holds impossible are None."""
     if isinstance(value, list):
         return [_finite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,8 +1,8 @@
-"""The server of the page: to this machine alone, and to who knows the token in its address.
+"""The page's server: only for this machine, and for those who know the token in its address.
 
-Another page, open in the same browser, could send requests here too. So each has to name this machine as its host
-(else a name that was made to mean 127.0.0.1 would do), to come from this page if it says where it comes from, to bring
-JSON as such, and to know the token. Nothing that a page sends is a path, or is run.
+Another page, open in the same browser, could also send requests here. So each request has to name this machine as its
+host (otherwise a name that resolves to 127.0.0.1 would do), to come from this page if it states its origin, to declare
+its body as JSON, and to know the token. Nothing that a page sends is a path, or is executed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pixkit.studio.studio import Studio
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
-"""What a browser on this machine calls it; the port may be another one, as through an SSH tunnel."""
+"""Names of this machine in a browser; the port may differ, as through an SSH tunnel."""
 PATIENCE = 30.0
 """Seconds that a request may take to arrive."""
 PAGE = ("index.html", "studio.css", "studio.js", "drawing.js", "pictures.js", "server.js")
@@ -46,14 +46,14 @@ HEADERS = {
 
 
 class StudioServer(ThreadingHTTPServer):
-    """Serves a studio; `serve_forever` until it is closed.
+    """Serves a studio; call `serve_forever`, until it is closed.
 
     Args:
-        studio: what is served.
-        port: where; 0 for any that is free.
+        studio: the studio.
+        port: the port; 0 for any that is free.
 
     Raises:
-        UsageError: if the port cannot be had.
+        UsageError: if the port is not available.
     """
 
     daemon_threads = True
@@ -62,7 +62,7 @@ class StudioServer(ThreadingHTTPServer):
     def __init__(self, studio: Studio, port: int = 0) -> None:
         self.studio, self.token = studio, secrets.token_urlsafe(24)
         self.largest = 4096 + 16 * studio.spec.dims
-        """Bytes of a request: the levels and sites of an image, and some more."""
+        """The largest request in bytes: the levels and sites of an image, and some more."""
         try:
             super().__init__((HOST, port), _Handler)
         except (OSError, OverflowError) as error:
@@ -70,8 +70,8 @@ class StudioServer(ThreadingHTTPServer):
                 f"the page cannot be served there: {reason(error)}",
                 where="port",
                 found=str(port),
-                expected="a port that nobody else uses",
-                hint="--port 0 takes one that is free",
+                expected="a port that is free",
+                hint="--port 0 takes any free one",
             ) from error
 
     @property
@@ -80,7 +80,7 @@ class StudioServer(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_address[1]}/{self.token}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Who has gone away is no error."""
+        """A client that has disconnected is not an error."""
 
 
 class Refused(Exception):
@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "pixkit", ""
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Nothing: commands print data and remarks alone."""
+        """Nothing: commands only print data and remarks."""
 
     def do_GET(self) -> None:
         self._answer(self._get)
@@ -119,21 +119,21 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, _told(error))
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:
-        self.close_connection = True  # what else the request holds is not read
+        self.close_connection = True  # the rest of the request is not read
         with suppress(OSError):
             self._send(status, "application/json", json.dumps({"error": why}).encode())
 
     def _place(self) -> str:
-        """What is asked for, below the token."""
+        """The requested path, below the token."""
         hosts = self.headers.get_all("Host", [])
         if len(hosts) != 1 or _name_of(hosts[0]) not in NAMES:
-            raise Refused(HTTPStatus.FORBIDDEN, f"this page is served to {' and '.join(NAMES)} alone")
+            raise Refused(HTTPStatus.FORBIDDEN, f"this page is served only to {' and '.join(NAMES)}")
         origins = self.headers.get_all("Origin", [])
         if any(origin != f"http://{hosts[0]}" for origin in origins):
             raise Refused(HTTPStatus.FORBIDDEN, "a request from another page")
         token, slash, place = self.path.removeprefix("/").partition("/")
         if not slash or not secrets.compare_digest(token.encode(), self.server.token.encode()):
-            raise Refused(HTTPStatus.FORBIDDEN, "open the address that pixkit studio has printed: it has a token")
+            raise Refused(HTTPStatus.FORBIDDEN, "open the address printed by pixkit studio: it has a token")
         return place
 
     def _get(self, place: str) -> None:
@@ -166,14 +166,14 @@ class _Handler(BaseHTTPRequestHandler):
         return Refused(HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND, "there is no such thing")
 
     def _asked(self, schema: type[Asked]) -> Asked:
-        """What the body asks."""
+        """The request in the body."""
         if self.headers.get_content_type() != "application/json":
-            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "requests are application/json")
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "requests have to be application/json")
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()) or "Transfer-Encoding" in self.headers:
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "a request says how long it is")
+            raise Refused(HTTPStatus.LENGTH_REQUIRED, "requests have to state their length")
         if len(length) > 12 or int(length) > self.server.largest:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"requests have at most {self.server.largest} bytes")
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"requests may have at most {self.server.largest} bytes")
         try:
             return schema.model_validate_json(self.rfile.read(int(length)))
         except ValidationError as error:
@@ -182,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.BAD_REQUEST, f"{where}: {first['msg']}".removeprefix(": ")) from None
 
     def _stream(self, asked: DrawAsked) -> None:
-        """A line of JSON for each event, as it comes; the last one is `end`, `cancelled` or `error`."""
+        """A line of JSON for each event, as it occurs; the last one is `end`, `cancelled` or `error`."""
         self.send_response(HTTPStatus.OK)
         self._send_headers("application/x-ndjson")
         self.send_header("Transfer-Encoding", "chunked")
@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"0\r\n\r\n")
 
     def _write(self, event: Event) -> None:
-        """A chunk: a line."""
+        """Write a chunk: one line."""
         line = json.dumps(event, allow_nan=False).encode() + b"\n"
         self.wfile.write(b"%x\r\n%b\r\n" % (len(line), line))
 
@@ -228,19 +228,19 @@ ASKED: dict[str, type[Asked]] = {"draw": DrawAsked, "sight": SightAsked, "image"
 
 
 def _name_of(host: str) -> str | None:
-    """Of a Host header: the name; None if it has none."""
+    """The name in a Host header; None if it has none."""
     with suppress(ValueError):
         return urlsplit(f"//{host}").hostname
     return None
 
 
 def _told(error: Exception) -> str:
-    """An error in a line; what is not pixkit's is named."""
+    """An error in a line, with its type unless it is pixkit's."""
     return message(error) if isinstance(error, PixkitError) else f"{type(error).__name__}: {message(error)}"
 
 
 def serve(server: StudioServer) -> None:
-    """Serve until interrupted, the plan being made meanwhile; then close, and have what is computed end."""
+    """Serve until interrupted, preparing the plan meanwhile; then close, and cancel computations."""
     threading.Thread(target=server.studio.prepare, daemon=True).start()
     try:
         server.serve_forever()

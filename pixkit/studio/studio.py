@@ -1,4 +1,4 @@
-"""A trained model, and what a page may ask of it. All of it is plain data, as JSON has it."""
+"""A trained model, and the requests that a page may make. Everything is plain data, as in JSON."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from pixkit.tasks.labels import one_label
 from pixkit.wrappers import networks_in
 
 LARGEST = 256
-"""Pixels of a side; the page draws every one of them by itself."""
+"""Largest side in pixels; the page draws each of them individually."""
 
 
 class Studio:
-    """What a page asks, answered from a model; several threads may ask at once.
+    """Answers a page's requests with a model; several threads may ask at once.
 
     Args:
-        drawer: the model, and the run that its data are of.
-        name: what the page calls it.
+        drawer: the model, and the run with its data.
+        name: the name shown on the page.
 
     Raises:
         UsageError: if images are too large for a page.
@@ -52,12 +52,12 @@ class Studio:
 
     @property
     def spec(self) -> ImageSpec:
-        """Of the images."""
+        """The spec of the images."""
         return self.model.spec
 
     @property
     def _network(self) -> Autoregressive | None:
-        """The network that draws where nothing is given, or the first of a model that cannot complete images."""
+        """The network that draws if nothing is given, or the first of a model that cannot complete images."""
         if self.model.completes:
             return self.model.completing(self._nothing)
         return next(iter(networks_in(self.model).values()), None)
@@ -67,9 +67,9 @@ class Studio:
         return torch.zeros(self.spec.shape, dtype=torch.bool)
 
     def prepare(self) -> None:
-        """Make the plan that all completions go by; a drawing that comes meanwhile waits for it.
+        """Make the plan for all completions; a drawing that arrives meanwhile waits for it.
 
-        What is wrong with it is told to the first who draws.
+        An error is reported to the first request that draws.
         """
         if self.model.completes:
             with suppress(PixkitError, Cancelled), self.desk.working():
@@ -104,16 +104,16 @@ class Studio:
         }
 
     def _any_part(self) -> bool:
-        """Whether any sites may be given, and the rest is drawn from its distribution given these."""
+        """Whether any sites may be given, with the rest drawn from its distribution given these."""
         steps = self.model.completing(self._nothing).ordering.steps
         last = (steps == steps.max()).any(0).expand(self.spec.shape)
         return Known(last, torch.zeros(1, *self.spec.shape)).precede(self.model.completing(last).ordering)
 
     def sight(self, asked: SightAsked) -> Event:
-        """What the prediction of a sub-pixel sees, and what it might see and does not, as flat sub-pixels.
+        """What the prediction of a sub-pixel sees, and what it could see but does not, as flat sub-pixels.
 
         Raises:
-            UsageError: if there is no such sub-pixel, or no such sites are given, or it cannot be told.
+            UsageError: if there is no such sub-pixel, or no such sites, or what it sees is unknown.
         """
         network = self.model.completing(self._mask(asked.known)) if self.model.completes else self._network
         if network is None:
@@ -132,14 +132,14 @@ class Studio:
         """An image of the run's data: its levels, site by site.
 
         Raises:
-            UsageError: if there is no image of that number, or no run.
-            DataError: if the data are not there.
+            UsageError: if there is no image with that number, or no run.
+            DataError: if the data are missing.
         """
         image = self.drawer.images(f"{asked.split}:{asked.number}")
         return {"levels": image[0].flatten(1).T.flatten().tolist()}
 
     def check(self, asked: DrawAsked) -> tuple[Known, Tensor | None]:
-        """What is given, and the images' label, int64 [count]; None if the model takes none.
+        """The given sub-pixels, and the images' label, int64 [count]; None if the model takes none.
 
         Raises:
             UsageError: if something does not fit.
@@ -152,7 +152,7 @@ class Studio:
         if sites:
             self.model.require("completes", "known")
         if len(sites) == spec.sites:
-            raise UsageError("nothing is missing", where="known", expected="something to draw")
+            raise UsageError("nothing is missing", where="known", expected="at least one site to draw")
         if not all(0 <= level < spec.levels for level in asked.levels):
             raise UsageError("no such level", where="levels", expected=f"0..{spec.levels - 1}")
         check_temperature(asked.temperature)
@@ -163,7 +163,7 @@ class Studio:
         return given, None if label is None else label.expand(asked.count)
 
     def _mask(self, sites: list[int]) -> Tensor:
-        """These sites are known, bool [C, H, W]; UsageError if there are no such, or one twice."""
+        """Mark these sites as known, bool [C, H, W]; UsageError if there are no such sites, or one occurs twice."""
         if len(set(sites)) < len(sites) or not all(0 <= site < self.spec.sites for site in sites):
             raise UsageError("no such sites", where="known", expected=f"0..{self.spec.sites - 1}, each once")
         mask = self._nothing.flatten(1)
@@ -171,10 +171,10 @@ class Studio:
         return mask.view(self.spec.shape)
 
     def draw(self, asked: DrawAsked, tell: Tell) -> None:
-        """Draw, and tell of it: first how, then pixels as they are drawn, in the end how likely and uncertain all is.
+        """Draw and send events: first how, then pixels as they are drawn, finally nats and uncertainties.
 
         Args:
-            asked: what `check` has accepted.
+            asked: accepted by `check` before.
             tell: see `Tell`.
         """
         given, label = self.check(asked)

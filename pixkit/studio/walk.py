@@ -1,8 +1,8 @@
-"""Images, drawn step by step in the model's order, so that each pixel can be shown as soon as it is there.
+"""Draw images step by step in the model's order, so that each pixel can be shown at once.
 
-The plan is that of a whole image, whatever is given: it is made once, and the given sub-pixels stand in their places
-before the walk comes to them. So a drawing that nobody has seen before is completed at once, where a plan for what is
-missing of it, which `pixkit.complete` makes, would take longer than drawing. The images are the same.
+The plan is that of a whole image, whatever is given: it is made once, and the given sub-pixels are in place before the
+    walk reaches them. So a new drawing is completed at once, whereas a plan for just its missing part, which
+    `pixkit.complete` makes, would take longer than drawing. The images are the same.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from pixkit.samplers import Cached, Known
 from pixkit.samplers.kept import REFUSALS
 
 Drawn = Callable[[Tensor, Tensor], None]
-"""Called with the sites of a step, int64 [S], as soon as they are drawn, and the levels of all images so far, int64
-[B, H * W, C]; raises to stop."""
+"""Called with the sites of a step, int64 [S], as soon as they are drawn, and the levels of all images so far, int64 [B,
+H * W, C]; raises to stop."""
 
 
 @dataclass(frozen=True)
 class Walked:
-    """What a walk leaves.
+    """The result of a walk.
 
     Attributes:
         images: int64 [B, C, H, W], on the network's device.
-        params: the head's parameters of every sub-pixel given what came before it in the order, [B, P, H, W].
-        summary: which executor it was, or why it was none.
+        params: the head's parameters of every sub-pixel given what precedes it in the order, [B, P, H, W].
+        summary: the executor, or why there was none.
     """
 
     images: Tensor
@@ -54,14 +54,14 @@ def walk(
     context: Tensor | None = None,
     drawn: Drawn = lambda sites, pixels: None,
 ) -> Walked:
-    """Draw what is not given, an image for each of the noise, with the levels that any exact sampler draws.
+    """Draw what is not given, one image for each of the noise, with the levels that any exact sampler draws.
 
     Args:
-        network: it draws as in eval mode.
-        given: sub-pixels that are given, checked.
-        noise: says which images.
+        network: draws as in eval mode.
+        given: given sub-pixels, checked.
+        noise: identifies the images.
         temperature: divides logits, checked.
-        context: what the network's conditioner takes, of each image; None if it takes none.
+        context: the context of each image for the network's conditioner; None if it takes none.
         drawn: see `Drawn`.
     """
     spec, device, count = network.spec, network.reference.device, len(noise)
@@ -77,13 +77,13 @@ def walk(
                 drawn(sites, executor.pixels)
         params = executor.params(torch.arange(spec.sites, device=device)).unflatten(2, (spec.height, spec.width))
         images = executor.pixels.transpose(1, 2).unflatten(2, (spec.height, spec.width))
-        # The executor may draw others.
+        # The executor may draw more images.
         return Walked(images.contiguous().clone(), params.clone(), summary)
 
 
 @contextmanager
 def _executor(network: Autoregressive, count: int, context: Tensor | None) -> Iterator[tuple[Executor, str]]:
-    """Who walks, and what is to be known of that."""
+    """The executor, and a remark on it."""
     with ExitStack() as stack:
         if network.reference.device.type == "cpu":
             stack.enter_context(_one_thread())
@@ -100,7 +100,7 @@ def _executor(network: Autoregressive, count: int, context: Tensor | None) -> It
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Several would meet after every step, which takes longer than a step of an image or a few."""
+    """Several would have to synchronise after every step, which takes longer than a step for a few images."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -110,7 +110,7 @@ def _one_thread() -> Iterator[None]:
 
 
 class WholePasses(Executor):
-    """A forward pass a step, for networks of which there is no plan."""
+    """One forward pass per step, for networks without a plan."""
 
     def __init__(self, network: Autoregressive, batch: int, context: Tensor | None) -> None:
         self._network, self._context = network, context

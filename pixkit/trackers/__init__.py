@@ -1,4 +1,4 @@
-"""Trackers: who shows how runs are trained."""
+"""Trackers: programs that show how runs train."""
 
 from pixkit.trackers.base import Hyperparameter, Tracker
 from pixkit.trackers.tensorboard import TensorBoard

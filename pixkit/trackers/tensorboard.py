@@ -16,29 +16,29 @@ from pixkit.trackers.base import Hyperparameter, Tracker
 class TensorBoard(Tracker):
     """Scalars, samples and hyperparameters as event files in the run's folder `tensorboard`.
 
-    ``tensorboard --logdir runs`` shows them. A run that is gone on with replaces the steps that it makes again.
+    ``tensorboard --logdir runs`` shows them. A resumed run replaces the steps that it makes again.
     """
 
     packages: ClassVar = {"tensorboard": "pixkit-models[tensorboard]"}
 
     class Config(ComponentConfig):
-        """How it writes."""
+        """Configuration of the writer."""
 
         flush_secs: int = Field(30, ge=1)
-        """Seconds after which what was logged is in the file at the latest, and at each checkpoint."""
+        """Seconds after which logged values are written to the file at the latest; checkpoints also write them."""
 
     def start(self, run: Path, hyperparameters: dict[str, Hyperparameter], step: int) -> None:
-        """Open a new event file, which says that it replaces later steps of older ones."""
+        """Open a new event file, which declares that it replaces later steps of older ones."""
         from torch.utils.tensorboard import SummaryWriter
 
-        # Also of a run that begins: TensorBoard's loader in Python (--load_fast=false, and where there is no other)
-        # takes the first such mark of a run for its beginning, and would show steps twice with the second one alone.
+        # Also for a new run: TensorBoard's loader in Python (--load_fast=false, or where there is no other) takes the
+        # first such mark of a run for its beginning, and would show steps twice if only the second file had one.
         folder, seconds = str(run / "tensorboard"), self.config.flush_secs
         self._writer: Any = SummaryWriter(folder, purge_step=step + 1, flush_secs=seconds)
         self._hyperparameters: dict[str, Hyperparameter] | None = hyperparameters
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """A scalar each; the hyperparameters with the first that one compares runs by."""
+        """Write each as a scalar; with the first values that runs are compared by, also the hyperparameters."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
         compared = [name for name in values if name.startswith("validation/")]
@@ -46,7 +46,7 @@ class TensorBoard(Tracker):
             self._describe(compared)
 
     def image(self, step: int, path: Path) -> None:
-        """The picture under the name `samples`; as uint8, which is what TensorBoard shows as it is."""
+        """Write the picture under the name `samples`; as uint8, which TensorBoard shows unchanged."""
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("RGB"))
         self._writer.add_image("samples", pixels, step, dataformats="HWC")
@@ -61,7 +61,7 @@ class TensorBoard(Tracker):
         self._writer.close()
 
     def _describe(self, compared: list[str]) -> None:
-        """Write the hyperparameters, once. `SummaryWriter.add_hparams` would make another run of them."""
+        """Write the hyperparameters, once. `SummaryWriter.add_hparams` would make a separate run of them."""
         if self._hyperparameters is None:
             return
         from torch.utils.tensorboard.summary import hparams

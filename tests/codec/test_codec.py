@@ -173,7 +173,7 @@ def test_what_is_read_of_names_is_what_may_be_written_however_many_a_run_says(mo
     names = [f"{number:02d}.p" for number in range(8, 24)]
     assert json.loads(told(["xxxx", *names[:14]])) == ["xxxx", ["", 8, 2, ".p", 14]]
     for wrong in (["xxxxx", *names[:14]], names, ["x" * 57]):
-        with pytest.raises(DataError, match="too many or too long"):
+        with pytest.raises(DataError, match="too many names"):
             told(wrong)
 
 

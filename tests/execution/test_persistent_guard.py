@@ -82,7 +82,7 @@ def faulty(fault, tmp_path):
 def test_images_that_are_wrong_are_drawn_anew_by_another_executor_and_it_is_said(fault, plan, tmp_path, monkeypatch):
     monkeypatch.setattr(persistent, "GraphExecutor", Replayed)
     executor = emulated(library=faulty(fault, tmp_path), lanes=128)(plan, 4)
-    with pytest.warns(RuntimeWarning, match=f"drawn anew, by a slower executor: .*{FAULTS[fault][2]}"):
+    with pytest.warns(RuntimeWarning, match=f"drawn again, by a slower executor: .*{FAULTS[fault][2]}"):
         found = walk(executor)
     assert torch.equal(found, walk(ReferenceExecutor(plan, 4)))
     assert FAULTS[fault][2] in executor.kernel.fault
@@ -95,7 +95,7 @@ def test_what_is_wrong_in_clusters_alone_is_drawn_anew_without_them_and_it_is_sa
     source = tmp_path / "persistent.cu"
     source.write_text(text.replace("apart ? me->part * share : 0", "0"), encoding="utf-8")
     executor = emulated(library=built("double", source, extra=FAST), parts=2)(plan, 4)
-    with pytest.warns(RuntimeWarning, match="drawn anew, without clusters of blocks: parameters are"):
+    with pytest.warns(RuntimeWarning, match="drawn again, without clusters of blocks: parameters are"):
         found = walk(executor)
     assert torch.equal(found, walk(ReferenceExecutor(plan, 4)))
     assert executor.kernel.fault is None and sorted(set(executor.kernel.parts)) == [1, 2]

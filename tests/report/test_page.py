@@ -164,7 +164,7 @@ def test_a_run_that_is_being_trained_is_told_as_far_as_it_is(copied, parsed, cel
         text = page(run, field=False)
     root = parsed(text)
     assert cells(root, "The runs")[1][1:3] == ["running", "16/99"]
-    assert "#1 is still being trained" in text and "how far it was at step 16" in text
+    assert "#1 is still being trained" in text and "its state at step 16" in text
     assert cells(root, "Scores")[1][1:] == ["validation", "ema", "32", "2.5688 bits/dim", "113.954 +- 1.585",
                                             "step 16, as it was logged"]  # fmt: skip
 

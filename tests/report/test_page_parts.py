@@ -152,7 +152,7 @@ def test_recipes_are_compared_with_the_packaged_one_and_with_each_other(copied, 
     own = dict(row[::2] for row in cells(root, "What differs from the packaged recipe mnist-gated")[1:])
     assert own["data.source"] == "digits" and own["train.accumulate"] == "2" and "name" not in own
     assert own["model.backbone.type"] == "pixelcnn"
-    ((name, recipe, here, *published),) = cells(root, "Beside what was published")[1:]
+    ((name, recipe, here, *published),) = cells(root, "Beside published figures")[1:]
     assert name.startswith("#1 ") and recipe == "mnist-gated" and published == [*vars(PUBLISHED[recipe]).values()]
     assert re.fullmatch(r"test: 2\.\d{4} bits/dim; \d+\.\d{3} \+- \d\.\d{3}", here)
     assert "Of a recipe that does not come with pixkit" in "".join(root.itertext())

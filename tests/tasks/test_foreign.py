@@ -122,7 +122,7 @@ def test_functions_that_are_not_there(mine):
     assert (where, said, hint) == (f"{here}:tree", "there is no such function", f"{here}:three")
     assert (
         found.startswith("functions three, two, nothing, text, more, lacking, leaving, wanting, a_class")
-        and expected == f"one that gives {EXPECTED}"
+        and expected == f"one that returns {EXPECTED}"
     )
     assert refused(f"{here}:GIVEN")[1:3] == ("there is no such function", found)
     assert refused(f"{mine}/bare.py:x")[2::2] == ("no function", None)
