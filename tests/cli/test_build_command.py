@@ -134,7 +134,7 @@ def test_a_signal_stops_a_build_that_can_be_resumed(pixkit, workplace, install):
     stopped = pixkit("build", "tiny.yaml")
     assert (stopped.code, stopped.out) == (130, ""), stopped.err
     assert Run.open("runs/tiny").steps()[-1] == 4
-    outcome = pixkit(*shlex.split(re.search(r"to go on: pixkit (.+)\n", stopped.err)[1]))
+    outcome = pixkit(*shlex.split(re.search(r"to continue: pixkit (.+)\n", stopped.err)[1]))
     assert outcome.code == 0, outcome.err
     assert Run.open("runs/tiny").steps()[-1] == 6
 

@@ -96,11 +96,11 @@ def test_maps_and_a_mask_that_complete_takes(pixkit, built, workplace):
 
 @pytest.mark.parametrize(("options", "code", "text"), [
     (["--json", "--csv"], 2, "not both"), (["--map"], 2, "needs a folder, or a mask"),
-    (["--above", "1"], 2, "--above is of a mask"), (["-o", "m.jpg"], 2, "name a .png"),
+    (["--above", "1"], 2, "--above needs a mask"), (["-o", "m.jpg"], 2, "name a .png"),
     (["--map", "some"], 2, "not an empty folder"), (["--labels", "all"], 2, "--labels: the model takes no labels"),
     (["--importance", "2"], 2, "--importance: importance sampling is for"), (["test:9:3"], 2, "no such images"),
     (["test:9:99"], 2, "test:9: is all from there on"),
-    (["test:99"], 2, "no image of that number"),
+    (["test:99"], 2, "no image with that number"),
 ])  # fmt: skip
 def test_what_is_refused(pixkit, built, pictures, options, code, text):
     outcome = pixkit("score", built, "test:0", *options)

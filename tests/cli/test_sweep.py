@@ -170,7 +170,7 @@ def test_ctrl_c_ends_all_builds_and_says_how_to_go_on(pixkit, builds, monkeypatc
         ["0", "stopped"], ["1", "stopped"], ["2", "new"],
     ]  # fmt: skip
     command = f"pixkit sweep tiny.yaml {' '.join(keys)} --jobs 2"
-    assert outcome.err.endswith(f"stopped; to go on: {command}\n")
+    assert outcome.err.endswith(f"stopped; to continue: {command}\n")
     assert "stopping 2: they finish their step and save" in outcome.err
     assert all(Run(Path(f"runs/tiny-sweep/seed={seed}")).steps() for seed in (0, 1))
     builds.way = Within

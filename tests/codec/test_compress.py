@@ -279,7 +279,7 @@ def test_images_of_any_size_are_tiles(run, tmp_path, capsys):
     with pytest.raises(DataError, match="tiles=True"):
         pixkit.compress(run, found.images[0][None], file)
     for wrong, tiles in ((found.images, False), ([found.images[0], given[0]], True)):
-        with pytest.raises(UsageError, match="not one tensor"):
+        with pytest.raises(UsageError, match="not a single tensor"):
             pixkit.compress(run, wrong, file, tiles=tiles)
 
 

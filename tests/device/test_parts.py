@@ -265,7 +265,7 @@ def test_what_would_not_fit_is_taken_in_parts_is_not_recorded_and_leaves_the_ima
         assert fitted(live + memory.graphs + 4 * images - 1)[1:] == ("replayed", 1, False)
         assert len(said) == 1 and "each batch is copied there" in said[0]
         assert fitted(live + memory.graphs - 1)[0].graphs == 0
-        assert said[0].startswith("no step is recorded: the ")
+        assert said[0].startswith("no step is recorded: recorded steps take ")
         assert fitted(live)[1:] == ("ahead", 1, False)
         halved, _, parts, _ = fitted(live - 1)
         assert parts == 2 and halved.activations < memory.activations

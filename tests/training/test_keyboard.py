@@ -138,4 +138,4 @@ def test_a_build_ends_with_130(tmp_path, monkeypatch, capsys, second):
     assert main(build) == 130
     said = capsys.readouterr().err
     assert "Traceback" not in said and not (tmp_path / "run" / "build.lock").exists()
-    assert ("stopped and saved; to go on: pixkit build run --resume" in said) == (not second)
+    assert ("stopped and saved; to continue: pixkit build run --resume" in said) == (not second)
