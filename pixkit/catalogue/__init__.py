@@ -1,5 +1,5 @@
-"""What there is: kinds, components, commands and recipes, as far as it can be told without a plugin or torch.
+"""Kinds, components, commands and recipes, as far as they can be listed without importing a plugin or torch.
 
-What plugins bring is known once they are imported, which takes seconds; it is kept in the cache folder (`store`) until
-something that it depends on has changed (`watch` finds out what that is, and `state` looks at it).
+The contents of plugins are known once they are imported, which takes seconds; they are kept in the cache folder
+(`store`) until something that they depend on has changed (`watch` records the dependencies, and `state` checks them).
 """

@@ -1,4 +1,4 @@
-"""A catalogue as it was kept: components, commands and plugins as plain data, in the same form as of those loaded."""
+"""A kept catalogue: components, commands and plugins as plain data, in the same form as loaded ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pixkit.distribution import canonical
 
 @dataclass(frozen=True)
 class Component:
-    """What lists say of a component."""
+    """What lists show of a component."""
 
     kind: str
     name: str
@@ -26,7 +26,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin and how it was when it was loaded; `fault` says what is wrong with its commands."""
+    """A plugin and its state when it was loaded; `fault` says what is wrong with its commands."""
 
     name: str
     distribution: str
@@ -38,9 +38,9 @@ class Plugin:
 
 @dataclass(frozen=True)
 class CommandEntry:
-    """A command, and its parameters as plain data (`pixkit.cli.sketch`), if these could be had.
+    """A command, and its parameters as plain data (`pixkit.cli.sketch`), if available.
 
-    The plugin of pixkit's own is empty.
+    The plugin is empty for pixkit's own commands.
     """
 
     name: str
@@ -50,11 +50,11 @@ class CommandEntry:
 
 
 class Catalogue(Protocol):
-    """What there is, be it kept or loaded."""
+    """A catalogue, kept or loaded."""
 
     @property
     def components(self) -> list[Component]:
-        """All of them, by kind and name."""
+        """All components, by kind and name."""
         ...
 
     @property
@@ -63,16 +63,16 @@ class Catalogue(Protocol):
         ...
 
     def details(self, component: Component) -> dict[str, Any]:
-        """Its class, description, keys, JSON schema and free parameters; nothing, if they could not be had."""
+        """Its class, description, keys, JSON Schema and free parameters; empty, if they are unavailable."""
         ...
 
     def recipe(self) -> dict[str, Any]:
-        """The keys that every recipe has, and their JSON schema."""
+        """The keys of every recipe, and their JSON Schema."""
         ...
 
 
 class Kept:
-    """A catalogue that was kept."""
+    """A catalogue read from the cache."""
 
     def __init__(self, held: dict[str, Any]) -> None:
         self._held = held
@@ -93,7 +93,7 @@ class Kept:
 
 
 def named(catalogue: Catalogue, kind: str, name: str) -> list[Component]:
-    """The components that a bare or qualified name may mean; several where distributions are in conflict."""
+    """The components that a bare or qualified name may mean; several if distributions are in conflict."""
     distribution, _, bare = name.rpartition(":")
     return [
         each

@@ -1,4 +1,4 @@
-"""The keys that a recipe may have at some place, and the values of those that have few, from JSON schemas alone."""
+"""The keys that a recipe may have at some place, and the values of those that have few, from JSON Schemas only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pixkit.catalogue.contents import Catalogue, named
 from pixkit.catalogue.kinds import BARE
 
 KIND, KEY, AUTO = "x-pixkit-kind", "x-pixkit-key", "x-pixkit-auto-or"
-"""What schemas say of places that take a component, of the key that names it, and of names of components."""
+"""What schemas say of places for a component, of the key that names it, and of names of components."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,18 @@ class Rule:
 
 
 class Keys:
-    """What a recipe may say, given what it says so far.
+    """The possible content of a recipe, given its current content.
 
     Args:
         catalogue: the components.
-        recipe: plain data, as far as it can be read: which component stands where decides which keys it has.
+        recipe: plain data, as far as it can be read: the components in it decide which keys there are.
     """
 
     def __init__(self, catalogue: Catalogue, recipe: Any) -> None:
         self._catalogue, self._recipe = catalogue, recipe
 
     def below(self, path: tuple[str, ...]) -> dict[str, str]:
-        """The keys at a place, and what each is for; sections, which have keys themselves, end in a point."""
+        """The keys at a place, and their descriptions; sections, which have keys themselves, end in a dot."""
         found: dict[str, str] = {}
         for rule in self._at(path):
             for name, inner in self._properties(rule, self._value(path)):
@@ -50,12 +50,12 @@ class Keys:
         return list(dict.fromkeys(found))
 
     def _at(self, path: tuple[str, ...], *, whole: bool = False) -> list[Rule]:
-        """The rules at a place: those of what stands there, or, with `whole`, of whatever may."""
+        """The rules at a place: those for its current value or, with `whole`, for any value."""
         schema = self._catalogue.recipe()["schema"]
         rules = [Rule(schema, schema.get("$defs", {}))]
 
         def given(depth: int) -> Any:
-            # What stands there decides which keys there are, but not what its own `type` might be instead.
+            # The current value decides which keys there are, but not which other `type` it might have.
             chosen = whole and path[-1] == "type" and depth >= len(path) - 1
             return None if chosen else self._value(path[:depth])
 
@@ -71,7 +71,7 @@ class Keys:
                 yield name, Rule(schema, alternative.definitions)
 
     def _alternatives(self, rule: Rule, given: Any) -> Iterator[Rule]:
-        """A rule with its references followed: each member of a union, and the component that is named."""
+        """Follow a rule's references: each member of a union, and the named component."""
         schema = rule.schema
         if "$ref" in schema:
             target = rule.definitions.get(schema["$ref"].rpartition("/")[2], {})
@@ -85,7 +85,7 @@ class Keys:
             yield rule
 
     def _component(self, schema: Mapping[str, Any], given: Any) -> Rule:
-        """The keys of the component that stands there, and the one that names it."""
+        """The keys of the current component, and the one that names it."""
         key = schema[KEY]
         name = given.get(key) if isinstance(given, dict) else given
         found = named(self._catalogue, schema[KIND], name) if isinstance(name, str) else []
@@ -115,7 +115,7 @@ class Keys:
         return sorted({each.name for each in self._catalogue.components if each.kind == kind})
 
     def _value(self, path: tuple[str, ...]) -> Any:
-        """What the recipe says at a place."""
+        """The recipe's value at a place."""
         value = self._recipe
         for part in path:
             value = value.get(part) if isinstance(value, dict) else None
@@ -127,7 +127,7 @@ def _has_keys(rule: Rule) -> bool:
 
 
 def _meant(rule: Rule, given: Any) -> list[Rule]:
-    """The members of a union that may be meant: the one whose `type` is given, else all."""
+    """The possible members of a union: the one whose `type` is given, otherwise all."""
     members = [Rule(each, rule.definitions) for each in (*rule.schema.get("oneOf", []), *rule.schema.get("anyOf", []))]
     mapping = rule.schema.get("discriminator", {}).get("mapping", {})
     target = mapping.get(given.get("type")) if isinstance(given, dict) else None

@@ -1,4 +1,4 @@
-"""The figures that were published for what recipes are of."""
+"""Published figures for the models of recipes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Published:
-    """A figure on the test images, with what it is of; and who says so."""
+    """A figure on the test images, with its model, and its source."""
 
     figure: str
     source: str
@@ -35,4 +35,4 @@ PUBLISHED = {
     "cifar10-pixelsnail": Published("2.85 bits/dim", "Chen et al. (2017), arXiv 1712.09763"),
     "cifar10-local-8orders": Published("2.887 bits/dim (8 orderings)", _LOCAL),
 }
-"""By the names of packaged recipes; of the others none is published. recipes/README.md has the same figures."""
+"""By the names of packaged recipes; for the others none is published. recipes/README.md has the same figures."""

@@ -12,9 +12,9 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def packaged_recipes() -> dict[str, Path]:
-    """Path of each recipe that comes with pixkit, by name (the file's name without ``.yaml``), sorted.
+    """The path of each recipe that comes with pixkit, by name (the file's name without ``.yaml``), sorted.
 
-    In an installed wheel they lie in ``pixkit/_recipes``, in a checkout in ``recipes`` beside the package.
+    In an installed wheel they are in ``pixkit/_recipes``, in a checkout in ``recipes`` next to the package.
     """
     return {path.stem: path for path in sorted(recipes_folder().glob("*.yaml"))}
 
@@ -26,17 +26,17 @@ def recipes_folder() -> Path:
 
 
 def summary_of(path: Path) -> str:
-    """The first sentence of the comment at the head of a recipe; of a long one, what stands before a colon."""
+    """The first sentence of the comment at the head of a recipe; if it is long, the part before a colon."""
     lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
     sentence = re.split(r"(?<=\.) (?=[A-Z])", " ".join(line.lstrip("# ").rstrip() for line in lines), maxsplit=1)[0]
     return sentence if len(sentence) <= 120 else re.split("[:;] ", sentence, maxsplit=1)[0]
 
 
 def find_recipe(name_or_path: str | Path) -> Path:
-    """The path of a recipe given by its path or, where no such file exists, by a packaged recipe's name.
+    """Find a recipe by its path or, if no such file exists, by a packaged recipe's name.
 
-    A name may end in ``.yaml``; a folder of that name (a run's, say) does not hide the recipe. What is
-    neither comes back as it is; reading it says what is wrong.
+    A name may end in ``.yaml``; a folder of that name (a run's, for example) does not hide the recipe. Anything else is
+    returned unchanged; reading it reports the error.
     """
     path = Path(name_or_path)
     try:

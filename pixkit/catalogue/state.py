@@ -1,7 +1,6 @@
-"""What a catalogue depends on: which distributions are installed, which files were imported, and what was not found.
+"""The dependencies of a catalogue: installed distributions, imported files, and names that were not found.
 
-A module counts as unchanged by what Python itself goes by when it takes the bytecode that it has compiled before: the
-time and the size of the file.
+A module counts as unchanged by the criteria of Python's own bytecode cache: the time and the size of the file.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ from pixkit.distribution import DISABLE_VARIABLE
 
 FORMAT = 2
 SWITCHES = (DISABLE_VARIABLE, "PYTHONPATH")
-"""Environment variables that say which plugins there are."""
+"""Environment variables that determine the plugins."""
 METADATA = (".dist-info", ".egg-info", "EGG-INFO")
-"""How the names of folders (and old files) end by which distributions are found."""
+"""Suffixes of folders (and old files) by which distributions are found."""
 PATHS = ".pth"
-"""How the names of files end that lead to other folders, or to finders of modules."""
+"""Suffixes of files that lead to other folders, or to module finders."""
 STATED = ("METADATA", "PKG-INFO", "entry_points.txt")
-"""Files in them that say what a distribution is called and which plugins it brings."""
+"""Files in them that name a distribution and its plugins."""
 
 
 @dataclass(frozen=True)
 class Basis:
-    """What to look at, to tell whether anything has changed.
+    """What to check to tell whether anything has changed.
 
     Attributes:
-        names: modules at the top. Where one of these lies elsewhere on the path now, it may be another one.
-        files: paths of modules and of what they read.
-        folders: those that they listed.
+        names: top-level modules. If one of these is found elsewhere on the path now, it may be another one.
+        files: paths of modules and of the files that they read.
+        folders: folders that they listed.
         variables: environment variables that plugins read.
     """
 
@@ -45,14 +44,14 @@ class Basis:
 
 
 def environment() -> list[str]:
-    """What tells environments from one another, which may share a cache folder; plain data."""
+    """What distinguishes environments that may share a cache folder; plain data."""
     package = str(Path(__file__).resolve().parent.parent)
     switches = [os.environ.get(name, "") for name in SWITCHES]
     return [str(FORMAT), sys.version, sys.prefix, package, str(sys.flags.optimize), *switches]
 
 
 def seen(basis: Basis) -> list[Any]:
-    """What is to be seen now, as plain data: equal as long as no distribution, no file and no way to it has changed."""
+    """The current state as plain data: equal as long as no distribution, no file and no path to it has changed."""
     tops = frozenset(basis.names)
     places = dict.fromkeys(os.path.abspath(place) for place in sys.path if isinstance(place, str))
     found = [[place, _within(place, tops)] for place in places]
@@ -61,13 +60,13 @@ def seen(basis: Basis) -> list[Any]:
 
 
 def digests(names: Iterable[str], variables: Mapping[str, str]) -> list[int | None]:
-    """Of each variable a checksum of its value, which may be a secret; None where it is not set."""
+    """A checksum of each variable's value, which may be a secret; None if it is not set."""
     values = [variables.get(name) for name in names]
     return [None if value is None else zlib.crc32(os.fsencode(value)) for value in values]
 
 
 def _listing(path: str) -> str | None:
-    """A checksum of the names in a folder but Python's own; None if it cannot be listed."""
+    """A checksum of the names in a folder, except Python's own; None if it cannot be listed."""
     try:
         with os.scandir(path) as entries:
             names = sorted(entry.name for entry in entries if entry.name != "__pycache__")
@@ -77,7 +76,7 @@ def _listing(path: str) -> str | None:
 
 
 def _within(place: str, tops: frozenset[str]) -> list[Any]:
-    """Of an entry of Python's path, the distributions and such modules."""
+    """The distributions and such modules in an entry of Python's path."""
     try:
         with os.scandir(place) as entries:
             names = sorted(entry.name for entry in entries)
@@ -98,7 +97,7 @@ def _within(place: str, tops: frozenset[str]) -> list[Any]:
 
 
 def mark(path: str) -> list[int] | None:
-    """What a file is known by; None if it is not there, or the system does not tell."""
+    """Identifies the state of a file; None if it does not exist, or the system does not tell."""
     try:
         found = os.stat(path)
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
-"""Catalogues in the cache folder: one for each environment, made anew where anything that it depends on has changed.
+"""Catalogues in the cache folder: one for each environment, made again when anything that it depends on has changed.
 
-Whatever is wrong with a file, it counts as absent. Nothing is pickled, and none of it is code.
+A file with any fault counts as absent. Nothing is pickled, and nothing in it is code.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from pixkit.catalogue.watch import Watch
 from pixkit.files import kind_of, open_regular, replacing
 
 MOST = 16
-"""Catalogues that are kept in a folder; what was not used for longest makes room."""
+"""The number of catalogues kept in a folder; the least recently used are removed."""
 LARGEST = 2**26
-"""Bytes of a file above which it is none of ours."""
+"""Bytes above which a file is not one of ours."""
 AGE = 86400.0
-"""Seconds after which a catalogue that is used is noted to be in use, and a temporary file to be left behind."""
+"""Seconds after which the use of a catalogue is recorded again, and after which a temporary file counts as
+abandoned."""
 
 
 def places() -> tuple[Path, ...]:
@@ -36,8 +37,8 @@ def places() -> tuple[Path, ...]:
 
 
 def find() -> dict[str, Any] | None:
-    """What was kept for this environment, if all is still as it was then."""
-    with suppress(OSError):  # there may be no working directory any more
+    """The kept catalogue for this environment, if nothing has changed since."""
+    with suppress(OSError):  # the working directory may not exist any more
         here = environment()
         for folder in places():
             with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -46,11 +47,11 @@ def find() -> dict[str, Any] | None:
 
 
 def _sound(path: Path, here: list[str]) -> dict[str, Any]:
-    """What a file holds.
+    """The content of a file.
 
     Raises:
-        OSError: if it is not there, or others can write there.
-        ValueError: or one of its like, if it is damaged, or something has changed since it was made.
+        OSError: if it does not exist, or others can write there.
+        ValueError: or a subclass, if it is damaged, or something has changed since it was made.
     """
     require_private(path.parent)
     with open_regular(path, links=False, most=LARGEST) as file:
@@ -68,7 +69,7 @@ def _sound(path: Path, here: list[str]) -> dict[str, Any]:
 
 
 def keep(held: dict[str, Any], watch: Watch) -> None:
-    """Keep plain data until something changes that was imported meanwhile, in the first folder that takes them."""
+    """Keep plain data until one of its dependencies changes, in the first folder where they can be written."""
     with suppress(OSError):
         here, basis = environment(), watch.basis()
         marks, asked = seen(basis), watch.digests(basis.variables)
@@ -108,7 +109,7 @@ def _parsed(text: bytes) -> Any:
 
 
 def _make_room(folder: Path) -> None:
-    """Remove the catalogues that were not used for longest, and what processes that were killed have left."""
+    """Remove the least recently used catalogues, and the remains of killed processes."""
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:

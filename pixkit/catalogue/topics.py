@@ -1,4 +1,4 @@
-"""The pages of documentation that come with pixkit, as the table in docs/README.md lists them."""
+"""The documentation pages that come with pixkit, as listed in the table in docs/README.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)\)")
 
 @dataclass(frozen=True)
 class Topic:
-    """A page: the name that it is asked for by, what it answers, and its file."""
+    """A page: its name, the question that it answers, and its file."""
 
     name: str
     summary: str
@@ -28,7 +28,7 @@ class Topic:
         """The page, in Markdown.
 
         Raises:
-            DataError: if its file is not there.
+            DataError: if its file is missing.
         """
         try:
             return self.path.read_text(encoding="utf-8")
@@ -36,18 +36,18 @@ class Topic:
             raise DataError(
                 "a page of the documentation is missing",
                 where=str(self.path),
-                hint="install pixkit-models anew",
+                hint="reinstall pixkit-models",
             ) from error
 
 
 def topics() -> dict[str, Topic]:
-    """Every page by name, in the order in which one would read them."""
+    """Every page by name, in reading order."""
     index = Topic("", "", PAGES / "README.md").text
     return {name: Topic(name, summary, _place(target)) for name, target, summary in _ROW.findall(index)}
 
 
 def _place(target: str) -> Path:
-    """The file of a link in docs/; READMEs of other folders lie beside docs/ in a wheel, under names with a dash."""
+    """The file of a link in docs/; in a wheel, READMEs of other folders are next to docs/, under names with a dash."""
     outside = target.removeprefix("../../")
     if outside == target:
         return PAGES / target
@@ -56,7 +56,7 @@ def _place(target: str) -> Path:
 
 
 def mentions(word: str, most: int = 3) -> list[str]:
-    """The names of the pages that say something of a word: at first those that explain it, then those that use it."""
+    """The names of the pages that mention a word: first those that explain it, then those that use it."""
     asked = rf"(?<!\w){re.escape(word)}(?!\w)"
     explained = re.compile(rf"^#.*{asked}|\*\*[^*\n]*{asked}", re.IGNORECASE | re.MULTILINE)
     used = re.compile(asked, re.IGNORECASE)
@@ -68,7 +68,7 @@ def mentions(word: str, most: int = 3) -> list[str]:
 
 
 def for_terminals(topic: Topic) -> str:
-    """The page with its links as commands, where they lead to other pages, or as plain words; and without comments."""
+    """The page with links to other pages as commands, other links as plain words, and without comments."""
     files = {each.path.resolve(): name for name, each in topics().items()}
 
     def follow(link: re.Match[str]) -> str:
@@ -80,7 +80,7 @@ def for_terminals(topic: Topic) -> str:
 
     text = re.sub(r"<!--.*?-->\n*", "", topic.text, flags=re.DOTALL)
     parts, start = [], 0
-    for code in _CODE.finditer(text):  # links are followed between pieces of code
+    for code in _CODE.finditer(text):  # links are followed outside of code
         parts += [_LINK.sub(follow, text[start : code.start()]), code[0]]
         start = code.end()
     return "".join([*parts, _LINK.sub(follow, text[start:])])

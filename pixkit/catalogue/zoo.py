@@ -1,4 +1,4 @@
-"""The zoo: trained runs that come with pixkit and with plugins, named zoo:NAME wherever a run is asked for."""
+"""The zoo: trained runs that come with pixkit and with plugins, named zoo:NAME wherever a run is expected."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from pixkit.files import is_file, is_folder, is_there, looking_at
 
 PREFIX = "zoo:"
 ZOO_GROUP = f"{GROUP}.zoo"
-"""The entry-point group of packages that bring runs: each value is a package's name and, by points, a folder in it."""
+"""The entry-point group of packages with runs: each value is a package's name and, after dots, a folder in it."""
 LOCK = "recipe.lock.yaml"
 """The file that makes a folder a run (`pixkit.runs.places`)."""
 
 
 @dataclass(frozen=True)
 class ZooRun:
-    """A run of the zoo: its folder, and the distribution that brings it."""
+    """A run of the zoo: its folder and its distribution."""
 
     name: str
     distribution: str
@@ -38,12 +38,12 @@ class ZooRun:
 
 
 def zoo_runs() -> tuple[list[ZooRun], list[str]]:
-    """All runs of the zoo, by name, and what is wrong with distributions that say that they bring some.
+    """All runs of the zoo, by name, and errors in distributions that declare some.
 
     No plugin is imported: runs are data.
 
     Raises:
-        RunError: if pixkit's own cannot be looked for.
+        RunError: if pixkit's own cannot be listed.
     """
     found, faults = _runs_in(recipes_folder() / "zoo", OWN, version()), []
     points, unreadable = plugin_points(ZOO_GROUP)
@@ -59,10 +59,10 @@ def zoo_runs() -> tuple[list[ZooRun], list[str]]:
 
 
 def run_folder(name: str | os.PathLike[str]) -> Path:
-    """The folder that zoo:NAME, or zoo:DISTRIBUTION:NAME, means; of anything else, and where a path is there, the path.
+    """The folder of zoo:NAME, or zoo:DISTRIBUTION:NAME; anything else, and any existing path, is returned as a path.
 
     Raises:
-        RunError: if there is no such run in the zoo, or several distributions bring one of that name.
+        RunError: if there is no such run in the zoo, or several distributions have one with that name.
     """
     text = os.fspath(name)
     if not in_zoo(text):
@@ -78,7 +78,7 @@ def run_folder(name: str | os.PathLike[str]) -> Path:
         return found[0].path
     if found:
         several = listed(run.qualified for run in found)
-        raise RunError("several distributions bring a run of that name", where=text, expected=f"one of {several}")
+        raise RunError("several distributions have a run with that name", where=text, expected=f"one of {several}")
     near = difflib.get_close_matches(bare, [run.name for run in runs], n=1)
     raise RunError(
         "there is no such run in the zoo",
@@ -90,7 +90,7 @@ def run_folder(name: str | os.PathLike[str]) -> Path:
 
 
 def in_zoo(name: str | os.PathLike[str]) -> bool:
-    """Whether a name begins as those of the zoo do, and is no path.
+    """Whether a name has the zoo's prefix and is not a path.
 
     Raises:
         RunError: if the system cannot tell.
@@ -108,10 +108,10 @@ def refuse_zoo(name: str | os.PathLike[str]) -> None:
     """
     if in_zoo(name) or is_kept_in_zoo(name):
         raise RunError(
-            "runs of the zoo are only read",
+            "runs of the zoo are read-only",
             where=os.fspath(name),
             expected="a folder of yours",
-            hint=f"pixkit export {PREFIX}NAME FOLDER makes a copy of one that is yours; train.init_from={PREFIX}NAME "
+            hint=f"pixkit export {PREFIX}NAME FOLDER makes a copy of your own; train.init_from={PREFIX}NAME "
             "starts a run of yours from its weights",
         )
 
@@ -120,7 +120,7 @@ def is_kept_in_zoo(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder is that of a run of the zoo."""
     try:
         real = os.path.realpath(folder)
-    except ValueError:  # no name that a folder could have
+    except ValueError:  # not a possible name of a folder
         return False
     return real in [os.path.realpath(run.path) for run in zoo_runs()[0]]
 
@@ -132,7 +132,7 @@ def _runs_in(folder: Path, distribution: str, its_version: str) -> list[ZooRun]:
 
 
 def _folder_of(point: EntryPoint) -> Path:
-    """The folder that an entry point names; packages are found, not imported, and need not lie in one place.
+    """The folder that an entry point names; packages are located, not imported, and need not be in one place.
 
     Raises:
         FileNotFoundError: if there is none.

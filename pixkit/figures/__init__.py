@@ -2,7 +2,7 @@
 
     pixkit.figures.save_grid(x, model.spec, "grid.png")
 
-Images come as integer levels [N, C, H, W]; paths as str or Path. In place of the number of levels a model's `spec` may
+Images come as integer levels [N, C, H, W]; paths as str or Path. Instead of the number of levels a model's `spec` may
 be given, which knows the colours of tokens (`data.palette`): `in_colour(x, model.spec)` is uint8 [N, H, W, 3].
 """
 

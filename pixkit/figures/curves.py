@@ -1,4 +1,4 @@
-"""Curves over steps, in one picture: of each run a thin line of training below a thick one of validation."""
+"""Curves over steps in one picture: for each run, a thin line for training below a thick one for validation."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from PIL import ImageDraw
 
 WIDTH, HEIGHT = 880, 480
-"""Of what is within the axes, in pixels."""
+"""Size of the area within the axes, in pixels."""
 LEFT, FOOT = 64, 34
 """Room for the numbers at the axes."""
 GRID = (228, 228, 228)
 FAR, LARGEST = 3.0, 1e300
-"""Heights of the axes beyond which lines are not followed, and numbers."""
+"""Distance beyond the axes, in their heights and numbers, to which lines are followed."""
 FINE = 3
-"""Lines are drawn so many times larger, and averaged down."""
+"""Lines are drawn this many times larger, and averaged down."""
 COLOURS: tuple[Colour, ...] = (
     (0, 114, 178),
     (213, 94, 0),
@@ -37,14 +37,14 @@ COLOURS: tuple[Colour, ...] = (
     (230, 159, 0),
     (90, 90, 90),
 )
-"""Such as colour-blind people tell apart (Okabe and Ito, 2008); of more curves the hues are spread evenly."""
+"""Colours that colour-blind people can tell apart (Okabe and Ito, 2008); for more curves the hues are spread evenly."""
 
 Points = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What a legend calls it, the thick line with a dot at each point, and a thin one below it."""
+    """A name for the legend, a thick line with a dot at each point, and a thin one below it."""
 
     title: str
     points: Points
@@ -54,15 +54,15 @@ class Curve:
 def save_curves(curves: Sequence[Curve], path: str | os.PathLike[str], *, across: str, up: str) -> Path:
     """Draw curves on one pair of axes, with a legend below, as a PNG.
 
-    What thin lines have above or below all dots is cut off: training begins far above what is of interest.
+    Parts of thin lines above or below all dots are cut off: training begins far above the range of interest.
 
     Args:
         curves: at least one of them with a point.
         path: the PNG to write; an older one is replaced.
-        across: what the horizontal axis is.
-        up: what the vertical axis is.
+        across: name of the horizontal axis.
+        up: name of the vertical axis.
     """
-    from PIL import ImageDraw  # here, since training draws grids alone, which need no text
+    from PIL import ImageDraw  # imported here, since training only draws grids, which need no text
 
     dots = [point for curve in curves for point in curve.points]
     every = [*dots, *(point for curve in curves for point in curve.thin)]
@@ -87,27 +87,27 @@ def save_curves(curves: Sequence[Curve], path: str | os.PathLike[str], *, across
 
 @dataclass(frozen=True)
 class _View:
-    """What part of the plane is seen."""
+    """The visible part of the plane."""
 
     x: tuple[float, float]
     y: tuple[float, float]
 
     def place(self, point: tuple[float, float], scale: int = 1) -> tuple[float, float]:
-        """Where a point is, in pixels from the upper left corner of the axes; one far outside is brought near."""
+        """The place of a point, in pixels from the upper left corner of the axes; a point far outside is clamped."""
         across = (point[0] - self.x[0]) / (self.x[1] - self.x[0])
         down = (self.y[1] - point[1]) / (self.y[1] - self.y[0])
         return across * WIDTH * scale, min(max(down, -FAR), FAR) * HEIGHT * scale
 
 
 def range_of(values: Sequence[float], spare: float) -> tuple[float, float]:
-    """From the least to the greatest value, and that share of it beyond either; of one value, half of it."""
+    """From the least to the greatest value, extended by a share of it on either side; one value, by half of it."""
     low, high = max(min(values), -LARGEST), min(max(values), LARGEST)
     more = spare * (high - low) if high > low else 0.5 * max(abs(high), 1e-3)
     return low - more, high + more
 
 
 def _lines(curves: Sequence[Curve], view: _View) -> Image.Image:
-    """What is within the axes, FINE times larger."""
+    """The lines within the axes, FINE times larger."""
     from PIL import ImageDraw
 
     canvas = Image.new("RGB", (WIDTH * FINE, HEIGHT * FINE), PAPER)
@@ -131,7 +131,7 @@ def _lines(curves: Sequence[Curve], view: _View) -> Image.Image:
 
 
 def _line(draw: ImageDraw.ImageDraw, places: list[tuple[float, float]], colour: Colour, width: int) -> None:
-    if len(places) > 1:  # Pillow's rounded joints fail without
+    if len(places) > 1:  # Pillow's rounded joints fail on a single point
         draw.line(places, fill=colour, width=width, joint="curve")
 
 
@@ -143,7 +143,7 @@ def _number(draw: ImageDraw.ImageDraw, view: _View) -> None:
 
 
 def ticks(low: float, high: float, about: int = 9) -> list[float]:
-    """Round numbers from `low` to `high`, 1, 2 or 5 times a power of ten apart, about so many."""
+    """About this many round numbers from `low` to `high`, at a distance of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
@@ -166,6 +166,6 @@ def _colour(number: int, count: int) -> Colour:
 
 
 def _mixed(colour: Colour) -> Colour:
-    """A third of the colour, the rest paper."""
+    """A third of the colour, mixed with paper."""
     red, green, blue = (round(part / 3 + paper * 2 / 3) for part, paper in zip(colour, PAPER, strict=True))
     return red, green, blue

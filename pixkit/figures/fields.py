@@ -1,4 +1,4 @@
-"""Pictures of what a prediction sees, and of orderings: one panel a colour, a square a sub-pixel, a legend below."""
+"""Pictures of what a prediction sees, and of orderings: a panel per colour, a square per sub-pixel, a legend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL import ImageDraw
 
 PANEL = 448
-"""Panels are at most this many pixels a side, unless the image itself is larger."""
+"""The largest side of a panel in pixels, unless the image itself is larger."""
 LARGEST_CELL = 40
 MARGIN = 8
 LINE = 22
@@ -27,7 +27,7 @@ RAMP = ((48, 18, 89), (40, 100, 200), (30, 180, 150), (180, 210, 60), (252, 220,
 
 Colour = tuple[int, int, int]
 Painted = tuple[np.ndarray, list[tuple[str, Colour]]]
-"""Colours of sub-pixels, uint8 [C, H, W, 3], and the words for those that a legend names."""
+"""Colours of sub-pixels, uint8 [C, H, W, 3], and the words for those in the legend."""
 SIGHT_COLOURS: dict[str, Colour] = {
     "SEEN": (52, 120, 190),
     "BLIND": (240, 160, 40),
@@ -35,11 +35,11 @@ SIGHT_COLOURS: dict[str, Colour] = {
     "ITSELF": (20, 20, 20),
     "LEAK": (200, 30, 40),
 }
-"""By the names of `pixkit.readiness.report.Sight`."""
+"""Keys are the names of `pixkit.readiness.report.Sight`."""
 
 
 def save_field(kinds: Any, legend: Mapping[int, tuple[str, Colour]], path: str | os.PathLike[str]) -> Path:
-    """Draw what each sub-pixel is to a prediction.
+    """Draw the role of each sub-pixel in a prediction.
 
     Args:
         kinds: integers [C, H, W], keys of the legend.
@@ -61,7 +61,7 @@ def save_sight(sight: Any, path: str | os.PathLike[str]) -> Path:
 
 def painted_sight(sight: Any) -> Painted:
     """The colours of what a prediction sees, see `save_sight`."""
-    from pixkit.readiness.report import WORDS, Sight  # here, since the other figures need no torch
+    from pixkit.readiness.report import WORDS, Sight  # imported here, since the other figures do not need torch
 
     return _painted(sight, {int(Sight[k]): (WORDS[Sight[k]], colour) for k, colour in SIGHT_COLOURS.items()})
 
@@ -80,7 +80,7 @@ def save_order(steps: Any, path: str | os.PathLike[str]) -> Path:
 
 
 def painted_order(steps: Any) -> Painted:
-    """The colours of an ordering, see `save_order`; named are its first step, one in the middle, and the last."""
+    """The colours of an ordering, see `save_order`; the legend has its first step, one in the middle, and the last."""
     values = np.asarray(steps)
     last = int(values.max())
     entries = [(f"step {step}", shade(step, last)) for step in sorted({0, last // 2, last})]
@@ -89,9 +89,9 @@ def painted_order(steps: Any) -> Painted:
 
 
 def save_nats(sites: Any, most: float, path: str | os.PathLike[str]) -> Path:
-    """Draw nats of sites, [H, W], as colours from dark, 0, to bright, `most` nats and beyond; the legend says which.
+    """Draw nats of sites, [H, W], as colours from dark, 0, to bright, `most` nats and more, with a legend.
 
-    Pictures with the same `most` compare.
+    Pictures with the same `most` can be compared.
     """
     shares = np.clip(np.asarray(sites, dtype=np.float64) / most, 0, 1)
     shades = np.array([shade(step, 255) for step in range(256)], np.uint8)
@@ -102,7 +102,7 @@ def save_nats(sites: Any, most: float, path: str | os.PathLike[str]) -> Path:
 
 
 def save_mask(marked: Any, path: str | os.PathLike[str]) -> Path:
-    """Write a mask, bool [H, W], as a PNG, white where it is set: there `pixkit complete --mask` draws anew."""
+    """Write a mask, bool [H, W], as a PNG, white where it is set: `pixkit complete --mask` redraws these sites."""
     target = Path(path)
     with replacing(target) as temporary:
         Image.fromarray(np.asarray(marked, dtype=bool).astype(np.uint8) * 255).save(temporary, format="PNG")
@@ -116,7 +116,7 @@ def _save(colours: np.ndarray, entries: list[tuple[str, Colour]], numbers: np.nd
     across = max(panels * (width * cell + MARGIN) + MARGIN, 160)
     down = height * cell + 2 * MARGIN
     canvas = Image.new("RGB", (across, down + LINE * len(entries)), PAPER)
-    from PIL import ImageDraw  # here, since training draws grids alone, which need no text
+    from PIL import ImageDraw  # imported here, since training only draws grids, which need no text
 
     draw = ImageDraw.Draw(canvas)
     for panel in range(panels):
@@ -154,7 +154,7 @@ def _number(draw: ImageDraw.ImageDraw, steps: np.ndarray, cell: int, left: int) 
 
 
 def shade(step: int, last: int) -> Colour:
-    """The colour of a step, of which that is the last."""
+    """The colour of a step, where `last` is the last one."""
     place = step / max(last, 1) * (len(RAMP) - 1)
     low = min(int(place), len(RAMP) - 2)
     red, green, blue = (round(a + (b - a) * (place - low)) for a, b in zip(RAMP[low], RAMP[low + 1], strict=True))

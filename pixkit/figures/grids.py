@@ -1,8 +1,8 @@
 """Pictures of images: grids, folders of PNGs, archives and previews in the terminal.
 
-Images come as integer levels 0..K-1, [N, C, H, W], in numpy arrays or torch tensors. One channel is
-shown in grey and three as red, green and blue; any other number is laid out as C grey pictures in a row. What their
-levels stand for says K or, where they may be tokens of a palette, whose colours are shown, the images' `ImageSpec`.
+Images come as integer levels 0..K-1, [N, C, H, W], in numpy arrays or torch tensors. One channel is shown in grey and
+three as red, green and blue; any other number is laid out as C grey pictures in a row. The meaning of levels follows
+from K or, if they may be tokens of a palette, whose colours are shown, from the images' `ImageSpec`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from pixkit.files import replacing
 from pixkit.image import ImageSpec, Palette
 
 CELL = 64
-"""Images of a grid are enlarged by the largest whole factor that keeps them within this many pixels."""
+"""Images of a grid are enlarged by the largest integer factor that keeps them within this many pixels."""
 LARGEST = 8192
 """No side of a grid is longer than this, unless the images themselves are."""
 LINE = 2
 """Pixels between the images of a grid."""
 LINE_GREY = 96
 TITLE, HEIGHT = 160, 14
-"""Pixels that a title beside a row may be wide, and that a line of text is high."""
+"""Width of a title beside a row, and height of a line of text, in pixels."""
 TITLE_INK = (255, 255, 255)
 SHADES = " .:-=+*#%@"
 
@@ -43,7 +43,7 @@ Paint = Callable[[np.ndarray, np.ndarray], str]
 
 
 def to_bytes(x: Any, levels: Levels) -> np.ndarray:
-    """Levels 0..K-1 as uint8 0..255, round(v * 255 / (K - 1)); tokens as the colours they stand for, [N, 3, H, W].
+    """Levels 0..K-1 as uint8 0..255, round(v * 255 / (K - 1)); tokens as their colours, [N, 3, H, W].
 
     Raises:
         DataError: if `x` is not an integer array [N, C, H, W] with values 0..K-1.
@@ -60,7 +60,7 @@ def in_colour(x: Any, levels: Levels) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Titles:
-    """What the rows, or the columns, of a grid are called."""
+    """The names of the rows, or the columns, of a grid."""
 
     of: Literal["rows", "columns"]
     names: Sequence[str]
@@ -69,14 +69,14 @@ class Titles:
 def save_grid(
     x: Any, levels: Levels, path: str | os.PathLike[str], *, columns: int | None = None, titles: Titles | None = None
 ) -> Path:
-    """Write the images as one PNG, row by row, enlarged by a whole factor and set apart by grey lines.
+    """Write the images as one PNG, row by row, enlarged by an integer factor and separated by grey lines.
 
     Args:
         x: integer levels [N, C, H, W], N >= 1.
         levels: K, or the images' spec.
         path: the PNG to write; an older one is replaced.
-        columns: images in a row; a nearly square grid if left out.
-        titles: names beside the rows, from the first on, or above the columns; those that are too long are cut.
+        columns: images in a row; by default a nearly square grid.
+        titles: names beside the rows, from the first on, or above the columns; long ones are cut.
     """
     pictures = _pictures(x, levels)
     columns = min(columns or grid_columns(len(pictures)), len(pictures))
@@ -95,8 +95,8 @@ def save_grid(
 
 
 def _titled(canvas: np.ndarray, titles: Titles, step_y: int, step_x: int) -> np.ndarray:
-    """The grid with a margin, on its left or above it, in which the names stand."""
-    from PIL import ImageDraw  # here, since most grids need no text
+    """The grid with a margin for the names, on its left or above it."""
+    from PIL import ImageDraw  # imported here, since most grids need no text
 
     ruler = ImageDraw.Draw(Image.new("L", (1, 1)))
     rows = titles.of == "rows"
@@ -124,17 +124,17 @@ def _cut(name: str, fits: Callable[[str], bool]) -> str:
 
 
 def grid_columns(count: int) -> int:
-    """Images in a row: the smallest divisor of `count` from its square root to twice that, else the root itself."""
+    """Images in a row: the smallest divisor of `count` from its square root to twice that, or else the root."""
     least = math.isqrt(count - 1) + 1
     full = [columns for columns in range(least, 2 * least) if count % columns == 0]
     return full[0] if full else least
 
 
 def save_images(x: Any, levels: Levels, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write each image, in its own size, as `folder`/00000.png and so on; of 16 bits if there are more than 256 levels.
+    """Write each image in its own size as `folder`/00000.png and so on; with 16 bits if there are more than 256 levels.
 
-    The files say of which levels they are: where pixkit reads an image, it gets exactly these back. Tokens are written
-    as their colours, which the same palette makes the same tokens.
+    The files record their levels: where pixkit reads an image, it gets exactly these back. Tokens are written as their
+        colours, which the same palette maps to the same tokens.
 
     Raises:
         RunError: if the folder exists and is not empty: pictures of two sets would mix.
@@ -155,7 +155,7 @@ def write_pictures(x: Any, levels: Levels, folder: Path, first: int = 0) -> list
 def save_npz(x: Any, levels: Levels, path: str | os.PathLike[str]) -> Path:
     """Write the levels themselves, [N, C, H, W], as the array `samples` of a compressed .npz.
 
-    The array is uint8 for up to 256 levels, else int32. Beside tokens stands their `palette`, uint8 [K, 3].
+    The array is uint8 for up to 256 levels, otherwise int32. Tokens are stored with their `palette`, uint8 [K, 3].
     """
     samples, target = _levels(x, levels), Path(path)
     with replacing(target) as temporary:
@@ -164,18 +164,18 @@ def save_npz(x: Any, levels: Levels, path: str | os.PathLike[str]) -> Path:
 
 
 def kept_type(levels: Levels) -> type[np.integer]:
-    """What arrays of images in a .npz are of."""
+    """The type of image arrays in a .npz."""
     return np.uint8 if _count(levels) <= 256 else np.int32
 
 
 def colours_beside(levels: Levels) -> dict[str, Any]:
-    """What stands beside images in a .npz: of tokens the array `palette`, uint8 [K, 3]."""
+    """Arrays stored beside images in a .npz: for tokens, `palette`, uint8 [K, 3]."""
     palette = _palette(levels)
     return {} if palette is None else {"palette": palette.array()}
 
 
 def preview(x: Any, levels: Levels, paint: Paint, *, width: int = 80, lines: int = 24) -> str:
-    """As many of the images as fit a terminal of `width` characters by `lines`, as text; the first at least.
+    """As many of the images as fit a terminal of `width` characters by `lines`, as text; at least the first.
 
     Every character shows two pixels, one above the other. Images wider than the terminal are averaged down.
     """
@@ -217,7 +217,7 @@ def _palette(levels: Levels) -> Palette | None:
 
 
 def _shown(x: Any, levels: Levels) -> tuple[np.ndarray, int]:
-    """What is shown of images, [N, C, H, W], and of how many levels it is: of tokens the colours."""
+    """The images to show, [N, C, H, W], and their number of levels: for tokens the colours."""
     values = _levels(x, levels)
     palette = _palette(levels)
     return (values, _count(levels)) if palette is None else (coloured(values, palette, "these images"), 256)
@@ -243,7 +243,7 @@ def _pictures(x: Any, levels: Levels) -> np.ndarray:
 
 
 def _laid_out(values: np.ndarray) -> np.ndarray:
-    """[N, H, W', 1 or 3] of [N, C, H, W]."""
+    """Convert [N, C, H, W] to [N, H, W', 1 or 3]."""
     count, channels, height, width = values.shape
     if not count:
         raise DataError("there are no images to draw", found="0", expected="1 or more")

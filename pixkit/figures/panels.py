@@ -1,4 +1,4 @@
-"""One picture of several small ones under their titles, and of a completion in particular."""
+"""One picture of several small ones with titles, and of a completion in particular."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from pixkit.figures.grids import Levels, grid_columns, in_colour
 from pixkit.files import replacing
 
 SIDE = 168
-"""Panels are enlarged by the largest whole factor that keeps them within this many pixels."""
+"""Panels are enlarged by the largest integer factor that keeps them within this many pixels."""
 HIDDEN = (214, 66, 120)
-"""What is missing."""
+"""The colour of missing pixels."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A title and what is below it, uint8 [H, W, 3]."""
+    """A title and the picture below it, uint8 [H, W, 3]."""
 
     title: str
     pixels: np.ndarray
 
 
 def save_panels(rows: Sequence[Sequence[Panel]], path: str | os.PathLike[str], *, note: str = "") -> Path:
-    """Write rows of panels, all enlarged alike, a title over each, and a note at the foot, as a PNG.
+    """Write rows of panels, all enlarged alike, with a title over each and a note at the bottom, as a PNG.
 
     Args:
         rows: panels, from the left; rows may differ in length.
         path: the PNG to write; an older one is replaced.
         note: a line of text.
     """
-    from PIL import ImageDraw  # here, since training draws grids alone, which need no text
+    from PIL import ImageDraw  # imported here, since training only draws grids, which need no text
 
     panels = [panel for row in rows for panel in row]
     height, across = (max(panel.pixels.shape[axis] for panel in panels) for axis in (0, 1))
@@ -63,7 +63,7 @@ def save_panels(rows: Sequence[Sequence[Panel]], path: str | os.PathLike[str], *
 
 
 def completion_panels(original: Any, known: Any, samples: Any, uncertainty: Any, levels: Levels) -> list[list[Panel]]:
-    """Original, what was given of it, the uncertainty; below these the samples.
+    """The original, its known part, and the uncertainty; below these the samples.
 
     Args:
         original: integer levels [1, C, H, W].

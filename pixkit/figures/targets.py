@@ -1,4 +1,4 @@
-"""Where pictures go, looked at before anything is drawn for them: it may take hours."""
+"""Check where pictures go before anything is drawn for them: drawing may take hours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HINTS = {"a link": "name the file that it leads to", "a folder": "name a file i
 
 
 def require_file(path: str | os.PathLike[str]) -> Path:
-    """The path, at which a file can be written, or replaced.
+    """Return the path if a file can be written, or replaced, there.
 
     Raises:
         RunError: if a link, a folder, a pipe or a device is there, if the name is too long, or if the folder, or the
@@ -34,10 +34,10 @@ def require_file(path: str | os.PathLike[str]) -> Path:
 
 
 def require_empty(folder: str | os.PathLike[str]) -> Path:
-    """The folder, which is empty or not there yet, and can be written.
+    """Return the folder if it is empty or does not exist yet, and can be written.
 
     Raises:
-        RunError: if it is something else.
+        RunError: if it is anything else.
     """
     target = Path(folder)
     with saving(target):
@@ -50,7 +50,7 @@ def require_empty(folder: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def saving(path: Path) -> Iterator[None]:
-    """Turn what the system says about a file that cannot be written into a RunError that names `path`."""
+    """Turn system errors about a file that cannot be written into a RunError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -59,13 +59,13 @@ def saving(path: Path) -> Iterator[None]:
 
 
 def _require_name(path: Path) -> None:
-    """Raise OSError if the system takes no such name."""
+    """Raise OSError if the system does not accept the name."""
     with suppress(FileNotFoundError):
         path.lstat()
 
 
 def _require_folder(folder: Path) -> None:
-    """Raise OSError unless files can be put there, or the folder can be made."""
+    """Raise OSError unless files can be written there, or the folder can be made."""
     for place in (folder, *folder.parents):
         _require_name(place)
         if kind_at(place):

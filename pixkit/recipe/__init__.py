@@ -43,7 +43,8 @@ _LATER = {
     "load_recipe": "load",
     "revise_recipe": "load",
 }
-"""The module of each name that takes the models of recipes, which take longer than to read and to compare all runs."""
+"""The modules of names whose import loads the recipe's models, which takes longer than reading and comparing all
+runs."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What differs between two recipes, key by key."""
+"""The differences between two recipes, key by key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 
 class Absent(enum.Enum):
-    """The type of ABSENT, which stands for the value of a key that is not there."""
+    """The type of ABSENT, which stands for the value of a missing key."""
 
     ABSENT = "absent"
 
@@ -22,7 +22,7 @@ ABSENT: Final = Absent.ABSENT
 
 @dataclass(frozen=True)
 class Change:
-    """One key whose value differs; `old` or `new` is ABSENT where the key is not there."""
+    """One key whose value differs; `old` or `new` is ABSENT if the key is missing."""
 
     path: str
     old: Any
@@ -33,7 +33,7 @@ class Change:
 
 
 def diff(a: dict[str, Any], b: dict[str, Any]) -> list[Change]:
-    """The changes that lead from the plain recipe `a` to `b`, in the order of their keys.
+    """The changes from the plain recipe `a` to `b`, in the order of their keys.
 
     Mappings are compared key by key, lists as a whole. 1 and 1.0 are equal, 1 and true are not.
     """
@@ -50,7 +50,7 @@ def _changes(a: dict[str, Any], b: dict[str, Any], prefix: str) -> Iterator[Chan
 
 
 def equal(a: Any, b: Any) -> bool:
-    """Whether two values say the same: 1 and 1.0 do, 1 and true do not."""
+    """Whether two values are equal in a recipe: 1 and 1.0 are, 1 and true are not."""
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(map(equal, a, b))
     if isinstance(a, dict) and isinstance(b, dict):
@@ -59,7 +59,7 @@ def equal(a: Any, b: Any) -> bool:
 
 
 def in_short(value: Any) -> str:
-    """A value as a recipe has it, in one line."""
+    """A value on one line, as in a recipe."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, list | tuple):

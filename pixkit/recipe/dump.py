@@ -1,4 +1,4 @@
-"""Plain data as YAML: what a plain scalar means, and writing so that YAML 1.2 and 1.1 read equal data back.
+"""Plain data as YAML: the meaning of plain scalars, and output that YAML 1.2 and 1.1 read back as equal data.
 
 Scalars are those of the YAML 1.2 core schema (yaml.org/spec/1.2.2, chapter 10.3). PyYAML resolves YAML 1.1, where
 ``1e-3`` is text, ``yes`` a boolean, ``017`` fifteen and ``2024-01-01`` a date. Here they are a float, text, seventeen
@@ -24,7 +24,7 @@ _DIGITS = 40
 
 
 class ScalarError(ValueError):
-    """A scalar that YAML allows and a recipe does not."""
+    """A scalar that YAML allows but a recipe does not."""
 
     def __init__(self, message: str, expected: str) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ def resolve_scalar(text: str) -> Scalar:
     """The value of an unquoted scalar.
 
     Raises:
-        ScalarError: for numbers that are not finite, or too long to be meant.
+        ScalarError: for numbers that are not finite, or implausibly long.
     """
     if text in _NULLS:
         return None
@@ -69,8 +69,8 @@ def _float(text: str) -> float:
 def dump_yaml(plain: Any) -> str:
     """Plain data (mappings with text keys, lists, scalars) as YAML, keys in the order given.
 
-    Mappings are written as blocks, lists of scalars in one line. ``parse_yaml`` of the result gives
-    equal data; tuples come back as lists.
+    Mappings are written as blocks, lists of scalars on one line. ``parse_yaml`` of the result gives equal data; tuples
+    come back as lists.
 
     Raises:
         yaml.representer.RepresenterError: for anything that is not plain data.
@@ -86,7 +86,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, value: str) -> yaml.Node:
-    """Quote what either version of YAML would not read as this text."""
+    """Quote text that either version of YAML would read differently."""
     simple = value.isprintable() and value == value.strip()
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if simple and _is_text(value) else '"')
 

@@ -26,7 +26,7 @@ def read_recipe(path: Path) -> str:
     """The text of a recipe file, without a byte-order mark.
 
     Raises:
-        RecipeError: if it is missing, unreadable, no regular file, larger than 1 MB, empty, or not UTF-8.
+        RecipeError: if it is missing, unreadable, not a regular file, larger than 1 MB, empty, or not UTF-8.
     """
     where = shorten(str(path), 300)
     try:
@@ -39,10 +39,10 @@ def read_recipe(path: Path) -> str:
 
 
 def read_stream(stream: BinaryIO, where: str) -> str:
-    """The text of a recipe that comes through a stream, up to its end.
+    """The text of a recipe from a stream, up to its end.
 
     Raises:
-        RecipeError: if it cannot be read, nothing comes, more than 1 MB does, or it is not UTF-8.
+        RecipeError: if it cannot be read, is empty, larger than 1 MB, or not UTF-8.
     """
     try:
         raw = stream.read(MAX_BYTES + 1)
@@ -51,7 +51,9 @@ def read_stream(stream: BinaryIO, where: str) -> str:
     if len(raw) > MAX_BYTES:
         raise _too_large(where, f"more than {MAX_BYTES} bytes")
     if not raw.strip():
-        raise RecipeError("nothing came", where=where, expected="a recipe, as of: pixkit validate - < recipe.yaml")
+        raise RecipeError(
+            "nothing was received", where=where, expected="a recipe, as of: pixkit validate - < recipe.yaml"
+        )
     return _decode(raw, where)
 
 
@@ -66,7 +68,7 @@ def _read(path: Path, where: str) -> bytes:
                 "this is not a regular file (a pipe or a device)",
                 where=where,
                 expected="a recipe file",
-                hint="the command line reads a recipe from standard input where - stands for it",
+                hint="on the command line, - reads a recipe from standard input",
             ) from None
         inside = path / "recipe.yaml"
         hint = str(inside) if inside.is_file() else None
@@ -101,7 +103,7 @@ def _decode(raw: bytes, where: str) -> str:
 
 
 def _suggestion(path: Path) -> str:
-    """The nearest file beside the missing one, or the nearest packaged recipe, or where to look."""
+    """The nearest file next to the missing one, or the nearest packaged recipe, or where to look."""
     try:
         siblings = [item.name for item in path.parent.iterdir() if item.suffix in (".yaml", ".yml")]
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""A grid of recipes: keys with several values each, and every combination of these."""
+"""A grid of recipes: keys with several values each, and all their combinations."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pixkit.recipe.varied import short_names, without_sort
 from pixkit.recipe.yaml import parse_source
 
 MOST = 1000
-"""Combinations that a grid may have."""
+"""The largest number of combinations in a grid."""
 LONGEST = 120
-"""Characters of a combination's name: file systems take twice as many."""
+"""The longest name of a combination, in characters: file systems allow twice as many."""
 _RANGE = re.compile(r"(-?[0-9]{1,9})\.\.(-?[0-9]{1,9})")
 _OPENING, _CLOSING, _QUOTES = "[{", "]}", "\"'"
 
@@ -30,7 +30,7 @@ class Setting:
     """One combination.
 
     Attributes:
-        name: of a folder: ``lr=0.001,seed=0``, the same in whichever order keys and values are given.
+        name: for a folder: ``lr=0.001,seed=0``, the same for any order of keys and values.
         overrides: the keys of the axes, ``key.sub=value``.
         values: by the keys' short names, in the order given.
     """
@@ -42,11 +42,11 @@ class Setting:
 
 @dataclass(frozen=True)
 class Grid:
-    """What to combine.
+    """The keys and values to combine.
 
     Attributes:
-        fixed: overrides that all combinations have.
-        axes: values, as overrides have them, by key.
+        fixed: overrides common to all combinations.
+        axes: values, as in overrides, by key.
     """
 
     fixed: tuple[str, ...]
@@ -54,11 +54,11 @@ class Grid:
 
     @property
     def count(self) -> int:
-        """How many combinations there are."""
+        """The number of combinations."""
         return math.prod(map(len, self.axes.values()))
 
     def settings(self) -> list[Setting]:
-        """Every combination, the last key changing first."""
+        """Every combination, with the last key changing first."""
         short = short_names(self.axes, self.axes)
         parsed = {key: [_parsed(f"{key}={text}") for text in texts] for key, texts in self.axes.items()}
         found = []
@@ -71,7 +71,7 @@ class Grid:
 
 
 def parse_grid(arguments: Sequence[str]) -> Grid:
-    """The grid that arguments say: ``key=a,b`` and ``key=0..2`` are axes, ``key=value`` holds for all.
+    """Parse a grid from arguments: ``key=a,b`` and ``key=0..2`` are axes, ``key=value`` holds for all.
 
     Commas within brackets, braces and quotes are part of a value.
 
@@ -96,7 +96,9 @@ def parse_grid(arguments: Sequence[str]) -> Grid:
     grid = Grid(tuple(fixed), axes)
     if not axes:
         raise UsageError(
-            "nothing varies", found=" ".join(arguments) or "no key", expected="key=a,b or key=0..2, of one key at least"
+            "nothing varies",
+            found=" ".join(arguments) or "no key",
+            expected="key=a,b or key=0..2, for at least one key",
         )
     if grid.count > MOST:
         raise UsageError("too many combinations", found=f"{grid.count:,}", expected=f"at most {MOST:,}")
@@ -123,7 +125,7 @@ def _values(whole: str, text: str) -> Iterator[str]:
 
 
 def _split(text: str) -> Iterator[str]:
-    """The text at its commas, but for those within brackets, braces and quotes."""
+    """Split the text at its commas, except within brackets, braces and quotes."""
     start, depth, quoted = 0, 0, ""
     for place, each in enumerate(text):
         if quoted:
@@ -146,7 +148,7 @@ def _parsed(override: str) -> Any:
 
 
 def _check_differ(text: str, values: list[Any]) -> None:
-    """Refuse values of one name, be it on a file system that takes capital letters for small ones."""
+    """Refuse values whose names are equal, or differ only in case, as some file systems ignore it."""
     named: dict[str, Any] = {}
     for value in values:
         name = folder_name({"": value}).casefold()
@@ -163,7 +165,7 @@ def _whole(value: Any) -> Any:
 
 
 def folder_name(values: dict[str, Any]) -> str:
-    """Keys and values as the name of a folder, on any system: what is not safe in one is written as in a URL."""
+    """Keys and values as the name of a folder on any system: unsafe characters are escaped as in a URL."""
     parts = (f"{key}={quote(in_short(_whole(value)), safe='+[]')}" for key, value in sorted(values.items()))
     name = ",".join(parts)
     if len(name) <= LONGEST:

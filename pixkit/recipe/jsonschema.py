@@ -1,4 +1,4 @@
-"""The JSON Schema of recipes, for editors and for other programs."""
+"""The JSON Schema of recipes, for editors and other programs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _REFERENCE = "#/$defs/"
 
 
 def json_schema(registry: Registry) -> dict[str, Any]:
-    """The schema of a recipe made of the components of a registry.
+    """The schema of a recipe for the components of a registry.
 
-    Every place that takes a component refers to ``$defs/KIND``, which is one of the names of that
-    kind or a mapping with the keys of one component, ``$defs/KIND.NAME``. The classes that a
-    component's own configuration uses are ``$defs/KIND.NAME.CLASS``.
+    Every place for a component refers to ``$defs/KIND``, which is one of the names of that kind or a mapping with the
+    keys of one component, ``$defs/KIND.NAME``. The classes used by a component's own configuration are
+    ``$defs/KIND.NAME.CLASS``.
     """
     builder = _Builder(registry)
     root = builder.adopt(Recipe, "recipe")
@@ -46,7 +46,7 @@ class _Builder:
         return out
 
     def _rewritten(self, value: Any, prefix: str) -> Any:
-        """The value with references into the common definitions and placeholders for kinds resolved."""
+        """The value with resolved references to the common definitions and placeholders for kinds."""
         if isinstance(value, str) and value.startswith(_REFERENCE):
             return f"{_REFERENCE}{prefix}.{value.removeprefix(_REFERENCE)}"
         if isinstance(value, list):
@@ -62,7 +62,7 @@ class _Builder:
         return {"$ref": self._kind(value[_KIND], value[_KEY]), **notes}
 
     def _kind(self, kind: str, key: str) -> str:
-        """The reference to a kind, whose definition is made at the first use."""
+        """The reference to a kind, whose definition is made on first use."""
         if kind not in self.definitions:
             self.definitions[kind] = {}
             entries = [entry for entry in self.registry if entry.kind == kind]
@@ -91,6 +91,6 @@ class _Builder:
         return sorted({name for entry in self.registry if entry.kind == kind for name in self._names(entry)})
 
     def _names(self, entry: Entry) -> list[str]:
-        """What a recipe may call a component: the bare name too, unless another brings it as well."""
+        """The names of a component in recipes: also the bare name, unless another one has it as well."""
         same = [other for other in self.registry if (other.kind, other.name) == (entry.kind, entry.name)]
         return [entry.name, entry.qualified] if len(same) == 1 else [entry.qualified]

@@ -1,4 +1,4 @@
-"""Loading a recipe: file, overrides, schema, cross-checks."""
+"""Load a recipe: file, overrides, schema, cross-checks."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from pixkit.data.base import SourceImages
 
 GIVEN = "the recipe given"
-"""What stands for the file of a recipe that a program gave."""
+"""Stands for the file of a recipe given by a program."""
 PATH_MARKER = "x-pixkit-path"
 """Marks a field that holds a path: a ``str`` with ``json_schema_extra={PATH_MARKER: True}``.
 
-A list of suffixes instead of True is for one that may hold a path: by one of them, at the end or before a colon.
+A list of suffixes instead of True is for one that may hold a path: one of them at the end, or before a colon.
 """
 
 
@@ -44,9 +44,9 @@ A list of suffixes instead of True is for one that may hold a path: by one of th
 class LoadedRecipe:
     """A recipe and where it came from.
 
-    `text` is the file's text as given; `base` the folder that relative paths in it start from.
-    Relative paths in overrides start from the working directory; in `recipe` they are absolute.
-    `path` is None where no file was read; `images` are what is trained on where a program gave that.
+    `text` is the file's text as given; `base` the folder that relative paths in it start from. Relative paths in
+    overrides start from the working directory; in `recipe` they are absolute. `path` is None if no file was read;
+    `images` is the training data if a program gave them.
     """
 
     recipe: Recipe
@@ -61,7 +61,7 @@ class LoadedRecipe:
 
     @property
     def origin(self) -> str:
-        """The file's absolute path, or that it was given by a program."""
+        """The file's absolute path, or a note that a program gave it."""
         return GIVEN if self.path is None else str(self.path.absolute())
 
     def lock(self) -> dict[str, Any]:
@@ -78,21 +78,21 @@ class LoadedRecipe:
 def load_recipe(
     path: Mapping[str, Any] | str | Path, overrides: Sequence[str] = (), *, registry: Registry | None = None
 ) -> LoadedRecipe:
-    """Read a recipe and check all of it.
+    """Read and check a recipe.
 
         loaded = pixkit.load_recipe("digits-pixelcnn", ["train.steps=50"])
         loaded.recipe.train.steps, loaded.recipe.dump()  # its keys, as attributes and as a dict
 
     Args:
-        path: the file, or the name of a recipe that comes with pixkit; or the recipe itself, as a dict or, of several
-            lines of which one begins with a key, as YAML. Relative paths in these start from the working directory.
+        path: the file, or the name of a recipe that comes with pixkit; or the recipe itself, as a dict or as YAML of
+            several lines, one of which begins with a key. Relative paths in these start from the working directory.
         overrides: ``key.sub=value``, applied in order.
-        registry: the components; those of the installed plugins if left out.
+        registry: the components; by default those of the installed plugins.
 
     Raises:
-        RecipeError: if the file cannot be read; as InvalidRecipe with everything that is wrong in it.
-        PluginError: if a component is unknown and a plugin that would or may bring it is broken, disabled
-            or not installed, or if several plugins bring it.
+        RecipeError: if the file cannot be read; as InvalidRecipe with all its errors.
+        PluginError: if a component is unknown and a plugin that has, or may have, it is broken, disabled or not
+            installed, or if several plugins have it.
     """
     if isinstance(path, Mapping) or (isinstance(path, str) and is_yaml(path)):
         return load_text(path if isinstance(path, str) else _dumped(path), GIVEN, overrides, registry=registry)
@@ -105,16 +105,16 @@ def load_recipe(
 
 
 def no_recipe(given: Any) -> RecipeError:
-    """What to raise of something that can be no recipe."""
+    """The error for an object that cannot be a recipe."""
     hint = "load_recipe(run.path / 'recipe.yaml') is that of a run"
     if isinstance(given, nn.Module):
         hint = "a model of your own is trained by a loop of your own: README.md has one"
     expected = "a recipe's file or name, a dict, or YAML"
-    return RecipeError("this is no recipe", found=type(given).__name__, expected=expected, hint=hint)
+    return RecipeError("this is not a recipe", found=type(given).__name__, expected=expected, hint=hint)
 
 
 def load_text(text: str, name: str, overrides: Sequence[str] = (), *, registry: Registry | None = None) -> LoadedRecipe:
-    """The recipe that a text is; `name` is what errors call it. Relative paths start from the working directory.
+    """Load a recipe from text; `name` is its name in errors. Relative paths start from the working directory.
 
     Raises:
         RecipeError, PluginError: as `load_recipe`.
@@ -124,21 +124,21 @@ def load_text(text: str, name: str, overrides: Sequence[str] = (), *, registry: 
 
 
 def is_yaml(text: str) -> bool:
-    """Whether a text is a recipe's, rather than a file name with a line break in it."""
+    """Whether a text is a recipe, rather than a file name with a line break in it."""
     return "\n" in text and re.search(r"^\w+ *:(\s|$)", text, re.MULTILINE) is not None
 
 
 def completed(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A whole recipe of a dict that may leave out all but the model, or be the model's section alone.
+    """Complete a dict that may leave out everything but the model, or be only the model's section.
 
-    Its images are then such as a program gives.
+    Its images are then given by the program.
     """
     section = dict(recipe) if "model" in recipe else {"model": dict(recipe)}
     return {"pixkit": 1, "name": "untitled", "data": {"source": "memory"}, **section}
 
 
 def _dumped(recipe: Mapping[str, Any]) -> str:
-    """A dict as YAML; paths are text."""
+    """A dict as YAML, with paths as text."""
     try:
         return dump_yaml(_plain(recipe))
     except yaml.representer.RepresenterError as error:
@@ -160,7 +160,7 @@ def _plain(value: Any) -> Any:
 def revise_recipe(
     plain: dict[str, Any], overrides: Sequence[str] = (), *, name: str = "recipe", registry: Registry | None = None
 ) -> Recipe:
-    """The recipe that plain data (what a run has locked, say) and overrides say; `name` is for error messages.
+    """The recipe from plain data (a run's lock, for example) and overrides; `name` is for error messages.
 
     Raises:
         RecipeError: as `load_recipe`; lines are those of ``dump_yaml(plain)``.
@@ -188,7 +188,7 @@ def _checked(root: Node, overrides: Sequence[str], registry: Registry) -> Recipe
 
 
 def _make_absolute(root: Node, recipe: Recipe) -> bool:
-    """Make the relative paths that overrides give absolute; whether there were any."""
+    """Make relative paths from overrides absolute; return whether there were any."""
     changed = False
     for place in path_fields(recipe):
         node = locate(root, place)
@@ -200,7 +200,7 @@ def _make_absolute(root: Node, recipe: Recipe) -> bool:
 
 
 def _cross_check(recipe: Recipe, root: Node, registry: Registry) -> Iterator[Problem]:
-    """What no section can check alone."""
+    """Checks that no section can make alone."""
     name = recipe.sample.type
     if name != "auto" and registry.find("sampler", name) is None:
         node = locate(root, ("sample", "type"))
@@ -221,7 +221,7 @@ def _installed() -> Registry:
 
 
 def _missing_plugins(error: InvalidRecipe, root: Node, registry: Registry) -> list[str]:
-    """A sentence for each component that is not there because a plugin is not."""
+    """A sentence for each component that is missing because of its plugin."""
     found = (
         registry.explain(problem.component, str(locate(root, problem.path).value))
         for problem in error.problems
@@ -231,7 +231,7 @@ def _missing_plugins(error: InvalidRecipe, root: Node, registry: Registry) -> li
 
 
 def path_fields(recipe: Recipe) -> Iterator[KeyPath]:
-    """Where a validated recipe holds the path of a file or folder (members of lists one by one)."""
+    """The places of file and folder paths in a validated recipe (members of lists one by one)."""
     for path, value, field in walk(recipe):
         extra = None if field is None else field.json_schema_extra
         marker = extra.get(PATH_MARKER) if isinstance(extra, dict) else None
@@ -240,11 +240,11 @@ def path_fields(recipe: Recipe) -> Iterator[KeyPath]:
 
 
 def _ends_so(text: str, suffixes: list[Any]) -> bool:
-    """Whether a text, or what is before a colon in it, ends in one of some suffixes."""
+    """Whether a text, or the part before a colon, ends in one of some suffixes."""
     low = text.lower()
     return any(low.endswith(suffix) or f"{suffix}:" in low for suffix in map(str, suffixes))
 
 
 def absolute(text: str, base: Path) -> str:
-    """The path `text`, seen from the folder `base`, as an absolute one; ``~`` is the home folder, zoo:NAME stays."""
+    """Resolve the path `text` against the folder `base`; ``~`` is the home folder, zoo:NAME is kept."""
     return text if in_zoo(text) else str(base.absolute() / os.path.expanduser(text))

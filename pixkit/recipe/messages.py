@@ -1,4 +1,4 @@
-"""What pydantic's errors say, in the words of this package."""
+"""Translate pydantic's errors into this package's words."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ _TRUTH = {
     **dict.fromkeys(("yes", "on", "y", "true"), "true"),
     **dict.fromkeys(("no", "off", "n", "false"), "false"),
 }
-_MAY_COME = "if a plugin brings it: install that, or name its file with --plugin FILE.py"
+_MAY_COME = "if a plugin has it: install that, or name its file with --plugin FILE.py"
 _NUMBER = re.compile(r"[-+]?[.\d]+(e[-+]?\d+)?")
 _CHOICE = re.compile(r"'([^']*)'|([^\s,']+)")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong with a value: its problem without the place."""
+    """What is wrong with a value: the problem without its place."""
 
     message: str
     expected: str | None = None
@@ -67,7 +67,7 @@ class Verdict:
 
     @property
     def is_type(self) -> bool:
-        """Whether the value is of another type than expected (or, in a union, than this member of it)."""
+        """Whether the value has another type than expected (or, in a union, than this member of it)."""
         return self.message in ("wrong type", "not one of the choices")
 
 
@@ -92,10 +92,10 @@ def judge(error: Any, node: Node, field: FieldInfo | None) -> Verdict:
 def unknown_key(
     tail: Sequence[str], known: Sequence[str], others: Iterable[KeyPath] = (), owners: Sequence[str] = ()
 ) -> Verdict:
-    """The verdict on a key that a section does not have.
+    """The verdict on an unknown key of a section.
 
     Args:
-        tail: the key and, as far as there is one only, what stands in it: `optimizer`, `lr`.
+        tail: the key and, as long as there is only one, the key in it: `optimizer`, `lr`.
         known: the section's keys.
         others: paths of the keys of all other sections.
         owners: what else the section could be, with such a key.
@@ -114,7 +114,7 @@ def unknown_component(kind: str, name: str, known: Sequence[str]) -> Verdict:
     """The verdict on a name that no registered component has."""
     word = kind_word(kind)
     expected = listed(known) or f"a {word}, but none is registered"
-    return Verdict(f"there is no {word} of this name", expected, nearest(name, known) or _MAY_COME, kind)
+    return Verdict(f"there is no {word} with this name", expected, nearest(name, known) or _MAY_COME, kind)
 
 
 def union_tag(context: dict[str, Any], node: Node | None) -> Verdict:
@@ -126,7 +126,7 @@ def union_tag(context: dict[str, Any], node: Node | None) -> Verdict:
 
 
 def type_hint(kind: str, node: Node) -> str | None:
-    """What to write instead, where a slip of YAML is likely."""
+    """The suggested correction for a likely slip of YAML."""
     value, hint = node.value, None
     if value is None and not node.text:
         hint = "give a value, or remove the key"
@@ -146,20 +146,20 @@ def type_hint(kind: str, node: Node) -> str | None:
 
 
 def kind_word(kind: str) -> str:
-    """How a kind of component is called in a sentence."""
+    """The word for a kind of component in a sentence."""
     return "data source" if kind == "data" else kind
 
 
 def nearest(name: Any, known: Iterable[str]) -> str | None:
-    """A question for the name nearest to a misspelt one."""
+    """A suggestion of the name nearest to a misspelt one."""
     near = _near(name, known)
     return f"did you mean '{near[0]}'?" if near else None
 
 
 def _meant(tail: KeyPath, known: Sequence[str], others: Sequence[KeyPath]) -> str | None:
-    """A question for the keys that may be meant: nearly called so here, or called so elsewhere; else nearly elsewhere.
+    """A suggestion of the likely keys: those with a similar name here, or the same name elsewhere; else a similar one.
 
-    Else those of the same words, or of their initials. Of many, the outermost.
+    Otherwise those with the same words, or with their initials. Of many, the outermost.
     """
     here = _near(tail[0], known) or _akin(tail[0], known)
     ends = (tail, tail[:1]) if here else (tail, tail[:1], tail[-1:])
@@ -173,7 +173,7 @@ def _meant(tail: KeyPath, known: Sequence[str], others: Sequence[KeyPath]) -> st
 
 
 def _akin(name: Any, keys: Iterable[str]) -> list[str]:
-    """Keys whose words are among a name's or the other way about, as in max_steps; or its initials, as in lr."""
+    """Keys whose words are among a name's or vice versa, as in max_steps; or its initials, as in lr."""
 
     def within(short: list[str], long: list[str]) -> bool:
         return set(short) <= set(long) or (len(long) > 1 and short == ["".join(word[:1] for word in long)])
@@ -184,14 +184,14 @@ def _akin(name: Any, keys: Iterable[str]) -> list[str]:
 
 
 def _near(name: Any, known: Iterable[str], alike: float = 0.6) -> list[str]:
-    """The name that is most like a misspelt one, if any is enough."""
+    """The name most similar to a misspelt one, if any is similar enough."""
     if not isinstance(name, str) or len(name) >= 200:
         return []
     return difflib.get_close_matches(name, list(known), 1, alike)
 
 
 def _sentence(text: str) -> str:
-    """Another message of pydantic's, or what a component's own validator says."""
+    """Another of pydantic's messages, or that of a component's own validator."""
     text = " ".join(text.split())
     for start in ("Value error, ", "Assertion failed, "):
         text = text.removeprefix(start)
@@ -210,7 +210,7 @@ def _choices(text: str) -> list[str]:
 
 
 def _rewritten(node: Node, expected: str) -> str | None:
-    """How to write the choice that the value is but for its type, if it is one."""
+    """How to write the choice that the value would be with another type, if it is one."""
     value = node.value
     for text, number in _CHOICE.findall(expected):
         if number and isinstance(value, str) and value.strip() == number:

@@ -1,4 +1,4 @@
-"""Overrides: ``key.sub=value`` of the command line, laid over the file's tree."""
+"""Overrides: ``key.sub=value`` on the command line, applied to the file's tree."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _KEY = re.compile(r"[^.=\s]+")
 
 
 def one_by_one(overrides: Sequence[str]) -> tuple[str, ...]:
-    """The overrides; a text by itself is a single one, not its characters."""
+    """The overrides; a single text is one override, not its characters."""
     return (overrides,) if isinstance(overrides, str) else tuple(overrides)
 
 
 def saying(overrides: Sequence[str], key: str) -> str | None:
-    """The last of some overrides that gives a key its value, by itself or with its section; None if none does.
+    """The last override that sets a key, directly or with its section; None if none does.
 
     Args:
-        overrides: such as can be read.
+        overrides: readable overrides.
         key: ``train.steps``.
     """
     for rank, text in enumerate(reversed(one_by_one(overrides)), 1):
@@ -42,10 +42,10 @@ def saying(overrides: Sequence[str], key: str) -> str | None:
 
 
 def apply_overrides(root: Node, overrides: Sequence[str], registry: Registry) -> None:
-    """Lay overrides over a tree, in order (or a single one); a later one of the same key wins.
+    """Apply one or more overrides to a tree, in order; of several for the same key, the last wins.
 
-    An override that changes what a section is (a component's ``type``, a data set's ``source``) drops
-    the keys that the file gives beside it; what other overrides give stays.
+    An override that changes the meaning of a section (a component's ``type``, a data set's ``source``) drops the other
+    keys that the file gives in it; those from other overrides stay.
 
     Raises:
         InvalidRecipe: with every override that cannot be read or applied.
@@ -84,7 +84,7 @@ def _apply(root: Node, source: Source, registry: Registry) -> None:
 
 
 def _keys(source: Source) -> tuple[list[tuple[str, Mark]], int]:
-    """The keys left of the '=', with their marks, and where the value starts."""
+    """The keys to the left of the '=', with their marks, and where the value starts."""
     left, equals, _ = source.text.partition("=")
     start = len(left) + 1
     if not equals:
@@ -111,13 +111,13 @@ def _opened(node: Node, path: Path, mark: Mark, root: Node, registry: Registry) 
             node.value = {key: Node(node.value, node.mark, node.text, node.key)}
     if isinstance(node.value, dict):
         return node.value
-    message = f"there is no mapping at '{dotted(path)}' to set a key of" if path else "the recipe is not a mapping"
+    message = f"there is no mapping at '{dotted(path)}' to set a key in" if path else "the recipe is not a mapping"
     hint = f"override '{dotted(path)}' as a whole" if path else None
     raise InvalidRecipe([Problem(message, mark, found=node.describe(), hint=hint)])
 
 
 def _from_overrides(children: dict[str, Node]) -> dict[str, Node]:
-    """What of these children came from overrides."""
+    """The children that came from overrides."""
     kept = {}
     for key, child in children.items():
         if isinstance(child.value, dict) and child.value:

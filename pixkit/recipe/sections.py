@@ -1,4 +1,4 @@
-"""Which configuration class checks a section of a recipe, found by walking the annotations."""
+"""Find the configuration class that checks a section of a recipe, by walking the annotations."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from pixkit.recipe.source import Path
 
 @dataclass(frozen=True)
 class Slot:
-    """What an annotation allows at one place of a recipe."""
+    """The annotation of one place in a recipe."""
 
     annotation: Any
     resolve: Resolve | None = None
 
     def key(self) -> str | None:
-        """The key that chooses what the other keys of this section are, if there is one."""
+        """The key that decides which other keys this section has, if there is one."""
         alternatives = list(_alternatives(self))
         for slot in alternatives:
             if slot.resolve:
@@ -34,7 +34,7 @@ class Slot:
 
 
 def slot_at(path: Path, plain: Any, registry: Registry) -> Slot | None:
-    """The slot at `path` of the recipe `plain`; None where no schema reaches."""
+    """The slot at `path` of the recipe `plain`; None if no schema reaches it."""
     slot: Slot | None = Slot(Recipe)
     for part in path:
         if slot is None:
@@ -53,9 +53,9 @@ def config_at(path: Path, plain: Any, registry: Registry) -> type[BaseModel] | N
 
 
 def keys_below(slot: Slot, plain: Any, registry: Registry, within: tuple[type, ...] = ()) -> Iterator[Path]:
-    """Every key that a section may have, and those of the sections in it, as paths from it.
+    """Every key that a section may have, and those of the sections in it, as relative paths.
 
-    Of a section that is not given, the keys of what it is by default. A class that holds itself is entered once.
+    For a section that is not given, the keys of its default. A class that contains itself is entered once.
     """
     config = _config(slot, plain, registry)
     if config is None or config in within:
@@ -72,7 +72,7 @@ def keys_below(slot: Slot, plain: Any, registry: Registry, within: tuple[type, .
 
 
 def owners(slot: Slot, key: str, registry: Registry) -> list[str]:
-    """What may stand in this place and has that key, by the names that choose it."""
+    """The alternatives for this place that have that key, by the names that choose them."""
     found: list[str] = []
     for option in _alternatives(slot):
         if option.resolve:
@@ -84,7 +84,7 @@ def owners(slot: Slot, key: str, registry: Registry) -> list[str]:
 
 
 def _default(field: FieldInfo) -> Any:
-    """What a key is if it is left out, as plain data; None where it has to be given."""
+    """The default of a key, as plain data; None if it is required."""
     if field.is_required():
         return None
     value = field.get_default(call_default_factory=True, validated_data={})
@@ -135,7 +135,7 @@ def _accepts(config: type[BaseModel], tag: Any) -> bool:
 
 
 def _alternatives(slot: Slot) -> Iterator[Slot]:
-    """The slot itself or, of a union, each member; annotations unwrapped."""
+    """The slot itself or, for a union, each member; with unwrapped annotations."""
     if slot.resolve:
         yield slot
     elif get_origin(slot.annotation) is Annotated:

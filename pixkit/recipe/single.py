@@ -1,4 +1,4 @@
-"""One component by its name, as a recipe would have it."""
+"""One component by its name, as in a recipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pixkit.recipe.sections import Slot, keys_below
 
 
 def component(kind: str, name: str, /, **keys: Any) -> ComponentSpec:
-    """A registered component with its keys, checked as in a recipe; its `build` makes the thing itself.
+    """A registered component with its keys, checked as in a recipe; its `build` makes the object.
 
         spec = pixkit.ImageSpec(1, 8, 8, 17)
         order = pixkit.component("ordering", "hilbert").build(spec)
@@ -24,11 +24,11 @@ def component(kind: str, name: str, /, **keys: Any) -> ComponentSpec:
 
     Args:
         kind: ordering, backbone, head, activation, ...: one of `pixkit.components.KINDS`.
-        name: the component's: `pixkit ls` lists them, `pixkit show KIND NAME` says which keys it has.
-        keys: as in a recipe; left out, its defaults.
+        name: the component's name: `pixkit ls` lists them, `pixkit show KIND NAME` shows its keys.
+        keys: as in a recipe; the others have their defaults.
 
     Raises:
-        PluginError: if there is no such kind, or no component of that name.
+        PluginError: if there is no such kind, or no component with that name.
         RecipeError: if a key is wrong.
     """
     if kind not in KINDS:
@@ -43,7 +43,7 @@ def component(kind: str, name: str, /, **keys: Any) -> ComponentSpec:
 
 
 def _wrong(possible: list[KeyPath], where: str, error: ValidationError) -> RecipeError:
-    """The first thing that is wrong with a component's keys, of those that it may have; and how many more there are."""
+    """The first error in a component's keys, given the possible keys; and the number of further errors."""
     first, *more = error.errors(include_url=False)
     key, also = dotted(first["loc"]), f"; {len(more)} more {'is' if len(more) == 1 else 'are'} wrong" if more else ""
     if first["type"] == "extra_forbidden":

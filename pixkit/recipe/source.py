@@ -1,4 +1,4 @@
-"""A recipe's text (`Source`), a place in it (`Mark`), and what is wrong there (`Problem`); files.py reads the file."""
+"""A recipe's text (`Source`), a place in it (`Mark`), and an error there (`Problem`); files.py reads the file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN = 50
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A text that recipe values come from: a file, or an override of the command line.
+    """A text that recipe values come from: a file, or an override on the command line.
 
     `rank` orders sources: 0 for the file, then the overrides in the order given.
     """
@@ -59,11 +59,11 @@ class Mark:
 
     @property
     def order(self) -> tuple[int, int, int]:
-        """Sorts marks as one reads them: the file from the top, then the overrides."""
+        """Sort key for reading order: the file from the top, then the overrides."""
         return self.source.rank, self.line, self.column
 
     def excerpt(self) -> str:
-        """The line, cut to what fits a terminal, and a caret under the column."""
+        """The line, cut to fit a terminal, and a caret under the column."""
         lines = self.source.lines
         text = lines[self.line] if self.line < len(lines) else ""
         start = max(0, self.column - _WINDOW // 2) if len(text) > _WINDOW else 0
@@ -75,7 +75,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a recipe; its texts hold nothing that a terminal would obey."""
+    """One error in a recipe; its texts contain no control sequences for a terminal."""
 
     message: str
     mark: Mark
@@ -84,7 +84,7 @@ class Problem:
     expected: str | None = None
     hint: str | None = None
     component: str | None = None
-    """The kind of component, where the problem is that there is none of the name found."""
+    """The kind of component, if the problem is that no component has the given name."""
 
     def __post_init__(self) -> None:
         for name in ("message", "found", "expected", "hint"):
@@ -94,7 +94,7 @@ class Problem:
 
     @property
     def where(self) -> str:
-        """The place, followed by the dotted path where there is one."""
+        """The place, followed by the dotted path if there is one."""
         return printable(f"{self.mark.where}: {dotted(self.path)}" if self.path else self.mark.where)
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ class Problem:
 
 
 class InvalidRecipe(RecipeError):
-    """Everything that is wrong with a recipe, in the order of the file.
+    """All errors in a recipe, in the order of the file.
 
     Attributes:
         problems: each with its mark, path, message, and what was found and expected.
@@ -126,7 +126,7 @@ class InvalidRecipe(RecipeError):
 
 
 def _in_place(text: str) -> str:
-    """As `printable`, but with one character for one, so that the caret stays below what it points to."""
+    """As `printable`, but one character for one, so that the caret stays in its column."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 

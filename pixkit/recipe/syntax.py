@@ -7,7 +7,7 @@ import yaml
 from pixkit.recipe.source import Mark, Problem
 
 _EXPLAINED = (
-    # what PyYAML says, what is wrong, what to do about it
+    # PyYAML's message, what is wrong, what to do about it
     (
         "mapping values are not allowed here",
         "a ':' where no key can stand",
@@ -33,14 +33,14 @@ _EXPLAINED = (
 
 
 def blamed_mark(error: yaml.MarkedYAMLError) -> yaml.Mark | None:
-    """Where the mistake is: for what is never closed, where it was opened."""
+    """The place of the mistake: for something never closed, where it was opened."""
     if error.context_mark and "end" in (said := error.problem or "") and "stream" in said:
         return error.context_mark
     return error.problem_mark or error.context_mark
 
 
 def explain_syntax(error: yaml.MarkedYAMLError, mark: Mark) -> Problem:
-    """The problem that a syntax error is."""
+    """The problem for a syntax error."""
     said = error.problem or error.context or "cannot be parsed"
     for sign, message, hint in _EXPLAINED:
         if sign in said:

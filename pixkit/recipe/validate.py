@@ -1,4 +1,4 @@
-"""Checking a tree against the schema; pydantic's errors become problems with positions."""
+"""Check a tree against the schema; pydantic's errors become problems with positions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pixkit.recipe.yaml import Node
 
 
 def validate(root: Node, registry: Registry) -> Recipe:
-    """The recipe that a tree says.
+    """The recipe that a tree describes.
 
     Raises:
-        InvalidRecipe: with everything that is wrong.
-        PluginError: if a name is brought by several distributions.
+        InvalidRecipe: with all errors.
+        PluginError: if several distributions have a component with the same name.
     """
     plain = root.plain()
     if not isinstance(plain, dict):
@@ -38,7 +38,7 @@ def validate(root: Node, registry: Registry) -> Recipe:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an error belongs: `node` is its value or, where `absent`, what should hold its key."""
+    """Where an error belongs: `node` is its value or, if `absent`, what should hold its key."""
 
     path: Path
     node: Node
@@ -47,7 +47,7 @@ class _Place:
 
 
 def locate(root: Node, path: Path) -> Node:
-    """The node at `path`, or the innermost one on the way that exists."""
+    """The node at `path`, or the innermost existing one on the way."""
     node = root
     for part in path:
         child = _child(node, part)
@@ -73,7 +73,7 @@ class _Translator:
         return list(self._merged(found))
 
     def _place(self, error: Any) -> _Place:
-        """Follow pydantic's loc, leaving out what it adds for members of unions."""
+        """Follow pydantic's loc, leaving out its additions for members of unions."""
         node, tagged = self.root, False
         path: Path = ()
         for index, part in enumerate(error["loc"]):
@@ -124,7 +124,7 @@ class _Translator:
         return [key, *fields] if key and key not in fields else fields
 
     def _others(self, path: Path) -> list[Path]:
-        """The keys of all sections but the one at `path`."""
+        """The keys of all sections except the one at `path`."""
         return [other for other in keys_below(Slot(Recipe), self.plain, self.registry) if other[:-1] != path]
 
     def _field(self, path: Path) -> FieldInfo | None:
@@ -139,9 +139,9 @@ class _Translator:
         return Problem(verdict.message, mark, place.path, found, verdict.expected, verdict.hint, verdict.component)
 
     def _merged(self, found: list[tuple[_Place, Verdict, Problem]]) -> Iterator[Problem]:
-        """Each problem, but one for the members of a union, and none for those members that were not meant.
+        """Each problem, merging those of the members of a union, and dropping those of members that were not meant.
 
-        A problem within the value, or of another sort, is of the member that was meant.
+        A problem within the value, or of another sort, belongs to the member that was meant.
         """
         unions: dict[Path, list[Problem]] = {}
         others: list[Path] = []
@@ -163,7 +163,7 @@ class _Translator:
 
 
 def _only_keys(node: Node) -> Iterator[str]:
-    """The key of a mapping, and so on inwards, as far as each has only one."""
+    """The key of a mapping, and so on inwards, as long as each has only one."""
     while isinstance(node.value, dict) and len(node.value) == 1:
         ((key, node),) = node.value.items()
         yield key

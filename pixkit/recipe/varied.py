@@ -1,4 +1,4 @@
-"""In which keys several recipes differ, and what these keys are called for short."""
+"""The keys in which several recipes differ, and short names for these keys."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 from pixkit.recipe.diff import ABSENT, equal
 
 SORTS = ("type", "source")
-"""The key of a section that says what the others beside it mean: a component's name."""
+"""The key that decides the meaning of the others in its section: a component's name."""
 LEFT_OUT = ("pixkit", "name")
-"""Keys that say nothing of what is trained."""
+"""Keys that do not affect what is trained."""
 TOLD = ("folder", "state", "step", "steps", "validation", "images", "date", "differs")
-"""What is told of a run beside its keys: none of these words stands for a key, which would be `validation` too."""
+"""Columns shown for a run beside its keys: no key is shortened to one of these words, such as `validation`."""
 Values = dict[str, Any]
-"""By dotted key, what it is set to."""
+"""Values by dotted key."""
 
 
 def varied(recipes: Sequence[Mapping[str, Any]], *, beside: bool = False) -> list[Values]:
-    """Of each plain recipe, the keys in which it differs from another one, in the order of the first that has them.
+    """For each plain recipe, the keys in which it differs from another one, in the order of the first that has them.
 
-    Sections of other components are told apart by their `type` (or `source`) alone: one's width says nothing beside
-    another's. A key that a recipe lacks, as older runs do, makes no difference either.
+    Sections of different components differ only in their `type` (or `source`): one's width cannot be compared with
+    another's. A key that a recipe lacks, as in older runs, is not a difference either.
 
     Args:
         recipes: as plain data, of the same format.
-        beside: compare whatever has the same name, and lack of a key too.
+        beside: compare all keys of the same name, including missing ones.
     """
     found = [dict(_leaves(recipe, "", ())) for recipe in recipes]
     if beside:
@@ -36,7 +36,7 @@ def varied(recipes: Sequence[Mapping[str, Any]], *, beside: bool = False) -> lis
 
 
 def _leaves(section: Mapping[str, Any], prefix: str, sorts: tuple[Any, ...]) -> Iterator[tuple[tuple[str, Any], Any]]:
-    """Each key with the components that it stands below, and its value."""
+    """Each key with the components above it, and its value."""
     named = next((key for key in SORTS if isinstance(section.get(key), str)), None)
     within = sorts if named is None else (*sorts, section[named])
     for key, value in section.items():
@@ -44,7 +44,7 @@ def _leaves(section: Mapping[str, Any], prefix: str, sorts: tuple[Any, ...]) -> 
         if path in LEFT_OUT:
             continue
         if not isinstance(value, Mapping):
-            # What a section is, is told beside what else stands at its place: nothing, say.
+            # A section's type is compared with whatever is in its place: perhaps nothing.
             yield ((prefix.rstrip("."), sorts) if key == named else (path, within)), value
         else:
             yield from _leaves(value, f"{path}.", within)
@@ -56,17 +56,17 @@ def _differs(values: list[Any], beside: bool) -> bool:
 
 
 def without_sort(path: str) -> str:
-    """The dotted key of a section that `type` or `source` stands for: `model.backbone` of `model.backbone.type`."""
+    """The dotted key of a section for its `type` or `source`: `model.backbone` for `model.backbone.type`."""
     section, _, last = path.rpartition(".")
     return section if section and last in SORTS else path
 
 
 def short_names(keys: Iterable[str], among: Iterable[str]) -> dict[str, str]:
-    """Of each dotted key the shortest end that no other key has, nor one of TOLD is: `lr` for train.optimizer.lr.
+    """For each dotted key, the shortest ending that is unique and not one of TOLD: `lr` for train.optimizer.lr.
 
     Args:
-        keys: those asked for.
-        among: all keys that there are.
+        keys: the keys to shorten.
+        among: all existing keys.
     """
     everyone = {*TOLD, *(without_sort(key) for key in among)}
     found = {}

@@ -1,8 +1,8 @@
-"""Reading YAML as plain data with positions: mappings, lists and scalars, nothing else.
+"""Read YAML as plain data with positions: mappings, lists and scalars, nothing else.
 
-PyYAML's scanner and parser give the events; what they mean is decided here. Anchors, aliases, tags,
-merge keys, keys that are not text, duplicate keys and several documents are refused, so that a
-recipe is a tree, says each thing once, and can construct nothing.
+PyYAML's scanner and parser give the events; their meaning is decided here. Anchors, aliases, tags, merge keys, keys
+that are not text, duplicate keys and several documents are refused, so that a recipe is a tree, says each thing once,
+and cannot construct objects.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _UNSTORABLE = re.compile(r"[\x00\uD800-\uDFFF]")
 
 @dataclass(eq=False)
 class Node:
-    """A value and where it stands.
+    """A value and its place.
 
-    `value` is a scalar, a list of nodes, or a dict of them; `text` is a scalar as written; `key` is
-    where the key stands under which a mapping holds this node.
+    `value` is a scalar, a list of nodes, or a dict of them; `text` is a scalar as written; `key` is the place of the
+    key under which a mapping holds this node.
     """
 
     value: Scalar | list[Node] | dict[str, Node]
@@ -43,7 +43,7 @@ class Node:
 
     @property
     def holder(self) -> Mark:
-        """Where the key stands, or else the value."""
+        """The place of the key, or else of the value."""
         return self.key or self.mark
 
     def plain(self) -> Any:
@@ -66,7 +66,7 @@ class Node:
 
 
 def parse_yaml(text: str, name: str) -> Node:
-    """Parse a YAML text; `name` is what error messages call it.
+    """Parse a YAML text; `name` is its name in error messages.
 
     Raises:
         InvalidRecipe: with every problem up to the first one that ends parsing.
@@ -75,9 +75,9 @@ def parse_yaml(text: str, name: str) -> Node:
 
 
 def parse_written(text: str, name: str) -> Any:
-    """The plain data of a YAML text that `dump_yaml` wrote: the same as `parse_yaml`'s, a good deal sooner.
+    """The plain data of a YAML text written by `dump_yaml`: the same as `parse_yaml`'s, but much faster.
 
-    libyaml reads it, where PyYAML has that; where it finds a fault, `parse_yaml` says which.
+    Uses libyaml, if PyYAML has it; if that finds a fault, `parse_yaml` reports it.
     """
     quick = getattr(yaml, "CSafeLoader", None)
     if quick is not None:
@@ -91,7 +91,7 @@ def _source(text: str, name: str) -> Source:
 
 
 def parse_source(source: Source, start: int = 0, *, loader: Any = yaml.SafeLoader) -> Node:
-    """Parse what follows the first `start` characters (on one line) of a source, by the scanner of one of PyYAML's."""
+    """Parse a source after its first `start` characters (on one line), with one of PyYAML's loaders."""
     _check_characters(source)
     composer = _Composer(source, start, loader)
     root = composer.document()
@@ -102,7 +102,7 @@ def parse_source(source: Source, start: int = 0, *, loader: Any = yaml.SafeLoade
 
 @functools.cache
 def _unwanted() -> re.Pattern[str]:
-    """What is not printable; as needed, since it takes longer to compile than a recipe takes to be read."""
+    """Unprintable characters; compiled on demand, since that takes longer than reading a recipe."""
     return re.compile(r"[^\n\x20-\x7E\xA0-\u2027\u202A-\uD7FF\uE000-\uFEFE\uFF00-\uFFFD\U00010000-\U0010FFFF]")
 
 
@@ -119,7 +119,7 @@ def _check_characters(source: Source) -> None:
 
 
 class _Composer:
-    """Turns PyYAML's events into nodes; what can be passed over is collected in `problems`."""
+    """Turns PyYAML's events into nodes; errors that allow parsing to continue are collected in `problems`."""
 
     def __init__(self, source: Source, start: int, loader: Any) -> None:
         self.source = source
@@ -131,7 +131,7 @@ class _Composer:
         self.event: Any = next(self.events)
 
     def document(self) -> Node:
-        """The one document of the stream."""
+        """The only document of the stream."""
         self._advance()
         if isinstance(self.event, yaml.StreamEndEvent):
             raise InvalidRecipe([Problem("there is nothing in it", Mark(self.source, 0, self.start))])
@@ -182,7 +182,7 @@ class _Composer:
             self._report("recipes are YAML 1.2", found="YAML {}.{}".format(*self.event.version), expected="%YAML 1.2")
 
     def _node(self, depth: int) -> Node:
-        """The node that starts at the current event, which is left on the event after it."""
+        """The node that starts at the current event; moves to the event after it."""
         event, mark = self.event, self._mark(self.event.start_mark)
         self.count += 1
         if depth >= MAX_DEPTH and isinstance(event, yaml.CollectionStartEvent):
@@ -239,7 +239,7 @@ class _Composer:
                 self._report("keys are text", node.mark, found=node.describe(), expected="a name")
         elif node.value in others:
             first = others[node.value].holder.line + 1
-            self._report(f"the key '{shorten(node.value, 60)}' stands twice", node.mark, found=f"first in line {first}")
+            self._report(f"the key '{shorten(node.value, 60)}' occurs twice", node.mark, found=f"first on line {first}")
         else:
             return node.value
         return None

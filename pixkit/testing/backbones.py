@@ -28,24 +28,24 @@ from pixkit.training.precision import Arithmetic
 ODD = (ImageSpec(1, 1, 1, 2), ImageSpec(3, 5, 1, 4), ImageSpec(1, 7, 3, 256))
 """Sizes that are easily forgotten."""
 FEW = 256
-"""Images that are drawn for their frequencies; what the network sees is known by then."""
+"""Number of images drawn to measure frequencies; causality has been checked by then."""
 
 
 def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] | None = None) -> None:
-    """Everything that pixkit promises of a backbone, for each of the orderings.
+    """Check everything that pixkit requires of a backbone, under each of the orderings.
 
     Its configuration survives a round trip. Under each ordering, grey and colour: no sub-pixel sees one that is not
-    drawn earlier, by exhaustive swaps and by gradients, also with one-hot levels; all probabilities sum to 1; samples
-    follow them, whichever sampler draws; images do not mix; every parameter is trained; weights can be saved and
-    loaded; any size works.
+        drawn earlier, by exhaustive swaps and by gradients, also with one-hot levels; all probabilities sum to 1;
+        samples follow them with any sampler; images do not mix; every parameter is trained; weights can be saved and
+        loaded; any size works.
 
     Args:
-        backbone: the component, small: the checks run it thousands of times.
-        orderings: those to check; if left out all registered ones, but for those that the backbone refuses.
+        backbone: the component; keep it small, since it runs thousands of times.
+        orderings: the orderings to check; by default all registered ones, except those that the backbone refuses.
 
     Raises:
-        AssertionError: saying what does not hold.
-        RecipeError: if the backbone refuses an ordering that was given.
+        AssertionError: saying which promise fails.
+        RecipeError: if the backbone refuses a given ordering.
     """
     check_config(backbone)
     for ordering in list(orderings) if orderings is not None else supported_orderings(backbone):
@@ -71,9 +71,10 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
 
 
 def check_conditional(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
-    """The same, in short, of a backbone that is conditioned on a label, on a vector, and on feature maps.
+    """A shorter check of a backbone conditioned on a label, on a vector, and on feature maps.
 
-    Every prediction depends on all that it may: of a vector each entry, of feature maps each at its own site.
+    Every prediction depends on all of the context that it may: each entry of a vector, and feature maps at its own
+        site.
     """
     for spec, sites in ((GREY, (1, 1)), (COLOUR, (COLOUR.height, COLOUR.width))):
         context = FeatureContext(3, sites)
@@ -84,14 +85,14 @@ def check_conditional(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
         check_context([net, other])
         check_drawing(net)
         check_trains(net)
-    # Of the usual gain, a label's vector gives one image nearly all the probability, of which a sum tells nothing.
+    # At the usual gain, a label's vector gives one image nearly all the probability, so that the sum tells nothing.
     tiny = network(backbone, TINY[0], ordering=ordering, conditioner=LabelContext(3, 2), gain=1.0)
     check_normalised(tiny)
     check_sampling(tiny, count=FEW)
 
 
 def check_reorders(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
-    """In another ordering the network has the same parameters, and is what it would be had it been built for it."""
+    """Under another ordering the network has the same parameters, and equals one that was built for it."""
     for spec in (GREY, COLOUR):
         net, other = (
             network(backbone, spec, ordering=one, seed=k) for k, one in enumerate((ordering, _backwards(ordering)))
@@ -102,24 +103,24 @@ def check_reorders(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
             turned = net.under(other.ordering)
             other.load_state_dict(net.state_dict())
             assert torch.equal(turned(x), other(x)), (
-                "`under` gives another network than one that is built for the ordering"
+                "`under` returns a network that differs from one built for the ordering"
             )
-            assert torch.equal(net(x), before), "`under` changes the network that it is asked of"
-        assert turned.ordering is other.ordering, "`under` gives a network of another ordering"
+            assert torch.equal(net(x), before), "`under` changes the network that it is called on"
+        assert turned.ordering is other.ordering, "`under` returns a network of another ordering"
         pairs = itertools.zip_longest(net.parameters(), turned.parameters())
-        assert all(one is same for one, same in pairs), "`under` gives a network of other parameters"
+        assert all(one is same for one, same in pairs), "`under` returns a network with other parameters"
 
 
 def _backwards(ordering: ComponentSpec) -> ComponentSpec:
-    """The ordering, turned by half."""
+    """The ordering, rotated by 180 degrees."""
     turned = {key: not getattr(ordering.config, key) for key in ("flip_horizontal", "flip_vertical")}
     return replace(ordering, config=ordering.config.model_copy(update=turned))
 
 
 def check_context(nets: Sequence[Autoregressive]) -> None:
-    """Changing any one map of the context, at any one of its sites, changes the predictions at that site.
+    """Changing any map of the context, at any site, changes the predictions at that site.
 
-    The networks differ by their weights alone; what no weights let through is seen in none of them.
+    The networks differ only in their weights; an effect that no weights let through shows in none of them.
     """
     x, before = random_images(nets[0].spec, 8), nets[0].example_context(8)
     assert before is not None, "the networks take no context"
@@ -135,7 +136,7 @@ def check_context(nets: Sequence[Autoregressive]) -> None:
 
 
 def supported_orderings(backbone: ComponentSpec) -> list[ComponentSpec]:
-    """The registered orderings that a backbone does not refuse; it must take one and say why it refuses the others."""
+    """The registered orderings that a backbone accepts; it must accept one, and give a reason for refusing others."""
     found = []
     for name in registry().names("ordering"):
         ordering = named("ordering", name)
@@ -150,7 +151,7 @@ def supported_orderings(backbone: ComponentSpec) -> list[ComponentSpec]:
 
 
 def check_features(net: Autoregressive) -> None:
-    """`width` maps of features at every site, in the precision of the input, the same bits every time."""
+    """Features have `width` maps at every site, the input's precision, and the same bits every time."""
     spec, backbone = net.spec, net.backbone
     assert backbone.width % net.ordering.groups == 0, f"width {backbone.width} is not a multiple of the colour groups"
     x = random_images(spec, 3)
@@ -159,29 +160,31 @@ def check_features(net: Autoregressive) -> None:
         features = backbone(net.encoding(x), *context)
         expected = (3, backbone.width, spec.height, spec.width)
         assert tuple(features.shape) == expected, f"features {tuple(features.shape)}, expected {expected}"
-        assert features.dtype == torch.float64, f"float64 pixels became {features.dtype} features"
-        assert torch.equal(backbone(net.encoding(x), *context), features), "the same images twice give other features"
+        assert features.dtype == torch.float64, f"float64 pixels give {features.dtype} features"
+        assert torch.equal(backbone(net.encoding(x), *context), features), (
+            "the same images give other features the second time"
+        )
 
 
 def check_batches(net: Autoregressive) -> None:
-    """An image's features depend on that image alone, up to rounding; no images give no features."""
+    """An image's features depend on that image only, up to rounding; an empty batch gives empty features."""
     x, context = random_images(net.spec, 4), net.example_context(4)
     with torch.no_grad():
         whole = net(x, context)
         for i in range(4):
             alone = net(x[i : i + 1], None if context is None else context[i : i + 1])[0]
-            assert torch.allclose(alone, whole[i], rtol=0, atol=1e-9), "images of a batch mix"
+            assert torch.allclose(alone, whole[i], rtol=0, atol=1e-9), "images in a batch mix"
         try:
             nothing = net(x[:0], None if context is None else context[:0])
-        except Exception as error:  # as of a -1 in `view`, which may then stand for any size
+        except Exception as error:  # for example with -1 in `view`, which is then ambiguous
             raise AssertionError(f"an empty batch fails: {message(error)}") from error
         assert tuple(nothing.shape) == (0, *whole.shape[1:]), "an empty batch gives another shape"
 
 
 def check_trains(net: Autoregressive) -> None:
-    """In train mode, plain, in bf16, and in bf16 with channels last, every parameter has a finite gradient.
+    """In train mode, in float32, bf16, and bf16 with channels last, every parameter has a finite gradient.
 
-    It leaves the network so, in train mode and float32.
+    The network is left in train mode and float32.
     """
     net.train().float()
     x, context = random_images(net.spec, 4), net.example_context(4)
@@ -196,7 +199,7 @@ def check_trains(net: Autoregressive) -> None:
 
 
 def check_save_load(net: nn.Module, again: nn.Module) -> None:
-    """Tensors saved and loaded into a second module of the same recipe leave no difference between the two."""
+    """Saving tensors and loading them into a second module of the same recipe makes the two equal."""
     again.load_state_dict(load_tensors(save_tensors({k: v.contiguous() for k, v in net.state_dict().items()})))
     x = random_images(net.spec, 3)  # type: ignore[arg-type]
     inputs = (x, net.example_context(3)) if isinstance(net, Autoregressive) else (x,)

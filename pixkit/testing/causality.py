@@ -1,4 +1,4 @@
-"""What a network sees: exhaustive finite swaps, and gradients, against the declared steps."""
+"""Causality of a network: exhaustive finite swaps, and gradients, against the declared steps."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pixkit.network import Autoregressive
 from pixkit.testing.parts import built_context, random_images, same_context
 
 TOGETHER = 256
-"""Images that go through a network at once: small ones take hardly longer than one of them."""
+"""Images in one batch: small ones take hardly longer than a single one."""
 
 
 def influence(net: Autoregressive, images: Tensor) -> Tensor:
-    """Which sub-pixel moves the prediction of which: bool [G, H, W, C, H, W], by exhaustive finite swaps.
+    """Which sub-pixel affects which prediction: bool [G, H, W, C, H, W], by exhaustive finite swaps.
 
-    Entry [g, h, w, c, i, j] tells whether changing sub-pixel (c, i, j) of some image in `images`, to any other level,
+    Entry [g, h, w, c, i, j] is True if changing sub-pixel (c, i, j) of some image in `images`, to any other level,
     changes any bit of a parameter of colour group g at (h, w).
     """
     spec, groups = net.spec, net.ordering.groups
@@ -38,9 +38,9 @@ def influence(net: Autoregressive, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def moves(net: Autoregressive, before: tuple[Tensor, Tensor | None], after: tuple[Tensor, Tensor | None]) -> Tensor:
-    """Which predictions differ between two batches of images and contexts, by any bit: bool [B, G, H, W].
+    """Which predictions differ between two batches of images and contexts, in any bit: bool [B, G, H, W].
 
-    The batches are of one size, so that the arithmetic at each place in them is the same.
+    The batches have the same size, so that the arithmetic at each place in them is the same.
     """
     out: Tensor = (net(*after) != net(*before)).unflatten(1, (-1, net.ordering.groups)).any(1)
     return out
@@ -53,7 +53,7 @@ def permitted(net: Autoregressive) -> Tensor:
 
 
 def check_causality(net: Autoregressive, *, seed: int = 0, images: int = 4) -> Tensor:
-    """Finite swaps: nothing of the same or a later step has an effect. Returns what has one."""
+    """Check by finite swaps that nothing of the same or a later step has an effect; return `influence`."""
     seen = influence(net, random_images(net.spec, images, seed))
     leaks = seen & ~permitted(net)
     assert not leaks.any(), f"leak: (g, h, w) <- (c, i, j) at {leaks.nonzero()[0].tolist()}"
@@ -61,9 +61,9 @@ def check_causality(net: Autoregressive, *, seed: int = 0, images: int = 4) -> T
 
 
 def check_gradients(net: Autoregressive, seen: Tensor, *, seed: int = 0) -> None:
-    """Gradients with respect to encoded pixels agree: zero where swaps say nothing, non-zero where they say something.
+    """Check that gradients with respect to encoded pixels agree with swaps: zero and non-zero in the same places.
 
-    Only for encodings that give one map a colour, so that a gradient belongs to a sub-pixel.
+    Only for encodings with one map per colour, so that a gradient belongs to one sub-pixel.
     """
     generator = torch.Generator().manual_seed(seed)
     size = (64, *net.spec.shape)

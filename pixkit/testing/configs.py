@@ -1,4 +1,4 @@
-"""A component's configuration, as recipes need it."""
+"""The configuration of components in recipes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pixkit.recipe import dump_yaml, parse_yaml
 
 
 def check_config(spec: ComponentSpec) -> None:
-    """A recipe's section survives being written and read, as JSON and as YAML, and every key is described."""
+    """Check that a recipe's section survives a round trip through JSON and YAML, and that every key is described."""
     assert spec.entry.summary, f"{spec.cls.__name__} has no docstring: `pixkit ls` shows its first line"
     for key, field in spec.cls.Config.model_fields.items():
         assert field.description, f"the key '{key}' of {spec.cls.__name__} has no description"
@@ -22,11 +22,11 @@ def check_config(spec: ComponentSpec) -> None:
     for form, text in (("JSON", json.loads(json.dumps(dump))), ("YAML", parse_yaml(dump_yaml(dump), "dump").plain())):
         again = resolve(spec, text)
         assert again.config == spec.config, f"{spec.name}: after a round trip through {form} it is {again.config!r}"
-        assert again.dump() == dump, f"{spec.name}: written again it is {again.dump()!r}, not {dump!r}"
+        assert again.dump() == dump, f"{spec.name}: writing it again gives {again.dump()!r}, not {dump!r}"
 
 
 def resolve(spec: ComponentSpec, section: object) -> ComponentSpec:
-    """A section of a recipe as a component of the same kind as `spec`, which need not be registered."""
+    """Resolve a section of a recipe as a component of the same kind as `spec`, which need not be registered."""
     known = Registry()
     known.extend(list(registry()))
     if known.find(spec.entry.kind, spec.entry.qualified) is None:

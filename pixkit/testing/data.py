@@ -14,15 +14,15 @@ from pixkit.testing.configs import check_config, resolve
 
 
 def check_data(source: ComponentSpec, base: Path | None = None) -> Dataset:
-    """Everything that pixkit promises of a data source: loading it twice gives the same images and hashes.
+    """Check everything that pixkit requires of a data source: loading twice gives the same images and hashes.
 
-    Its configuration survives a round trip and has the common keys; images, labels and sizes are what the data set
-    says, and so are classes that it tells without reading images; an image is the same in any batch; only training
-    images under dynamic binarisation change from visit to visit; loading uses nobody's generator.
+    Its configuration survives a round trip and has the common keys; images, labels and sizes match the data set's
+    description, and so do classes reported without reading images; an image is the same in any batch; only training
+    images under dynamic binarisation change between visits; loading does not use torch's generator.
 
     Args:
-        source: the component, whose images must be there: nothing is said of downloads.
-        base: the folder that its relative paths start from; the working directory if left out.
+        source: the component; its images must be available, since downloads are not checked.
+        base: the folder that its relative paths start from; by default the working directory.
 
     Returns:
         The data set, for checks of its contents.
@@ -34,7 +34,7 @@ def check_data(source: ComponentSpec, base: Path | None = None) -> Dataset:
     dataset, again = prepare(source, folder), prepare(source, folder)
     assert torch.equal(state, torch.random.get_rng_state()), "torch's generator was used: give the source a seed"
     assert dataset.size("train") >= 1, "there are no training images"
-    assert dataset.description and dataset.name == source.name, "the data set does not say what it is"
+    assert dataset.description and dataset.name == source.name, "the data set has no description"
     told, names = classes_of(source, folder), dataset.class_names or tuple(map(str, range(dataset.classes or 0)))
     assert told in (None, names), f"known_classes() gives {told}, the images are of {names}"
     assert dataset.hashes() == again.hashes(), "loaded twice, the hashes differ"
@@ -48,13 +48,13 @@ def check_data(source: ComponentSpec, base: Path | None = None) -> Dataset:
 
 
 def check_split(dataset: Dataset, again: Dataset, split: str, *, dynamic: bool) -> None:
-    """The images and labels of one split, alone, in other company, and at the next visit."""
+    """The images and labels of one split, individually, in other batches, and at the next visit."""
     count = min(dataset.size(split), 48)
     rows = torch.arange(count)
     batch = dataset.batch(split, rows)
     dataset.spec.check(batch.x, where=split)
     assert batch.x.dtype == torch.int64, f"{split}: images are {batch.x.dtype}, not int64"
-    assert torch.equal(batch.indices, rows), f"{split}: the batch has other numbers than were asked for"
+    assert torch.equal(batch.indices, rows), f"{split}: the batch has other numbers than requested"
     assert (batch.labels is None) == (dataset.classes is None), f"{split}: labels and classes go together"
     if batch.labels is not None:
         assert batch.labels.dtype == torch.int64, f"{split}: labels are {batch.labels.dtype}"
@@ -62,20 +62,20 @@ def check_split(dataset: Dataset, again: Dataset, split: str, *, dynamic: bool) 
     assert torch.equal(again.batch(split, rows).x, batch.x), f"{split}: loaded twice, the images differ"
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     shuffled = dataset.batch(split, order)
-    assert torch.equal(shuffled.x, batch.x[order]), f"{split}: an image depends on those beside it"
+    assert torch.equal(shuffled.x, batch.x[order]), f"{split}: an image depends on the others in its batch"
     parts = list(dataset.batches(split, 5, limit=count))
     assert torch.equal(torch.cat([part.x for part in parts]), batch.x), f"{split}: batches in order differ"
     renewed = not torch.equal(dataset.batch(split, rows, draw=1).x, batch.x)
-    assert not renewed or (dynamic and split == "train"), f"{split}: images change from visit to visit"
+    assert not renewed or (dynamic and split == "train"), f"{split}: images change between visits"
 
 
 def check_levels(source: ComponentSpec, folder: Path, dataset: Dataset) -> None:
-    """Binarising gives two levels, by a threshold as by draws; the hashes are those of the images as loaded."""
+    """Binarising gives two levels, by a threshold or by draws; the hashes are those of the images as loaded."""
     if source.config.model_dump()["binarise"] is not None:
         return
     for kind in ("threshold", "static", "dynamic"):
         section = {**source.dump(), "levels": None, "binarise": kind}
         binary = prepare(resolve(source, section), folder)
         assert binary.spec.levels == 2, f"binarised by {kind}, there are {binary.spec.levels} levels"
-        assert binary.hashes() == dataset.hashes(), "the hashes are not those of the images as loaded"
+        assert binary.hashes() == dataset.hashes(), "the hashes differ from those of the images as loaded"
         binary.spec.check(binary.batch("train", torch.arange(1)).x)

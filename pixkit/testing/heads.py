@@ -24,21 +24,21 @@ SPECS = (
     ImageSpec(3, 2, 3, 3),
     ImageSpec(1, 2, 3, 256),
 )
-"""Grey and colour; the levels of a site can be listed."""
+"""Grey and colour; all levels of a site can be enumerated."""
 EXTREMES = (1e2, 1e4, 1e6)
 
 
 def check_head(head: ComponentSpec) -> None:
-    """Everything that pixkit promises of a head, for several shapes and numbers of levels, and all ways of colours.
+    """Check everything that pixkit requires of a head, for several shapes, numbers of levels, and colour modes.
 
     Its configuration survives a round trip. The probabilities of all levels of a site sum to 1; uniforms are turned
     into levels that follow them; under sequential colours no colour reads the parameters of a later one; values and
     gradients stay finite however large the parameters; float32 gives the log-probabilities of float64, and half
-    precision is computed in float32; chosen sites are like those of the whole; an untrained projection does not
+    precision is computed in float32; selected sites behave as in the whole image; an untrained projection does not
     depend on the features.
 
     Raises:
-        AssertionError: saying what does not hold.
+        AssertionError: saying which promise fails.
     """
     check_config(head)
     built = list(_modules(head))
@@ -78,7 +78,7 @@ def every_site(spec: ImageSpec) -> Tensor:
 
 
 def site_logs(head: Head, params: Tensor) -> Tensor:
-    """Log-probabilities of every colour of every site, [K ** C, n], of params [1, P, n], as `every_site` lists them."""
+    """Log-probabilities of every colour at every site, [K ** C, n], of params [1, P, n], as in `every_site`."""
     listed = every_site(head.spec)
     count = params.shape[-1]
     distribution = head.distribution(params.expand(len(listed), -1, -1))
@@ -86,12 +86,12 @@ def site_logs(head: Head, params: Tensor) -> Tensor:
 
 
 def site_table(head: Head, params: Tensor) -> Tensor:
-    """The probability of every colour of every site, [K ** C, n], of params [1, P, n], as `every_site` lists them."""
+    """The probability of every colour at every site, [K ** C, n], of params [1, P, n], in the order of `every_site`."""
     return site_logs(head, params).exp()
 
 
 def check_shapes(head: Head) -> None:
-    """Maps divide among the colours; shapes are those of torch.distributions; the projection starts at 0."""
+    """Maps divide among the colours; shapes follow torch.distributions; the projection starts at 0."""
     spec = head.spec
     assert head.maps % head.ordering.groups == 0, f"{head.maps} maps do not divide among the colour groups"
     width = 2 * head.ordering.groups
@@ -117,39 +117,39 @@ def check_shapes(head: Head) -> None:
 
 
 def check_probabilities(head: Head) -> None:
-    """Listing every colour of a site: probabilities sum to 1, and agree with mean and entropy, if there are any.
+    """Over all colours of a site, probabilities sum to 1, and agree with mean and entropy, if there are any.
 
-    The least of them, whose logarithms tell anomalies apart, are in float32 what they are in float64: a floor is not.
+    The smallest probabilities, whose logarithms reveal anomalies, agree between float32 and float64, so a floor fails.
     """
     for scale, tolerance in ((0.5, 1e-10), (2.0, 1e-10), (10.0, 1e-8)):
         params = random_params(head, 7, scale=scale)
         table = site_table(head, params)
         worst = float((table.sum(0) - 1).abs().max())
-        assert worst < tolerance, f"the probabilities of a site miss 1 by {worst:.2g} in float64"
+        assert worst < tolerance, f"the probabilities of a site sum to 1 only within {worst:.2g} in float64"
         single = float((site_table(head, params.float()).sum(0) - 1).abs().max())
-        assert single < 1e-5, f"the probabilities of a site miss 1 by {single:.2g} in float32"
+        assert single < 1e-5, f"the probabilities of a site sum to 1 only within {single:.2g} in float32"
     check_moments(head, params, table)
     params = random_params(head, 7, scale=30.0).float()
     exact, rounded = site_logs(head, params.double()), site_logs(head, params)
     worst = float(((rounded - exact).abs() / (1 + exact.abs())).max())
-    assert worst < 1e-3, f"log-probabilities in float32 are not those in float64: they are off by {worst:.2g} of them"
+    assert worst < 1e-3, f"log-probabilities in float32 differ from those in float64 by a relative {worst:.2g}"
 
 
 def check_moments(head: Head, params: Tensor, table: Tensor) -> None:
-    """`mean` and `entropy`, where the distribution has them, are those of the probabilities [K ** C, n]."""
+    """`mean` and `entropy`, if the distribution has them, match the probabilities [K ** C, n]."""
     distribution = head.distribution(params)
     with contextlib.suppress(NotImplementedError):
         expected = torch.einsum("ln,lc->cn", table, every_site(head.spec).to(table))
-        assert torch.allclose(distribution.mean[0], expected, atol=1e-6), "`mean` is not that of the probabilities"
+        assert torch.allclose(distribution.mean[0], expected, atol=1e-6), "`mean` does not match the probabilities"
     with contextlib.suppress(NotImplementedError):
         nats = -(table * table.clamp_min(1e-300).log()).sum()
-        assert torch.allclose(distribution.entropy()[0], nats, atol=1e-6), "`entropy` is not that of the probabilities"
+        assert torch.allclose(distribution.entropy()[0], nats, atol=1e-6), "`entropy` does not match the probabilities"
 
 
 def check_quantiles(head: Head, count: int = 20_000) -> None:
-    """Uniforms become levels in the right proportions, always the same; low temperatures give the likeliest levels.
+    """Uniforms become levels in the right proportions, reproducibly; low temperatures give the likeliest levels.
 
-    Only proportions need so many of them.
+    Only the check of proportions needs this many of them.
     """
     spec, generator, few = head.spec, torch.Generator().manual_seed(1), min(count, 2_000)
     uniforms = torch.rand(1, head.draws, spec.channels, count, generator=generator, dtype=torch.float64)
@@ -173,7 +173,7 @@ def check_quantiles(head: Head, count: int = 20_000) -> None:
 
 
 def in_range(levels: Tensor, spec: ImageSpec) -> bool:
-    """Whether all are 0..K-1."""
+    """Whether all are in 0..K-1."""
     return int(levels.min()) >= 0 and int(levels.max()) < spec.levels
 
 
@@ -196,13 +196,13 @@ def check_extremes(head: Head) -> None:
 
 
 def check_precision(head: Head) -> None:
-    """Half-precision parameters are computed with in float32, and so is everything under autocast."""
+    """Half-precision parameters are converted to float32 for computation, and so is everything under autocast."""
     x = torch.randint(head.spec.levels, (2, head.spec.channels, 5), generator=torch.Generator().manual_seed(4))
     for dtype in (torch.bfloat16, torch.float16):
         params = random_params(head, 5, batch=2).to(dtype)
         nats, expected = (head.distribution(given).log_prob(x) for given in (params, params.float()))
         assert nats.dtype == torch.float32, f"{dtype} parameters give {nats.dtype} log-probabilities"
-        assert torch.equal(nats, expected), f"{dtype} parameters are not computed with in float32"
+        assert torch.equal(nats, expected), f"{dtype} parameters are not converted to float32"
     params = random_params(head, 5, batch=2).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
         under = head.distribution(params).log_prob(x)
@@ -211,7 +211,7 @@ def check_precision(head: Head) -> None:
 
 
 def check_sites(head: Head) -> None:
-    """Chosen sites are distributed and drawn as in the whole image."""
+    """Selected sites are distributed and drawn as in the whole image."""
     spec = head.spec
     params = random_params(head, spec.height, spec.width, batch=2)
     generator = torch.Generator().manual_seed(2)
@@ -221,15 +221,17 @@ def check_sites(head: Head) -> None:
     rows, columns = torch.tensor([1, 0]), torch.tensor([2, 1])
     whole, some = head.distribution(params), head.distribution(params[:, :, rows, columns])
     nats = some.site_log_prob(x[:, :, rows, columns])
-    assert torch.allclose(nats, whole.site_log_prob(x)[:, rows, columns], rtol=1e-10), "chosen sites score otherwise"
+    assert torch.allclose(nats, whole.site_log_prob(x)[:, rows, columns], rtol=1e-10), (
+        "selected sites have other scores"
+    )
     drawn = some.quantile(uniforms[..., rows, columns])
-    assert torch.equal(drawn, whole.quantile(uniforms)[:, :, rows, columns]), "chosen sites are drawn otherwise"
+    assert torch.equal(drawn, whole.quantile(uniforms)[:, :, rows, columns]), "selected sites are drawn differently"
 
 
 def check_colours(head: Head) -> None:
     """Under sequential colours neither the probability nor the draw of a colour reads a later colour's parameters."""
     spec, groups = head.spec, head.ordering.groups
-    count = 64  # so many that a draw which reads too much is another one at some of them
+    count = 64  # enough that a draw which reads too much changes at some of them
     params, other = random_params(head, count), random_params(head, count, seed=9)
     uniforms = torch.rand(
         (1, head.draws, spec.channels, count), generator=torch.Generator().manual_seed(3), dtype=torch.float64
@@ -246,5 +248,5 @@ def check_colours(head: Head) -> None:
 
 
 def _marginal(table: Tensor, spec: ImageSpec, colour: int) -> Tensor:
-    """Of [K ** C, n]: the probabilities of the first colours up to `colour`, [K ** (colour + 1), n]."""
+    """Marginals of [K ** C, n]: the probabilities of the first colours up to `colour`, [K ** (colour + 1), n]."""
     return table.view(spec.levels ** (colour + 1), -1, table.shape[-1]).sum(1)

@@ -17,14 +17,14 @@ from pixkit.testing.samplers import check_drawing
 
 
 def check_latent_model(model: ComponentSpec, *, classes: int | None = None, spec: ImageSpec = SPEC) -> None:
-    """Everything that pixkit promises of a latent model, besides what it promises of any model.
+    """Check everything that pixkit requires of a latent model, beyond what it requires of any model.
 
-    Codes of images belong to each image alone, and codes from the prior to the seed and the image's number; the decoder
-    depends on the code, and draws the same whichever sampler draws. If the score is called a bound, its parts add up,
-    nothing is called exact, and importance weights of all images do not add up to more than 1.
+    Codes of images depend on each image only, and codes from the prior on the seed and the image's number; the decoder
+    depends on the code, and draws the same with any sampler. If the score is called a bound, its terms sum to it,
+    nothing is called exact, and importance weights of all images do not sum to more than 1.
 
     Args:
-        model: the component, small.
+        model: the component; keep it small.
         classes: number of label classes of the data.
         spec: shape and levels of the images.
     """
@@ -51,17 +51,19 @@ def check_codes(model: LatentModel) -> None:
     """`encode`, `means`, `active_units` and `latents`: shapes, and independence of batches and of torch's generator."""
     state, x = torch.random.get_rng_state(), random_images(model.spec, 5)
     whole = model.encode(x)
-    assert len(whole) == 5 and whole.is_floating_point(), "encode gives z_1 of each image"
-    assert torch.allclose(model.encode(x, batch_size=2), whole, rtol=0, atol=1e-9), "codes of a batch mix"
+    assert len(whole) == 5 and whole.is_floating_point(), "encode must give z_1 of each image"
+    assert torch.allclose(model.encode(x, batch_size=2), whole, rtol=0, atol=1e-9), "codes in a batch mix"
     means = model.means(x)
-    assert len(means) == model.levels and torch.equal(means[0], whole), "means gives each level's, z_1 first"
+    assert len(means) == model.levels and torch.equal(means[0], whole), "means must give each level's mean, z_1 first"
     counts = model.active_units(x)
-    assert [total for _, total in counts] == [mean[0].numel() for mean in means], f"units are {counts}"
+    assert [total for _, total in counts] == [mean[0].numel() for mean in means], f"active_units gives {counts}"
     drawn = model.latents([Noise(2, range(5))] * model.levels)
     assert drawn.shape == whole.shape, f"codes from the prior are {tuple(drawn.shape)}, the encoder's {whole.shape}"
     some = model.latents([Noise(2, [4, 1])] * model.levels)
     assert torch.allclose(some, drawn[[4, 1]], rtol=0, atol=1e-9), "a code depends on which others are drawn"
-    assert not torch.equal(model.latents([Noise(3, range(5))] * model.levels), drawn), "another seed, the same codes"
+    assert not torch.equal(model.latents([Noise(3, range(5))] * model.levels), drawn), (
+        "another seed gives the same codes"
+    )
     for level in range(model.levels):
         varied = [Noise(2, range(5) if one == level else [0] * 5) for one in range(model.levels)]
         assert len(model.latents(varied).unique(dim=0)) > 1, f"the noise of level {level + 1} has no effect"
@@ -72,9 +74,9 @@ def check_decoder(model: LatentModel) -> None:
     """`sample` is `decode` of `latents`; codes matter; every sampler draws the same."""
     noise = Noise(2, range(3))
     z = model.latents([noise] * model.levels)
-    assert torch.equal(model.decode(z, noise), model.sample(3, seed=2)), "sample is not decode of latents"
+    assert torch.equal(model.decode(z, noise), model.sample(3, seed=2)), "sample differs from decode of latents"
     reference = named("sampler", "ancestral").build()
-    assert torch.equal(model.decode(z, noise, sampler=reference), model.decode(z, noise)), "samplers differ"
+    assert torch.equal(model.decode(z, noise, sampler=reference), model.decode(z, noise)), "samplers disagree"
     check_drawing(model.network)
     many = model.latents([Noise(2, range(16))] * model.levels)
     with torch.no_grad():
@@ -84,13 +86,13 @@ def check_decoder(model: LatentModel) -> None:
 
 @torch.no_grad()
 def check_bound(model: LatentModel, batch: Batch) -> None:
-    """The parts add up to the score, which is finite and of each image; nothing is exact."""
+    """The terms sum to the score, which is finite for each image; nothing is exact."""
     with torch.random.fork_rng(devices=[]):
         parts = dict(model.assess(batch))
         nats = parts.pop("nats")
         assert parts and all(len(part) == len(batch.x) for part in parts.values()), f"the parts are {list(parts)}"
         total = torch.stack(list(parts.values())).sum(0)
-        assert torch.allclose(total, nats), "the parts of the bound do not add up to it"
+        assert torch.allclose(total, nats), "the terms of the bound do not sum to it"
         if model.draws_by_number:
             alike = Batch(batch.x, batch.labels, torch.zeros_like(batch.indices))
             alone = [_drawn(model, Batch(x[None], None, batch.indices[:1])) for x in batch.x]
@@ -99,9 +101,9 @@ def check_bound(model: LatentModel, batch: Batch) -> None:
         try:
             model.log_prob(batch.x)
         except UsageError as error:
-            assert "integral" in str(error), "log_prob says why there is none"
+            assert "integral" in str(error), "log_prob must say why it is undefined"
         else:
-            raise AssertionError("log_prob of a model whose score is a bound gives something")
+            raise AssertionError("log_prob is defined although the score is a bound")
 
 
 def _drawn(model: LatentModel, batch: Batch) -> Tensor:
@@ -114,8 +116,8 @@ def _drawn(model: LatentModel, batch: Batch) -> Tensor:
 def check_importance(model: LatentModel, *, repeats: int = 8) -> None:
     """exp(-importance) estimates p(x), so that over all images it does not exceed 1 by more than chance allows.
 
-    Nor does exp(-score) in the mean over draws. (The converse needs an encoder that is near the posterior: with others
-    most draws give too little, and few too much.)
+    Nor does exp(-score), averaged over draws. (The converse needs an encoder close to the posterior: with others most
+    draws give too little, and few too much.)
     """
     images = every_image(model.spec)
     batch = Batch(images, None, torch.arange(len(images)))

@@ -15,7 +15,7 @@ from pixkit.testing.parts import randomise
 
 Grid = tuple[int, int]
 GARBAGE = 1e3
-"""What memories hold where nothing is ready yet: finite, and not to be counted."""
+"""The content of memories where nothing is ready yet: finite, and not to be used."""
 
 
 def check_layer(
@@ -26,23 +26,23 @@ def check_layer(
     readiness: Sequence[Tensor] | None = None,
     tight: bool = True,
 ) -> None:
-    """Everything that pixkit promises of a mixing layer: `at` and `ready` say what `forward` does.
+    """Check everything that pixkit requires of a mixing layer: `at` and `ready` agree with `forward`.
 
-    `reads` names what has an effect; a unit is ready when all that it reads is; walking the steps, `at` computes each
-    unit from what is ready then, and gets `forward`'s values; what it keeps meanwhile is on the device that
-    `init_state` is given. In float64, with random weights.
+    `reads` names what has an effect; a unit is ready when everything that it reads is; walking the steps, `at` computes
+    each unit from what is ready then, and gets `forward`'s values; its state is on the device passed to `init_state`.
+    In float64, with random weights.
 
     Args:
         layer: the layer.
         inputs: maps, height and width of each input.
         groups: G, the number of colour groups.
-        readiness: of each input, int64 [G, h, w]; random if left out.
-        tight: whether all that the layer reads has an effect; not so in attention, where a lone key has none.
+        readiness: for each input, int64 [G, h, w]; random by default.
+        tight: whether everything that the layer reads has an effect; not so in attention, where a single key has none.
 
     Raises:
-        AssertionError: saying what does not hold.
+        AssertionError: saying which promise fails.
     """
-    assert layer.plannable, f"{type(layer).__name__} has no method `at`: it is sampled by whole passes alone"
+    assert layer.plannable, f"{type(layer).__name__} has no method `at`: it can only be sampled by whole passes"
     twin = copy.deepcopy(layer).double().eval()
     randomise(twin, seed=0)
     generator = torch.Generator().manual_seed(1)
@@ -61,7 +61,7 @@ def check_layer(
 
 
 def find_effects(layer: MixingLayer, x: list[Tensor], groups: int) -> list[Tensor]:
-    """Which unit of each input moves which of the output's: bool [G, h', w', G, h, w], by finite changes."""
+    """Which unit of each input affects which of the output's: bool [G, h', w', G, h, w], by finite changes."""
     before, found = layer(*x), []
     for index, whole in enumerate(x):
         _, _, height, width = whole.shape
@@ -76,18 +76,18 @@ def find_effects(layer: MixingLayer, x: list[Tensor], groups: int) -> list[Tenso
 
 
 def check_reads(layer: MixingLayer, effects: list[Tensor], grids: list[Grid], tight: bool) -> None:
-    """What `reads` names for some units is what has an effect on any of them, or holds it."""
+    """For some units, `reads` names what affects any of them, and the places that hold it."""
     generator = torch.Generator().manual_seed(2)
     for share in (0.0, 0.2, 1.0):
         units = torch.rand(effects[0].shape[:3], generator=generator) < share
         for number, (effect, found) in enumerate(zip(effects, layer.reads(units, grids), strict=True)):
             seen = effect[units].any(0)
             assert not (seen & ~found).any(), f"input {number} has an effect that `reads` does not name"
-            assert not (tight and (found & ~seen).any()), f"`reads` names of input {number} what has no effect"
+            assert not (tight and (found & ~seen).any()), f"`reads` names units of input {number} that have no effect"
 
 
 def check_ready(layer: MixingLayer, size: Sequence[int], grids: list[Grid], readiness: list[Tensor]) -> None:
-    """A unit is ready when the last of all that it reads is: not before, and not after."""
+    """A unit is ready with the last of everything that it reads: not before, and not after."""
     found = layer.ready(*readiness)
     assert found.dtype == torch.int64, f"readiness is {found.dtype}"
     assert found.shape == tuple(size), f"readiness has the shape {tuple(found.shape)}, not {tuple(size)}"
@@ -97,20 +97,21 @@ def check_ready(layer: MixingLayer, size: Sequence[int], grids: list[Grid], read
         named = zip(layer.reads(unit, grids), readiness, strict=True)
         latest = max(int(torch.where(read, given, 0).amax()) for read, given in named)
         stated = int(found[g, h, w])
-        assert stated >= latest, f"unit (g, h, w) = ({g}, {h}, {w}) is called ready before all that it reads is"
-        assert stated <= latest, f"unit (g, h, w) = ({g}, {h}, {w}) is called ready later than all that it reads"
+        assert stated >= latest, f"unit (g, h, w) = ({g}, {h}, {w}) is ready before everything that it reads"
+        assert stated <= latest, f"unit (g, h, w) = ({g}, {h}, {w}) is ready later than everything that it reads"
     at_once = layer.ready(*map(torch.zeros_like, readiness))
-    assert not at_once.any(), "where all inputs are ready at 0, something is called ready later"
+    assert not at_once.any(), "with all inputs ready at 0, some output is ready later"
 
 
 def check_steps(layer: MixingLayer, x: list[Tensor], readiness: list[Tensor], units: Tensor) -> None:
-    """Step by step, rank by rank, from memories that hold only what is ready, `at` computes what `forward` does.
+    """Step by step, rank by rank, from memories that hold only what is ready, `at` computes the values of `forward`.
 
-    Computed are the units asked for, bool [G, h', w'], and what `ranks` adds. A replayable layer gives the same again.
+    Computed are the requested units, bool [G, h', w'], and those that `ranks` adds. A replayable layer gives the same
+    when called again.
     """
     out, due, ranks = layer(*x), layer.ready(*readiness), layer.ranks(units)
     assert ranks.shape == units.shape, f"`ranks` has the shape {tuple(ranks.shape)}, not {tuple(units.shape)}"
-    assert not (units & (ranks < 0)).any(), "`ranks` leaves out units that are asked for"
+    assert not (units & (ranks < 0)).any(), "`ranks` leaves out requested units"
     groups = len(due)
     grids = [(one.shape[2], one.shape[3]) for one in x]
     state = initial_state(layer, len(x[0]), grids, x[0].device)
@@ -130,11 +131,11 @@ def check_steps(layer: MixingLayer, x: list[Tensor], readiness: list[Tensor], un
 
 
 def check_device(layer: MixingLayer, grids: list[Grid]) -> None:
-    """Where a layer is on a device, all that it keeps is there, since `at` moves nothing."""
+    """The state of a layer is entirely on its device, since `at` moves nothing."""
     device = torch.device("meta")
     try:
         state = initial_state(copy.deepcopy(layer).to(device), 2, grids, device)
-    except RuntimeError:  # it asks parameters or buffers for their values, of which there are none on `meta`
+    except RuntimeError:  # it reads values of parameters or buffers, which do not exist on `meta`
         return
     elsewhere: list[Tensor] = []
 
@@ -145,7 +146,7 @@ def check_device(layer: MixingLayer, grids: list[Grid]) -> None:
 
     each_tensor(look, state)
     assert not elsewhere, (
-        f"{type(layer).__name__}.init_state was given a device, and made {len(elsewhere)} tensors on another, "
+        f"{type(layer).__name__}.init_state made {len(elsewhere)} tensors on another device than requested, "
         f"the first of shape {tuple(elsewhere[0].shape)} on {elsewhere[0].device}"
     )
 

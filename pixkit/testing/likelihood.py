@@ -1,4 +1,4 @@
-"""Probabilities sum to 1, and what is drawn follows them."""
+"""Check that probabilities sum to 1, and that samples follow them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pixkit.testing.parts import every_image, same_context
 
 
 def check_normalised(net: Autoregressive, *, tolerance: float = 1e-10) -> None:
-    """The probabilities of all images sum to 1."""
+    """Check that the probabilities of all images sum to 1."""
     with torch.no_grad():
         images = every_image(net.spec)
         total = float(net.log_prob(images, same_context(net, len(images))).exp().sum())
@@ -20,9 +20,9 @@ def check_normalised(net: Autoregressive, *, tolerance: float = 1e-10) -> None:
 
 
 def check_frequencies(numbers: Tensor, probabilities: Tensor) -> None:
-    """Draws, int64 [n] of 0..N-1, follow the probabilities [N].
+    """Check that draws, int64 [n] of 0..N-1, follow the probabilities [N].
 
-    The chi-square statistic (rare outcomes pooled) must lie within 6 deviations, and 20, of its mean.
+    The chi-square statistic (rare outcomes pooled) must be within 6 standard deviations, plus 20, of its mean.
     """
     expected = probabilities.double() * len(numbers)
     observed = torch.bincount(numbers, minlength=len(expected)).double()
@@ -36,7 +36,7 @@ def check_frequencies(numbers: Tensor, probabilities: Tensor) -> None:
 
 
 def check_sampling(net: Autoregressive, *, count: int = 4096) -> None:
-    """Frequencies of ancestral samples follow exp(log_prob), and splitting a batch changes nothing."""
+    """Check that frequencies of ancestral samples follow exp(log_prob), and that splitting a batch changes nothing."""
     sampler = Ancestral(Ancestral.Config())
     drawn = sampler.sample(net, Noise(1, range(count)), context=same_context(net, count))
     again = sampler.sample(net, Noise(1, range(10)), context=same_context(net, 10), batch_size=7)

@@ -27,15 +27,15 @@ SPEC = ImageSpec(3, 4, 6, 4)
 
 
 def check_model(model: ComponentSpec, *, classes: int | None = None, spec: ImageSpec = SPEC) -> None:
-    """Everything that pixkit promises of a model.
+    """Check everything that pixkit requires of a model.
 
-    Its configuration survives a round trip; the same seed builds the same weights; each phase has a finite loss
-    and gradients of its own parameters; it verifies, and a leak in any of its backbones is noticed; scores are nats of
-    each image and, if they are called exact, add up to a distribution; samples are levels that depend on the seed and
-    the image's number alone; weights can be saved and loaded; it can do what it declares, and refuses what it does not.
+    Its configuration survives a round trip; the same seed builds the same weights; each phase has a finite loss and
+    gradients of its own parameters; it verifies, and a leak in any of its backbones is detected; scores are nats of
+    each image and, if they are called exact, define a distribution; samples are levels that depend only on the seed and
+    the image's number; weights can be saved and loaded; it can do what it declares, and refuses everything else.
 
     Args:
-        model: the component, small.
+        model: the component; keep it small.
         classes: number of label classes of the data.
         spec: shape and levels of the images.
     """
@@ -55,14 +55,16 @@ def check_model(model: ComponentSpec, *, classes: int | None = None, spec: Image
     second.load_state_dict(load_tensors(save_tensors({k: v.contiguous() for k, v in first.state_dict().items()})))
     if first.score_kind == "exact":
         batch = _batch(spec, classes)
-        assert torch.equal(first.score(batch), second.score(batch)), "saved and loaded, it scores otherwise"
+        assert torch.equal(first.score(batch), second.score(batch)), "after saving and loading, its scores differ"
         for tiny in TINY:
             check_total(build_model(model, tiny, classes).double().eval(), classes)
-    assert torch.equal(first.sample(2, seed=1), second.sample(2, seed=1)), "saved and loaded, it samples otherwise"
+    assert torch.equal(first.sample(2, seed=1), second.sample(2, seed=1)), (
+        "after saving and loading, its samples differ"
+    )
 
 
 def build_model(model: ComponentSpec, spec: ImageSpec, classes: int | None) -> Model:
-    """The model, from one seed, whatever the state of torch's generator, which is left as it is."""
+    """The model from a fixed seed, whatever the state of torch's generator, which is left unchanged."""
     with torch.random.fork_rng(devices=[]):
         seed_torch(0, torch.device("cpu"))
         built: Model = model.build(spec, classes)
@@ -70,14 +72,14 @@ def build_model(model: ComponentSpec, spec: ImageSpec, classes: int | None) -> M
 
 
 class _Leaking(nn.Module):
-    """A backbone whose features also see the sub-pixels that they predict, by a layer that readiness follows."""
+    """A backbone whose features also see the sub-pixels that they predict, through a layer that readiness follows."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
         self.width = backbone.width
         self.leak = nn.utils.skip_init(nn.Conv2d, backbone.spec.inputs, backbone.width, 1, bias=False)
-        with torch.no_grad():  # not all alike: the maps of a one-hot encoding add up to a constant
+        with torch.no_grad():  # not all equal: the maps of a one-hot encoding sum to a constant
             self.leak.weight.copy_(torch.arange(1.0, backbone.spec.inputs + 1).view(1, -1, 1, 1))
 
     def forward(self, x: Tensor, *context: Tensor) -> Tensor:
@@ -86,7 +88,7 @@ class _Leaking(nn.Module):
 
 
 def check_leaks(model: Model) -> None:
-    """`verify` refuses the model if any one of its backbones leaks; a model of pixkit 0.1 looks at what it likes."""
+    """`verify` refuses the model if any of its backbones leaks; a model of pixkit 0.1 may check what it likes."""
     if model.former:
         return
     for name, backbone in _backbones(model):
@@ -117,7 +119,7 @@ def _batch(spec: ImageSpec, classes: int | None, count: int = 4) -> Batch:
 
 
 def check_phases(model: Model, batch: Batch) -> None:
-    """Each phase lowers a finite loss over parameters of the model's own, all of which it reaches."""
+    """Each phase minimises a finite loss over parameters of the model, all of which it reaches."""
     model.train()
     model.initialise(batch)
     phases = model.phases()
@@ -132,7 +134,7 @@ def check_phases(model: Model, batch: Batch) -> None:
         assert losses["loss"].ndim == 0 and losses["loss"].isfinite(), f"phase {phase.name}: loss {losses['loss']}"
         losses["loss"].backward()
         for number, parameter in enumerate(parameters):
-            assert parameter.grad is not None, f"phase {phase.name}: parameter {number} takes no part in the loss"
+            assert parameter.grad is not None, f"phase {phase.name}: parameter {number} does not affect the loss"
             assert parameter.grad.isfinite().all(), f"phase {phase.name}: the gradient of {number} is not finite"
         if phase.mean:
             _check_mean(model, phase, batch)
@@ -141,7 +143,7 @@ def check_phases(model: Model, batch: Batch) -> None:
 
 @torch.no_grad()
 def _check_mean(model: Model, phase: Phase, batch: Batch) -> None:
-    """Losses that are said to be means are those of parts of the batch, weighted; seen of what draws nothing."""
+    """Losses declared as means are weighted means over parts of the batch; checked for phases that draw nothing."""
 
     def losses(seed: int, part: Batch) -> dict[str, float]:
         seed_torch(seed, torch.device("cpu"))
@@ -154,20 +156,22 @@ def _check_mean(model: Model, phase: Phase, batch: Batch) -> None:
         parts = [(len(part.x) / len(batch.x), losses(0, part)) for part in batch.split(len(batch.x) - 1)]
     for name, value in whole.items():
         mean = sum(weight * found[name] for weight, found in parts)
-        assert math.isclose(mean, value, rel_tol=1e-3, abs_tol=1e-5), f"phase {phase.name}: {name} is no mean of images"
+        assert math.isclose(mean, value, rel_tol=1e-3, abs_tol=1e-5), (
+            f"phase {phase.name}: {name} is not a mean over images"
+        )
 
 
 @torch.no_grad()
 def check_scores(model: Model, batch: Batch) -> None:
-    """Nats of each image, finite; exact ones do not depend on the batch."""
+    """Nats of each image are finite; exact ones do not depend on the batch."""
     assert model.score_kind in ("exact", "bound", "none"), f"score_kind is {model.score_kind!r}"
     if model.score_kind == "none":
         check_figures(model, batch)
         return
-    assert model.metric is None, "a metric decides only where there is no likelihood"
+    assert model.metric is None, "a metric is only for models without a likelihood"
     nats = model.score(batch)
     assert tuple(nats.shape) == (len(batch.x),), f"the score has the shape {tuple(nats.shape)}"
-    assert nats.isfinite().all(), "scores are finite numbers"
+    assert nats.isfinite().all(), "scores must be finite"
     if model.score_kind == "exact":
         for part in _single(batch):
             alone = model.score(part)
@@ -175,17 +179,17 @@ def check_scores(model: Model, batch: Batch) -> None:
 
 
 def check_figures(model: Model, batch: Batch) -> None:
-    """Without a likelihood: no nats; the metric, if there is one, is among the figures, which are finite."""
+    """Without a likelihood there are no nats; the metric, if any, is among the figures, which are finite."""
     if model.metric is None:
         return
     with torch.random.fork_rng(devices=[]):
         found = model.assess(batch)
         measured = model.measure([batch], [batch])
-    assert "nats" not in found, "nats are a likelihood's or a bound's"
+    assert "nats" not in found, "nats are only for a likelihood or a bound"
     for name, figure in found.items():
         assert tuple(figure.shape) == (len(batch.x),), f"{name} has the shape {tuple(figure.shape)}"
-        assert figure.isfinite().all(), f"{name}: finite numbers"
-    assert model.metric in {*found, *measured}, f"the metric {model.metric} is none of {[*found, *measured]}"
+        assert figure.isfinite().all(), f"{name}: must be finite"
+    assert model.metric in {*found, *measured}, f"the metric {model.metric} is not among {[*found, *measured]}"
 
 
 def _single(batch: Batch) -> Iterator[Batch]:
@@ -195,11 +199,11 @@ def _single(batch: Batch) -> Iterator[Batch]:
 
 
 def check_images(model: Model) -> None:
-    """Samples are images of the specification that depend on the seed and the image's number alone."""
+    """Samples are images of the spec that depend only on the seed and the image's number."""
     state = torch.random.get_rng_state()
     whole = model.sample(5, seed=2)
     assert torch.equal(state, torch.random.get_rng_state()), "torch's generator was used: noise belongs to the image"
-    assert whole.dtype == torch.int64 and len(whole) == 5, f"5 samples came as {whole.dtype} {tuple(whole.shape)}"
+    assert whole.dtype == torch.int64 and len(whole) == 5, f"5 samples are {whole.dtype} {tuple(whole.shape)}"
     model.spec.check(whole, where="samples")
     assert torch.equal(model.sample(5, seed=2), whole), "the same seed gives other samples"
     assert torch.equal(model.sample(5, seed=2, batch_size=2), whole), "samples depend on the batch size"
@@ -209,17 +213,17 @@ def check_images(model: Model) -> None:
 
 
 def check_capabilities(model: Model, batch: Batch) -> None:
-    """What a model declares (see `Model`) it does, and for all else it raises UsageError."""
+    """A model can do what it declares (see `Model`), and raises UsageError for everything else."""
     n, own = len(batch.x), type(model).former
     known = Known(torch.zeros(model.spec.shape, dtype=torch.bool), batch.x)
-    assert model.has_latent == isinstance(model, LatentModel), "has_latent says whether it is a LatentModel"
+    assert model.has_latent == isinstance(model, LatentModel), "has_latent must say whether it is a LatentModel"
     assert not model.guidable or model.labelled, "guidable, but not labelled"
     with torch.random.fork_rng(devices=[]):
         _declared(model.importance_sampled, "importance_sampled", lambda: model.importance(batch, 2))
         _declared(model.mapped, "mapped", lambda: _check_sites(model, batch))
     _declared(model.completes, "completes", lambda: model.completing(known.mask))
     _declared(model.guidable, "guidable", model.no_label)
-    if not own:  # a model of pixkit 0.1 looks by itself at what it is asked
+    if not own:  # a model of pixkit 0.1 checks its arguments itself
         context = torch.arange(n) % (model.codes or model.classes or 1)
         _declared(model.completes, "completes", lambda: model.sample(n, known=known))
         _declared(model.guidable, "guidable", lambda: model.sample(n, guidance=1.0))
@@ -237,14 +241,14 @@ def _declared(declared: bool, name: str, use: Callable[[], object]) -> None:
     try:
         use()
     except UsageError as error:
-        assert not declared, f"{name} is declared, and refused: {error}"
+        assert not declared, f"{name} is declared but refused: {error}"
     else:
-        assert declared, f"{name} is not declared, and not refused"
+        assert declared, f"{name} is not declared but not refused"
 
 
 @torch.no_grad()
 def check_total(model: Model, classes: int | None) -> None:
-    """Exact scores are those of a distribution: exp(-nats) of all images sums to 1, for each label."""
+    """Exact scores define a distribution: exp(-nats) over all images sums to 1, for each label."""
     randomise(model, seed=1)
     images = every_image(model.spec)
     for label in [None] if classes is None else range(classes):

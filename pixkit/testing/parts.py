@@ -1,4 +1,4 @@
-"""What checks are made on: components, small networks, all images of a tiny shape."""
+"""Objects for checks: components, small networks, all images of a tiny shape."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from pixkit.randomness import seed_torch
 GREY = ImageSpec(1, 3, 5, 2)
 COLOUR = ImageSpec(3, 2, 4, 3)
 TINY = (ImageSpec(1, 2, 5, 2), ImageSpec(3, 1, 2, 3))
-"""So small that all images can be listed, not square, wider than a kernel's radius."""
+"""Small enough to enumerate all images; not square, and wider than a kernel's radius."""
 
 
 def component(kind: str, cls: type, **config: object) -> ComponentSpec:
-    """A component that is not registered, with its configuration, as a recipe would give it."""
+    """An unregistered component with its configuration, as in a recipe."""
     return _spec(Entry(kind, cls.__name__.lower(), cls, "test", "0"), config)
 
 
@@ -34,7 +34,7 @@ def named(kind: str, name: str, **config: object) -> ComponentSpec:
     """A registered component with its configuration.
 
     Raises:
-        PluginError: if there is none of that name.
+        PluginError: if there is none with that name.
     """
     return _spec(registry().get(kind, name), config)
 
@@ -45,7 +45,7 @@ def _spec(entry: Entry, config: dict[str, object]) -> ComponentSpec:
 
 
 class PlainBackbone(Backbone):
-    """Two masked layers under any ordering, for checks of what stands around a backbone."""
+    """Two masked layers under any ordering, for checks of other components that need a backbone."""
 
     def __init__(self, config: ComponentConfig, spec: BackboneSpec) -> None:
         super().__init__(config, spec)
@@ -79,9 +79,9 @@ def network(
     seed: int = 0,
     gain: float = 2.0,
 ) -> Autoregressive:
-    """A float64 network in eval mode whose weights are all random, `gain` times the usual size.
+    """A float64 network in eval mode with random weights, `gain` times the usual size.
 
-    Left out: raster, the softmax (independent under joint colours), levels as one number, no conditioner.
+    Defaults: raster, the softmax (independent under joint colours), levels as one number, no conditioner.
 
     Raises:
         RecipeError: if the backbone refuses the ordering.
@@ -98,7 +98,7 @@ def network(
 
 
 def randomise(module: nn.Module, seed: int, gain: float = 2.0) -> None:
-    """Draw every parameter anew, so that layers which start at zero hide nothing."""
+    """Draw every parameter at random, so that layers which start at zero hide nothing."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -107,13 +107,13 @@ def randomise(module: nn.Module, seed: int, gain: float = 2.0) -> None:
 
 
 def same_context(net: Autoregressive, count: int) -> Tensor | None:
-    """One context for all of `count` images; None for a network that takes none."""
+    """One context for all of `count` images; None for a network without a context."""
     context = net.example_context(2)
     return None if context is None else context[-1:].expand(count, *context.shape[1:])
 
 
 def built_context(net: Autoregressive, count: int) -> tuple[Tensor, ...]:
-    """What the backbone is given after the pixels: nothing, or the conditioner's result for `same_context`."""
+    """The backbone's arguments after the pixels: none, or the conditioner's result for `same_context`."""
     return () if net.conditioner is None else (net.conditioner(same_context(net, count)),)
 
 

@@ -26,11 +26,11 @@ NETWORKS = (
     ("checkerboard", COLOUR, "auto"),
     ("row_at_once", COLOUR, "joint"),
 )
-"""Ordering, images and colours of the networks to draw from: one kernel and per-site masks, lone and many sites."""
+"""Ordering, images and colours of the networks to draw from: one kernel and per-site masks, single and many sites."""
 
 
 class _Told(PlainBackbone):
-    """With its context added to the features."""
+    """PlainBackbone with its context added to the features."""
 
     conditional = True
 
@@ -39,11 +39,11 @@ class _Told(PlainBackbone):
 
 
 def check_sampler(sampler: ComponentSpec) -> None:
-    """Everything that pixkit promises of a sampler, on networks of several orderings, grey and colour.
+    """Check everything that pixkit requires of a sampler, on networks of several orderings, grey and colour.
 
-    Under the same noise it draws, in float64, bit for bit what ancestral sampling draws: with any temperature, with
-    known sub-pixels, with a context for each image, however the batch is split. It leaves the network and torch's
-    generator as they were, and keeps nothing itself.
+    Under the same noise it draws, in float64, the same as ancestral sampling, bit for bit: with any temperature, with
+        known sub-pixels, with a context for each image, however the batch is split. It leaves the network and torch's
+        generator unchanged, and keeps no state.
     """
     check_config(sampler)
     for name, spec, colours in NETWORKS:
@@ -56,7 +56,7 @@ def check_sampler(sampler: ComponentSpec) -> None:
 
 
 def check_agreement(sampler: ComponentSpec, net: Autoregressive) -> None:
-    """The images of ancestral sampling, at two temperatures, also when one image is drawn at a time."""
+    """The sampler draws the images of ancestral sampling, at two temperatures, also one image at a time."""
     reference, context = Ancestral(Ancestral.Config()), net.example_context(3)
     for temperature, sizes in ((1.0, (None, 2)), (0.6, (1,))):
         expected = reference.sample(net, Noise(SEED, range(3)), temperature=temperature, context=context)
@@ -69,19 +69,19 @@ def check_agreement(sampler: ComponentSpec, net: Autoregressive) -> None:
 def _check_same(drawn: Tensor, expected: Tensor, how: str) -> None:
     assert drawn.dtype == torch.int64, f"samples are {drawn.dtype}"
     assert torch.equal(drawn, expected), (
-        f"other images than ancestral sampling's, {how}: "
+        f"images differ from ancestral sampling's, {how}: "
         f"first at (image, c, h, w) = {(drawn != expected).nonzero()[:1].tolist()}"
     )
 
 
 def check_drawing(net: Autoregressive) -> None:
-    """What `check_agreement` says of the sampler `auto`, of batches of two sizes drawn from one preparation.
+    """The checks of `check_agreement` for the sampler `auto`, with batches of two sizes drawn from one preparation.
 
-    Of a sampler it says less, as it leaves out temperatures and the splitting that samplers have in common; of a
-    network as much, which is traced and planned once and not three times.
+    They say less of a sampler, since they leave out temperatures and the splitting that samplers have in common, and as
+    much of a network, which is traced and planned once instead of three times.
     """
     reference, context = Ancestral(Ancestral.Config()), net.example_context(3)
-    with warnings.catch_warnings(), torch.no_grad(), float32_products(), evaluating(net):  # as samplers draw
+    with warnings.catch_warnings(), torch.no_grad(), float32_products(), evaluating(net):  # as samplers do
         warnings.simplefilter("ignore", RuntimeWarning)
         prepared = Auto(Auto.Config()).prepare(net, None)
         requests = [
@@ -93,7 +93,7 @@ def check_drawing(net: Autoregressive) -> None:
 
 
 def check_known(sampler: ComponentSpec, net: Autoregressive) -> None:
-    """Known sub-pixels keep their values and count for those drawn after them: nothing, some, or all known."""
+    """Known sub-pixels keep their values and affect those drawn after them: none, some, or all known."""
     reference, spec = Ancestral(Ancestral.Config()), net.spec
     chance = torch.rand(spec.shape, generator=torch.Generator().manual_seed(SEED))
     values = random_images(spec, 3, SEED)
@@ -102,11 +102,11 @@ def check_known(sampler: ComponentSpec, net: Autoregressive) -> None:
         drawn = _quiet(sampler, net, Noise(SEED, range(3)), known=known, batch_size=2)
         assert (drawn == given)[:, known.mask].all(), "a known sub-pixel was changed"
         expected = reference.sample(net, Noise(SEED, range(3)), known=known)
-        assert torch.equal(drawn, expected), f"with {share:.0%} known, other images than ancestral sampling's"
+        assert torch.equal(drawn, expected), f"with {share:.0%} known, images differ from ancestral sampling's"
 
 
 def check_manners(sampler: ComponentSpec, net: Autoregressive) -> None:
-    """No images on demand, progress that ends complete, no gradients, nothing changed."""
+    """Empty batches, progress that ends complete, no gradients, nothing changed."""
     before = {name: value.clone() for name, value in net.state_dict().items()}
     state, mode = torch.random.get_rng_state(), net.training
     nothing = _quiet(sampler, net, Noise(SEED, []))
@@ -126,9 +126,9 @@ def check_manners(sampler: ComponentSpec, net: Autoregressive) -> None:
 
 
 def check_stateless(sampler: ComponentSpec, nets: Sequence[Autoregressive]) -> None:
-    """One sampler serves several networks, one after the other or in turn; what it did is in what it gives.
+    """One sampler serves several networks, one after the other or in turn; its result says all about the draw.
 
-    That a sampler that is written for pixkit 0.1 remembers its last images is not its fault.
+    A sampler written for pixkit 0.1 may remember its last images.
     """
     built: Sampler = sampler.build()
     if built.former:
@@ -142,16 +142,18 @@ def check_stateless(sampler: ComponentSpec, nets: Sequence[Autoregressive]) -> N
         pairs = [[draw(BatchRequest(part)) for draw in prepared] for part in noise.split(1)]
     turns = [torch.cat(parts) for parts in zip(*pairs, strict=True)]
     for first, second, third in zip(drawn, again, turns, strict=True):
-        assert torch.equal(second.images, first.images), "drawn again, after another network's, images differ"
-        assert second.summary == first.summary, f"drawn again, it says {second.summary!r}, not {first.summary!r}"
-        assert torch.equal(third, first.images), "drawn in turn with another network's, images differ"
+        assert torch.equal(second.images, first.images), "drawing again, after another network, gives other images"
+        assert second.summary == first.summary, (
+            f"drawing again gives the summary {second.summary!r}, not {first.summary!r}"
+        )
+        assert torch.equal(third, first.images), "drawing in turn with another network gives other images"
     after = vars(built)
     changed = [name for name in {**before, **after} if before.get(name, before) is not after.get(name, after)]
-    assert not changed, f"the sampler keeps what it drew: {', '.join(changed)}"
+    assert not changed, f"the sampler keeps state: {', '.join(changed)}"
 
 
 def _quiet(sampler: ComponentSpec, net: Autoregressive, noise: Noise, **options: object) -> Tensor:
-    """Sampling by whole passes is as good here, and no cause for a warning."""
+    """Sampling by whole passes is fine here, and not worth a warning."""
     built: Sampler = sampler.build()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

@@ -25,11 +25,11 @@ HYPERPARAMETERS: dict[str, Hyperparameter] = {
 
 
 def check_tracker(tracker: ComponentSpec) -> None:
-    """Everything that pixkit asks of a tracker, told of a short training that is killed and gone on with.
+    """Check everything that pixkit requires of a tracker, with a short training that is killed and resumed.
 
-    It takes numbers that are not finite, rows of two kinds for one step, pictures, and steps that it was told before.
-    It leaves generators of random numbers, torch's default type, the working directory and the handlers of signals as
-    they were, and of the run's folder all that it did not put there.
+    It accepts numbers that are not finite, rows of two kinds for one step, pictures, and steps that it was told before.
+    It leaves random number generators, torch's default dtype, the working directory and signal handlers unchanged, and
+    in the run's folder everything that it did not write.
     """
     check_config(tracker)
     with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +47,7 @@ def check_tracker(tracker: ComponentSpec) -> None:
 
 
 def _follow(tracker: Tracker, run: Path, picture: Path, first: int) -> None:
-    """Steps until 3; of the first tracker nothing is finished, as where a build is killed."""
+    """Steps up to 3; the first tracker is not finished, as when a build is killed."""
     tracker.check()
     tracker.start(run, dict(HYPERPARAMETERS), first)
     for step in range(first + 1, 4):
@@ -68,7 +68,7 @@ def _unchanged() -> Iterator[None]:
 
 
 def _state() -> dict[str, object]:
-    """What belongs to the process, and training or its caller may depend on."""
+    """Process-wide state that training or its caller may depend on."""
     kind, keys, *rest = np.random.get_state(legacy=True)
     return {
         "torch's generator": torch.random.get_rng_state().tolist(),

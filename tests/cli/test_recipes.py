@@ -213,7 +213,7 @@ def test_a_dash_is_the_recipe_on_standard_input(pixkit, workplace, piped):
     ("content", "said"),
     [
         ("pixkit: 1\nname: x\nlr: 3", "standard input:1:1: "),
-        ("", "standard input: nothing came"),
+        ("", "standard input: nothing was received"),
         (b"\xff", "standard input:1:1: this is not UTF-8"),
         (b" " * 1_000_001, "standard input: too large for a recipe"),
         (None, "standard input: it is closed"),
@@ -233,4 +233,4 @@ def test_somebody_at_a_terminal_is_told_what_is_waited_for(pixkit, piped):
 
 def test_of_a_pipe_by_its_name_the_dash_is_told(pixkit, workplace):
     os.mkfifo(workplace / "pipe")
-    assert "reads a recipe from standard input where - stands for it" in pixkit("validate", "pipe").err
+    assert "- reads a recipe from standard input" in pixkit("validate", "pipe").err

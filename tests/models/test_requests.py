@@ -262,9 +262,9 @@ def test_a_class_that_lacks_a_method_is_refused_by_its_name(cls, missing):
 
 
 @pytest.mark.parametrize(("change", "text"), [
-    ({"completes": False}, "completes is not declared, and not refused"),
-    ({"importance_sampled": True}, "importance_sampled is declared, and refused"),
-    ({"has_latent": True}, "has_latent says"),
+    ({"completes": False}, "completes is not declared but not refused"),
+    ({"importance_sampled": True}, "importance_sampled is declared but refused"),
+    ({"has_latent": True}, "has_latent must say"),
 ])  # fmt: skip
 def test_the_kit_notices_a_model_that_declares_what_is_not_so(change, text):
     cls = type("Boasting", (AutoregressiveModel,), {"__doc__": "One fault.", **change})

@@ -112,7 +112,7 @@ def test_an_error_in_full(write, recipe_text, registry):
     )
 
 
-BRING = "if a plugin brings it: install that, or name its file with --plugin FILE.py"
+BRING = "if a plugin has it: install that, or name its file with --plugin FILE.py"
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_an_empty_section_is_opened(write, recipe_text, registry):
         ("train.steps=\t3", "tabs are not allowed"),
         ("train.steps=3\n---\n4", "a second document starts here"),
         ("train.steps=\udcff", "a control character"),
-        ("name.first=x", "there is no mapping at 'name' to set a key of"),
+        ("name.first=x", "there is no mapping at 'name' to set a key in"),
         ("train.optimizer.betas.0=0.5", None),
         ("train.stps=3", "unknown key"),
         ("train.steps=0", "out of range"),

@@ -203,4 +203,4 @@ def test_an_explicit_1_2_directive_and_a_quoted_merge_key_are_plain_data():
 def test_the_line_in_which_a_key_stood_first_is_told():
     with pytest.raises(RecipeError) as caught:
         parse_yaml("x: 0\na: 1\nb: 2\na: 3\n", "r.yaml")
-    assert caught.value.found == "first in line 2"
+    assert caught.value.found == "first on line 2"

@@ -132,7 +132,7 @@ class Attached(Ancestral):
         return draw
 
 
-@pytest.mark.parametrize(("cls", "text"), [(Counting, "keeps what it drew: drawn"), (Attached, "in turn|shape|size")])
+@pytest.mark.parametrize(("cls", "text"), [(Counting, "keeps state: drawn"), (Attached, "in turn|shape|size")])
 def test_the_kit_notices_what_a_sampler_keeps(cls, text):
     with pytest.raises((AssertionError, RuntimeError), match=text):
         check_stateless(component("sampler", cls), nets())

@@ -217,7 +217,7 @@ def test_typicality_is_of_images_with_labels_where_labels_are_given():
 
 @pytest.mark.parametrize("name", ["zoo:digits-gated", run_folder("zoo:digits-gated")])
 def test_no_threshold_is_written_into_the_zoo(name):
-    with pytest.raises(RunError, match=r"only read[\s\S]*pixkit export zoo:NAME"):
+    with pytest.raises(RunError, match=r"read-only[\s\S]*pixkit export zoo:NAME"):
         set_threshold(name, "validation::", 0.1)
     assert not (run_folder("zoo:digits-gated") / "threshold.json").exists()
 

@@ -257,9 +257,9 @@ def test_a_run_in_a_recipes_place_says_what_to_do(verb, tmp_path):
     for given in (run, run.path, str(run.path)):
         with pytest.raises(pixkit.RecipeError, match=r"this is a run(.|\n)*resume=True.*another of .*run/recipe.yaml"):
             verb(given)
-    with pytest.raises(pixkit.RecipeError, match=r"this is no recipe(.|\n)*found: Linear(.|\n)*loop of your own"):
+    with pytest.raises(pixkit.RecipeError, match=r"this is not a recipe(.|\n)*found: Linear(.|\n)*loop of your own"):
         verb(torch.nn.Linear(1, 1))
-    with pytest.raises(pixkit.RecipeError, match=r"this is no recipe(.|\n)*found: Run(.|\n)*run.path / 'recipe.yaml'"):
+    with pytest.raises(pixkit.RecipeError, match=r"not a recipe(.|\n)*found: Run(.|\n)*run.path / 'recipe.yaml'"):
         pixkit.load_recipe(run)
     assert pixkit.load_recipe(run.path / "recipe.yaml").recipe.name
 

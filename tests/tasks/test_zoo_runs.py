@@ -96,7 +96,7 @@ def test_writing_to_one_is_refused_before_anything_is_done(arguments, tmp_path, 
     monkeypatch.chdir(tmp_path)
     assert main(list(arguments)) == 2
     said = capsys.readouterr()
-    assert "runs of the zoo are only read" in said.err and "train.init_from=zoo:NAME" in said.err
+    assert "runs of the zoo are read-only" in said.err and "train.init_from=zoo:NAME" in said.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -142,8 +142,8 @@ def one_hot(spec):
 @pytest.mark.parametrize(("spec", "text"), [
     (backbone(peeks, image(COLOUR)), "leak"), (backbone(peeks, one_hot), "leak"),
     (backbone(peeks_by_gradient), "has a gradient to a later"), (backbone(hides_gradients), "has no gradient to"),
-    (backbone(forgets), "saved and loaded"), (backbone(mixes), "images of a batch mix"),
-    (component("backbone", WrongAlone), "other images than ancestral"),
+    (backbone(forgets), "saved and loaded"), (backbone(mixes), "images in a batch mix"),
+    (component("backbone", WrongAlone), "images differ from ancestral"),
     (backbone(peeks, image(TINY[0])), "the probabilities of all images sum to"),
     (backbone(counts, image(TINY[1])), "depend on how the batch is split"),
     *((backbone(widens, image(odd)), "features .*, expected") for odd in ODD),
@@ -190,7 +190,7 @@ def conditioned(fault, where=lambda spec: True):
 
 
 @pytest.mark.parametrize(("spec", "text"), [
-    (conditioned(widens), "features .*, expected"), (conditioned(mixes), "images of a batch mix"),
+    (conditioned(widens), "features .*, expected"), (conditioned(mixes), "images in a batch mix"),
     (conditioned(peeks), "leak"), (conditioned(peeks, image(TINY[0])), "probabilities of all"),
     (conditioned(counts, image(TINY[0])), "how the batch is split"),
 ])  # fmt: skip
@@ -240,7 +240,7 @@ class Colourless(Conditioned):
 
 
 @pytest.mark.parametrize(("cls", "text"), [
-    (IdleIfConditioned, "idle takes no part"), (WrongAloneIfConditioned, "other images than ancestral"),
+    (IdleIfConditioned, "idle takes no part"), (WrongAloneIfConditioned, "images differ from ancestral"),
     (Deaf, "map 1 of the context has no effect"), (Colourless, "map 0 of the context has no effect"),
     (type("DeafThere", (Deaf,), {"deaf": (slice(-1, None), slice(-1, None))}), "map 1 of the context has no effect"),
 ])  # fmt: skip
@@ -320,7 +320,7 @@ def test_a_leak_is_told_by_its_place_and_what_has_an_effect_is_given_back():
 
 
 @pytest.mark.parametrize(("fault", "text"), [
-    (mixes_the_last_two, "images of a batch mix"), (loses_the_shape_of_nothing, "an empty batch gives another shape"),
+    (mixes_the_last_two, "images in a batch mix"), (loses_the_shape_of_nothing, "an empty batch gives another shape"),
     (lambda self, x, features: features.view(len(x), -1, *x.shape[2:]), "an empty batch fails: cannot reshape"),
 ])  # fmt: skip
 def test_batches(fault, text):
@@ -385,10 +385,10 @@ def turns_both(self, other, ordering):
 
 @pytest.mark.parametrize(("fault", "text"), [
     (lambda self, other, ordering: other, None),
-    (of_new_weights, "`under` gives another network"),
-    (not_turned, "`under` gives another network"),
+    (of_new_weights, "`under` returns a network"),
+    (not_turned, "`under` returns a network"),
     (turns_both, "`under` changes the network"),
-    (copied_weights, "a network of other parameters"), (copied_bias, "a network of other parameters"),
+    (copied_weights, "a network with other parameters"), (copied_bias, "a network with other parameters"),
 ], ids=["right", "new weights", "not turned", "both turned", "copied weights", "a copied bias"])  # fmt: skip
 def test_reordering(fault, text):
     reordering = backbone(fault, base=Reordering)

@@ -221,7 +221,7 @@ class Cool(LevelCategorical):
 
 @pytest.mark.parametrize(("cls", "text"), [
     (HeavyAtOne, "in float64"), (HeavyWhereLarge, "in float64"), (LightWhereSmall, "in float64"),
-    (HeavyInSingle, "in float32"), (Floored, "not those in float64"), (Cool, "`entropy` is not that"),
+    (HeavyInSingle, "in float32"), (Floored, "differ from those in float64"), (Cool, "`entropy` does not match"),
 ])  # fmt: skip
 def test_probabilities(cls, text):
     noticed(check_probabilities, text, built(cls))
@@ -331,8 +331,8 @@ class HalfUnderAutocast(LevelCategorical):
 
 
 @pytest.mark.parametrize(("cls", "text"), [
-    (HalfWay, "bfloat16 parameters are not computed with in float32"),
-    (HalfWayOfTheOther, "float16 parameters are not computed with in float32"),
+    (HalfWay, "bfloat16 parameters are not converted to float32"),
+    (HalfWayOfTheOther, "float16 parameters are not converted to float32"),
     (HalfUnderAutocast, "under autocast"),
 ])  # fmt: skip
 def test_precision(cls, text):
@@ -359,7 +359,7 @@ class SmoothDraws(Smooth):
     parts = ("quantile",)
 
 
-@pytest.mark.parametrize(("cls", "text"), [(Smooth, "chosen sites score"), (SmoothDraws, "chosen sites are drawn")])
+@pytest.mark.parametrize(("cls", "text"), [(Smooth, "selected sites have"), (SmoothDraws, "selected sites are drawn")])
 def test_sites(cls, text):
     noticed(check_sites, text, built(cls))
 

@@ -129,14 +129,14 @@ class Doubtful(Independent):
 @pytest.mark.parametrize(("spec", "text"), [
     (component("model", Rolled), "built twice with one seed, shift differs"),
     (component("model", Doubtful), "doubts itself"),
-    (wrong(Moody, scores=1.0), "saved and loaded, it scores otherwise"),
-    (wrong(Moody, draws=1), "saved and loaded, it samples otherwise"),
+    (wrong(Moody, scores=1.0), "after saving and loading, its scores differ"),
+    (wrong(Moody, draws=1), "after saving and loading, its samples differ"),
     (wrong(Partial, shape=(1, 2, 5)), "probabilities of all images sum to"),
     (wrong(Partial, shape=(3, 1, 2)), "probabilities of all images sum to"),
     (wrong(phases=lambda self: []), r"the phases are called \[\]"),
-    (wrong(score=lambda self, batch: self.nats(batch) / 0), "scores are finite numbers"),
+    (wrong(score=lambda self, batch: self.nats(batch) / 0), "scores must be finite"),
     (wrong(draw=lambda self, request: Drawn(torch.zeros(len(request), *self.spec.shape).long())), "another seed"),
-    (wrong(completes=True), "completes is declared, and refused"),
+    (wrong(completes=True), "completes is declared but refused"),
 ])  # fmt: skip
 def test_models(spec, text):
     noticed(check_model, text, spec)
@@ -211,13 +211,13 @@ def loss(change):
 
 
 @pytest.mark.parametrize(("phases", "text"), [
-    (second_reaches_nothing, "phase late: parameter 0 takes no part"),
+    (second_reaches_nothing, "phase late: parameter 0 does not affect"),
     (lambda self: [], "the phases are called"), (twice, r"called \['likelihood', 'likelihood'\]"),
     (phase(parameters=lambda self, only: []), "parameters of another"),
     (phase(parameters=lambda self, only: [self.logits, nn.Parameter(torch.zeros(1))]), "parameters of another"),
     (loss(lambda self, value: {"loss": value[None]}), "likelihood: loss"),
     (loss(lambda self, value: {"loss": value / 0}), "likelihood: loss"),
-    (loss(lambda self, value: {"loss": value.detach() + self.other.sum()}), "parameter 0 takes no part"),
+    (loss(lambda self, value: {"loss": value.detach() + self.other.sum()}), "parameter 0 does not affect"),
     (loss(lambda self, value: {"loss": value + (0 * self.logits).sqrt().sum()}), "gradient of 0 is not finite"),
     (loss(lambda self, value: {"loss": value + (0 * self.logits[0, 0]).sqrt()}), "gradient of 0 is not finite"),
     (loss(lambda self, value: {"loss": value + 0 * self.other.sum(), "late": value * len(self.seen)}), "late is no"),
@@ -260,10 +260,10 @@ def test_a_loss_that_draws_is_not_taken_for_one_that_is_no_mean():
 
 
 @pytest.mark.parametrize(("attributes", "text"), [
-    ({"score_kind": "good"}, "score_kind is 'good'"), ({"metric": "sharpness"}, "a metric decides only where"),
+    ({"score_kind": "good"}, "score_kind is 'good'"), ({"metric": "sharpness"}, "a metric is only for models"),
     ({"score": lambda self, batch: self.nats(batch)[:, None].detach()}, r"shape \(4, 1\)"),
-    ({"score": lambda self, batch: self.nats(batch) / 0}, "scores are finite numbers"),
-    ({"score": lambda self, batch: self.nats(batch).where(batch.indices == 1, torch.inf)}, "scores are finite numbers"),
+    ({"score": lambda self, batch: self.nats(batch) / 0}, "scores must be finite"),
+    ({"score": lambda self, batch: self.nats(batch).where(batch.indices == 1, torch.inf)}, "scores must be finite"),
     ({"score": lambda self, batch: self.nats(batch).detach() * (1 + 1e-3 * len(batch.x))}, "depends on its batch"),
 ])  # fmt: skip
 def test_scores(attributes, text):
@@ -294,12 +294,12 @@ def sharp(self, batch):
 
 
 @pytest.mark.parametrize(("attributes", "text"), [
-    ({"assess": lambda self, batch: {"nats": torch.ones(len(batch.x)), **sharp(self, batch)}}, "nats are a likelihood"),
+    ({"assess": lambda self, batch: {"nats": torch.ones(len(batch.x)), **sharp(self, batch)}}, "nats are only for"),
     ({"assess": lambda self, batch: {"sharpness": torch.ones(1)}}, r"sharpness has the shape \(1,\)"),
     ({"assess": lambda self, batch: {"sharpness": torch.ones(len(batch.x)) / 0}}, "sharpness: finite numbers"),
     ({"assess": lambda self, batch: {"sharpness": torch.ones(4).where(batch.indices == 1, torch.nan)}},
      "sharpness: finite numbers"),
-    ({"assess": lambda self, batch: {}}, r"the metric sharpness is none of \[\]"),
+    ({"assess": lambda self, batch: {}}, r"the metric sharpness is not among \[\]"),
     ({"assess": lambda self, batch: {}, "measure": lambda self, scored, reference: {"depth": 1.0}}, "none of .'depth'"),
 ])  # fmt: skip
 def test_figures(attributes, text):
@@ -335,8 +335,8 @@ def second_time(self, request, images):
 
 @pytest.mark.parametrize(("change", "text"), [
     (greedy, "torch's generator was used"), (second_time, "the same seed gives other"),
-    (lambda self, request, images: images.int(), "5 samples came as torch.int32"),
-    (lambda self, request, images: images[:4], r"5 samples came as torch.int64 \(4, "),
+    (lambda self, request, images: images.int(), "5 samples are torch.int32"),
+    (lambda self, request, images: images[:4], r"5 samples are torch.int64 \(4, "),
     (lambda self, request, images: images if request.batch_size > 2 else images.flip(3), "depend on the batch size"),
     (lambda self, request, images: images if len(request) > 2 else images.flip(3), "which others are drawn"),
     (lambda self, request, images: images * 0, "another seed gives the same"),
@@ -350,15 +350,15 @@ def test_images(change, text):
 
 
 @pytest.mark.parametrize(("attributes", "text"), [
-    ({"has_latent": True}, "has_latent says"), ({"guidable": True}, "guidable, but not labelled"),
-    ({"importance_sampled": True}, "importance_sampled is declared, and refused"),
-    ({"importance_sampled": False, "importance": lambda self, batch, count: None}, "not declared, and not refused"),
-    ({"completes": True}, "completes is declared, and refused"),
-    ({"completes": False, "completing": lambda self, known: None}, "completes is not declared, and not refused"),
-    ({"guidable": False, "no_label": lambda self: None}, "guidable is not declared, and not refused"),
-    ({"resolve_context": lambda self, noise, context: None}, "conditions is not declared, and not refused"),
-    ({"check_known": lambda self, known, n: None}, "completes is not declared, and not refused"),
-    ({"require": lambda self, *what: None}, "is not declared, and not refused"),
+    ({"has_latent": True}, "has_latent must say"), ({"guidable": True}, "guidable, but not labelled"),
+    ({"importance_sampled": True}, "importance_sampled is declared but refused"),
+    ({"importance_sampled": False, "importance": lambda self, batch, count: None}, "not declared but not refused"),
+    ({"completes": True}, "completes is declared but refused"),
+    ({"completes": False, "completing": lambda self, known: None}, "completes is not declared but not refused"),
+    ({"guidable": False, "no_label": lambda self: None}, "guidable is not declared but not refused"),
+    ({"resolve_context": lambda self, noise, context: None}, "conditions is not declared but not refused"),
+    ({"check_known": lambda self, known, n: None}, "completes is not declared but not refused"),
+    ({"require": lambda self, *what: None}, "is not declared but not refused"),
 ])  # fmt: skip
 def test_capabilities(attributes, text):
     built = wrong(**attributes).build(SMALL)

@@ -126,10 +126,10 @@ class Picky(PlainBackbone):
 
 
 @pytest.mark.parametrize(("cls", "text"), [
-    (Peeks, "leak"), (PeeksAtItself, "leak"), (MixesColours, "leak"), (MixesImages, "images of a batch mix"),
-    (Forgets, "saved and loaded"), (Rolls, "the same images twice"), (Idle, "backbone.idle takes no part"),
+    (Peeks, "leak"), (PeeksAtItself, "leak"), (MixesColours, "leak"), (MixesImages, "images in a batch mix"),
+    (Forgets, "saved and loaded"), (Rolls, "the same images give"), (Idle, "backbone.idle takes no part"),
     (Narrow, r"features \(3, 6, 1, 1\), expected \(3, 3, 1, 1\)"),
-    (Single, "float64 pixels became torch.float32"), (Undescribed, "'size' of Undescribed has no description"),
+    (Single, "float64 pixels give torch.float32"), (Undescribed, "'size' of Undescribed has no description"),
 ])  # fmt: skip
 def test_backbones(cls, text):
     noticed(check_backbone, text, component("backbone", cls), raster())
@@ -281,7 +281,7 @@ def test_models_with_labels():
 
 @pytest.mark.parametrize(("cls", "text"), [
     (Doubled, "sum to"), (Averaged, "depends on its batch"), (Wandering, "torch's generator"),
-    (Counted, "which others are drawn"), (Summing, "loss is no mean of images"),
+    (Counted, "which others are drawn"), (Summing, "loss is not a mean over images"),
     (Trusting, "does not notice a leak in network.backbone"),
 ])  # fmt: skip
 def test_models(cls, text):

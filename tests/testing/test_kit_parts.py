@@ -106,9 +106,9 @@ class Smooth(LevelCategorical):
 
 
 @pytest.mark.parametrize(("distribution", "text"), [
-    (Bent, "do not follow"), (Heavy, "miss 1"), (Coarse, "log-probabilities"), (Mixing, "under autocast"),
+    (Bent, "do not follow"), (Heavy, "sum to 1 only"), (Coarse, "log-probabilities"), (Mixing, "under autocast"),
     (Fragile, "parameters of size"), (Restless, "same uniforms"), (Shifted, "`mean`"), (Crossed, "colour 0 reads"),
-    (Smooth, "chosen sites"),
+    (Smooth, "selected sites"),
 ])  # fmt: skip
 def test_heads(distribution, text):
     class Wrong(Softmax):
@@ -192,8 +192,8 @@ class Backwards(Raster):
 
 
 @pytest.mark.parametrize(("cls", "text"), [
-    (Moody, "built twice"), (Bare, "common keys|pixkit.Ordering.Config"),
-    (Stubborn, "symmetry"), (Backwards, "in turn"),
+    (Moody, "building it twice"), (Bare, "common keys|pixkit.Ordering.Config"),
+    (Stubborn, "symmetry"), (Backwards, "one after the other"),
 ])  # fmt: skip
 def test_orderings(cls, text):
     noticed(check_ordering, text, component("ordering", cls))
@@ -219,7 +219,7 @@ class Alternates(TapShape):
         return self.answer
 
 
-@pytest.mark.parametrize(("cls", "text"), [(Counts, "not True or False"), (Alternates, "differs from one time")])
+@pytest.mark.parametrize(("cls", "text"), [(Counts, "not True or False"), (Alternates, "differs between")])
 def test_masks(cls, text):
     noticed(check_mask, text, component("mask", cls))
 

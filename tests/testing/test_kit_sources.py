@@ -93,16 +93,16 @@ def other_batch(change):
 
 @pytest.mark.parametrize(("wrong", "text"), [
     (other_batch(lambda batch, draw: replace(batch, x=batch.x.int())), "images are torch.int32"),
-    (other_batch(lambda batch, draw: replace(batch, indices=batch.indices + 1)), "other numbers than were asked for"),
+    (other_batch(lambda batch, draw: replace(batch, indices=batch.indices + 1)), "other numbers than requested"),
     (other_batch(lambda batch, draw: replace(batch, labels=None)), "labels and classes go together"),
     (lambda of: changed(of, classes=None), "labels and classes go together"),
     (other_batch(lambda batch, draw: replace(batch, labels=batch.labels.int())), "labels are torch.int32"),
     (other_batch(lambda batch, draw: replace(batch, labels=batch.labels - 1)), "train: labels$"),
     (other_batch(lambda batch, draw: replace(batch, labels=batch.labels + 1)), "train: labels$"),
     (lambda of: changed(of, classes=1), "train: labels$"),
-    (other_batch(lambda batch, draw: replace(batch, x=batch.x.sort(0).values)), "depends on those beside it"),
+    (other_batch(lambda batch, draw: replace(batch, x=batch.x.sort(0).values)), "depends on the others in"),
     (lambda of: changed(of, batches=lambda split, size, limit: [of.batch(split, torch.arange(48).flip(0))]), "order"),
-    (other_batch(lambda batch, draw: replace(batch, x=(batch.x + draw) % 256)), "change from visit to visit"),
+    (other_batch(lambda batch, draw: replace(batch, x=(batch.x + draw) % 256)), "change between visits"),
 ])  # fmt: skip
 def test_splits(wrong, text, tmp_path):
     found = wrong(dataset(tmp_path))
@@ -255,13 +255,13 @@ def test_a_sampler_may_warn_that_it_is_slow():
 def test_what_a_sampler_says_is_the_same_again():
     said = iter("abcd")
     talks = drawn(lambda net, found, options: Drawn(found.images, next(said)))
-    noticed(check_stateless, "drawn again, it says", sampler(**talks), [network(plain_backbone(), GREY)])
+    noticed(check_stateless, "drawing again gives the summary", sampler(**talks), [network(plain_backbone(), GREY)])
 
 
 def test_a_sampler_draws_the_same_again():
     turns = iter(range(9))
     turning = drawn(lambda net, found, options: Drawn((found.images + next(turns)) % 2))
-    noticed(check_stateless, "drawn again, after", sampler(**turning), [network(plain_backbone(), GREY)])
+    noticed(check_stateless, "drawing again, after", sampler(**turning), [network(plain_backbone(), GREY)])
 
 
 # Orderings and layers
@@ -330,12 +330,12 @@ def by_count(method):
 
 
 @pytest.mark.parametrize(("name", "change", "text"), [
-    ("encode", lambda method: lambda x, **options: method(x, **options)[:4], "encode gives z_1"),
-    ("encode", lambda method: lambda x, **options: method(x, **options).long(), "encode gives z_1"),
-    ("encode", twice_scaled, "codes of a batch mix"),
-    ("means", lambda method: lambda x: [*method(x), method(x)[0]], "means gives each level's"),
-    ("encode", lambda method: lambda x, **options: method(x, **options) + 1, "means gives each level's"),
-    ("active_units", lambda method: lambda x: [(0, 3)], r"units are \[\(0, 3\)\]"),
+    ("encode", lambda method: lambda x, **options: method(x, **options)[:4], "encode must give z_1"),
+    ("encode", lambda method: lambda x, **options: method(x, **options).long(), "encode must give z_1"),
+    ("encode", twice_scaled, "codes in a batch mix"),
+    ("means", lambda method: lambda x: [*method(x), method(x)[0]], "means must give each level's"),
+    ("encode", lambda method: lambda x, **options: method(x, **options) + 1, "means must give each level's"),
+    ("active_units", lambda method: lambda x: [(0, 3)], r"active_units gives \[\(0, 3\)\]"),
     ("latents", lambda method: lambda noise: method(noise)[:, :1], "codes from the prior are"),
     ("latents", by_count, "a code depends on which others"),
     ("latents", lambda method: lambda noise: torch.ones(len(noise[0]), 2), "same codes"),
@@ -357,8 +357,8 @@ def test_a_latent_model_is_a_model():
 
 
 @pytest.mark.parametrize(("attributes", "text"), [
-    ({"active_units": lambda self, x: []}, "units are"),
-    ({"draw": lambda self, request: Drawn(1 - VAE_CLASS.draw(self, request).images)}, "not decode of latents"),
+    ({"active_units": lambda self, x: []}, "active_units gives"),
+    ({"draw": lambda self, request: Drawn(1 - VAE_CLASS.draw(self, request).images)}, "differs from decode of latents"),
     ({"log_prob": lambda self, x: x}, "score is a bound"),
     ({"importance": lambda self, batch, count: torch.zeros(len(batch.x)) - 1}, "importance weights of all"),
     ({"score_kind": "exact"}, "its score is not exact"),
@@ -378,9 +378,9 @@ def test_the_noise_of_every_level_has_an_effect(vae):
 def test_samples_are_decoded_codes(vae):
     decode = vae.decode
     vae.decode = lambda z, noise, **options: 1 - decode(z, noise, **options)
-    noticed(check_decoder, "sample is not decode of latents", vae)
+    noticed(check_decoder, "sample differs from decode of latents", vae)
     vae.decode = lambda z, noise, **options: decode(z, noise) if not options else 1 - decode(z, noise)
-    noticed(check_decoder, "samplers differ", vae)
+    noticed(check_decoder, "samplers disagree", vae)
 
 
 def test_codes_matter(vae):
@@ -392,7 +392,7 @@ def test_codes_matter(vae):
 @pytest.mark.parametrize(("change", "text"), [
     (lambda parts: {"nats": parts["nats"]}, r"the parts are \[\]"),
     (lambda parts: {**parts, "more": torch.ones(1)}, "the parts are"),
-    (lambda parts: {**parts, "more": torch.ones(3)}, "do not add up"),
+    (lambda parts: {**parts, "more": torch.ones(3)}, "do not sum"),
 ])  # fmt: skip
 def test_bounds(vae, change, text):
     assess = vae.assess
@@ -407,7 +407,7 @@ def test_noise_of_a_number_is_the_same(vae, monkeypatch):
 
 def test_a_bound_is_no_likelihood(vae):
     vae.log_prob = lambda x: torch.zeros(len(x))
-    noticed(check_bound, "log_prob of a model whose score is a bound", vae, _batch(vae.spec, None, 3))
+    noticed(check_bound, "log_prob is defined although", vae, _batch(vae.spec, None, 3))
 
 
 @pytest.mark.parametrize(("name", "text"), [("importance", "importance weights of all"), ("score", "the bounds of")])

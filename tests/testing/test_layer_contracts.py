@@ -290,7 +290,7 @@ def test_what_moves_some_maps_of_some_images_has_an_effect():
 def test_readiness_may_be_given():
     check_layer(Hasty(), [(4, 3, 4)], groups=2, readiness=[torch.zeros(2, 3, 4, dtype=torch.int64)])
     rows = torch.arange(3)[:, None].expand(2, 3, 4)
-    with pytest.raises(AssertionError, match=r"unit \(g, h, w\) = \(0, 1, 0\) is called ready before"):
+    with pytest.raises(AssertionError, match=r"unit \(g, h, w\) = \(0, 1, 0\) is ready before"):
         check_layer(Hasty(), [(4, 3, 4)], groups=2, readiness=[rows.flip(1).contiguous()])
     check_layer(Above(), [(4, 3, 4)], groups=2, readiness=[rows.flip(1).contiguous()])
 
@@ -302,13 +302,13 @@ def test_a_layer_of_ones_own():
 
 
 @pytest.mark.parametrize(("cls", "text"), [
-    (Hasty, "ready before all"), (Lazy, "ready later than"), (Late, "at 0, something is called ready later"),
+    (Hasty, "ready before everything"), (Lazy, "ready later than"), (Late, "at 0, some output is ready later"),
     (Wraps, "differs from `forward`"),
     (WrapsUnseen, "differs from `forward`"),
     (Misreads, "that `reads` does not name"),
     (Stays, "made 1 tensors on another"),
-    (Overstates, "what has no effect"), (WrongShape, "`at` gives"), (WrongColour, "colour group 1: `at` differs"),
-    (Adding, "called again"), (Flat, "`at` differs"), (Partial, "`at` differs"), (Short, "leaves out units"),
+    (Overstates, "that have no effect"), (WrongShape, "`at` gives"), (WrongColour, "colour group 1: `at` differs"),
+    (Adding, "called again"), (Flat, "`at` differs"), (Partial, "`at` differs"), (Short, "leaves out requested units"),
 ])  # fmt: skip
 def test_what_is_wrong_is_noticed(cls, text):
     with pytest.raises(AssertionError, match=text):

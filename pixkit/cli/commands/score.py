@@ -105,11 +105,9 @@ def command(
     all K levels of C colours were equally likely. `pixkit complete --mask` redraws what -o marks; for several images
     there are FILE-0.png, FILE-1.png and so on.
 
-    Likelihoods alone do not reveal anomalies. --complexity, --typicality, --background and --local set them against
-    something; all give numbers that are large for images unlike the run's data. --set-threshold stores a limit of one
-    of them in the run, from held-out images, and --flag applies it: pixkit/docs/scores.md has the definitions.
-
-    Under torchrun the ranks share the batches, and rank 0 prints the rows, which equal those of one process.
+    Likelihoods alone do not reveal anomalies. --complexity, --typicality, --background and --local correct them; all
+    are large for images unlike the run's data. --set-threshold stores a limit of one of them in the run, from held-out
+    images, and --flag applies it: `pixkit docs scores`. Under torchrun the ranks share the batches; rank 0 prints.
     """
     if as_json and as_csv:
         raise click.UsageError("--json or --csv, not both")
