@@ -14,7 +14,7 @@ Capability = Literal[
 ]
 """The attributes of `Model` that commands and tasks check before they use the model."""
 FIGURES = "pixkit.evaluate(run), or `pixkit eval RUN`, gives its own figures"
-UNGUIDED = "guidance is towards a label, and the model only knows images without one"
+UNGUIDED = "guidance is towards a label, and the model only knows images without a label"
 LABELS = "a recipe asks for labels by model.context: {type: label}"
 DROPOUT = "model.context.dropout=0.1"
 NO_LIKELIHOOD = "the model gives no likelihood, nor a bound"
