@@ -7,6 +7,7 @@ import pydoc
 import re
 import subprocess
 import sys
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -32,6 +33,7 @@ prepare split_gaussian build completion figures layers testing __version__
 """pixkit.__all__ of 0.1."""
 VERBS = ["load", "build", "evaluate", "score", "verify", "sample", "complete", "upscale", "reconstruct"]
 VERBS += ["compress", "decompress", "bench", "register"]
+PLAIN = ("dict", "Mapping")
 LEAVE_ALONE = {"__version__", "completion", *VERBS}
 
 
@@ -182,3 +184,42 @@ def test_names_are_imported_one_by_one():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["False", "False"]
+
+
+def bare(annotation):
+    """Whether an annotation has an Any that is not the values of a mapping, which are plain data."""
+    mappings = [
+        node for node in ast.walk(annotation) if isinstance(node, ast.Subscript) and ast.unparse(node.value) in PLAIN
+    ]
+    inside = {id(node) for mapping in mappings for node in ast.walk(mapping)}
+    return any(isinstance(node, ast.Name) and node.id == "Any" and id(node) not in inside
+               for node in ast.walk(annotation))  # fmt: skip
+
+
+def loose(value):
+    """The public functions and attributes of a class, or the function itself, typed with an Any without a reason."""
+    lines = textwrap.dedent(inspect.getsource(value)).splitlines()
+    (whole,) = ast.parse("\n".join(lines)).body
+    for node in [whole] if isinstance(whole, ast.FunctionDef) else whole.body:
+        name = getattr(node, "name", "")
+        if isinstance(node, ast.FunctionDef) and (name == "__init__" or not name.startswith("_")):
+            parameters = [*node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]
+            typed = [*(each.annotation for each in parameters if each is not None), node.returns]
+            last = node.body[0].lineno - 1
+        elif isinstance(node, ast.AnnAssign):
+            typed, last = [node.annotation], node.end_lineno
+        else:
+            continue
+        above = inspect.getcomments(value) if node is whole else lines[node.lineno - 2]
+        said = any("#" in line for line in [above or "", *lines[node.lineno - 1 : last]])
+        if not said and any(bare(each) for each in typed if each is not None):
+            yield f"{value.__module__}.{value.__qualname__}: {lines[node.lineno - 1].strip()}"
+
+
+def test_any_in_the_public_api_says_why():
+    modules = [pixkit, *(getattr(pixkit, name) for name in public.modules())]
+    values = {id(value): value for module in modules for name in module.__all__
+              if inspect.isclass(value := getattr(module, name)) or inspect.isfunction(value)}  # fmt: skip
+    ours = [value for value in values.values() if value.__module__.startswith("pixkit.")]
+    assert len(ours) > 200
+    assert [each for value in ours for each in loose(value)] == []

@@ -57,12 +57,14 @@ class Backbone(nn.Module, ABC):
     conditional: ClassVar[bool] = False
     reorders: ClassVar[bool] = False
 
+    # Any: each class has its own Config
     def __init__(self, config: Any, spec: BackboneSpec) -> None:
         super().__init__()
         self.config = config
         self.spec = spec
 
     @abstractmethod
+    # Any: with a context or without
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """``forward(x)``, or ``forward(x, context)``: features [B, width, H, W] of encoded pixels, see the class."""
 

@@ -30,6 +30,7 @@ class OrientedBackbone(Backbone):
 
     canonical: ClassVar[type[Ordering]] = Raster
 
+    # Any: each class has its own Config
     def __init__(self, config: Any, spec: BackboneSpec) -> None:
         super().__init__(config, spec)
         self.turn, self.scan = self._scan(spec)

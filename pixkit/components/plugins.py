@@ -129,6 +129,7 @@ class Plugins:
         self._files[file.path] = (file, info)
         return info
 
+    # Any: the base class depends on the kind
     def register(self, kind: str, name: str, cls: Any) -> Entry:
         """Register one component by hand, as from a notebook, where cells are run again: the last class has the name.
 
@@ -201,6 +202,7 @@ class Plugins:
             elif info.health == "conflict":  # the other one was a file, and has changed
                 info.health, info.detail = "ok", ""
 
+    # Any: the hook's own arguments
     def call(self, info: PluginInfo, hook: str, **arguments: Any) -> None:
         """Call a hook of one plugin alone; nothing happens if it does not implement the hook."""
         module = self.manager.get_plugin(info.key)
@@ -237,6 +239,7 @@ def registry() -> Registry:
     return plugins().registry
 
 
+# Any: the base class depends on the kind
 def register(kind: str, name: str, cls: Any) -> Any:
     """Make a class a component of this process, as from a notebook; give the class.
 

@@ -42,6 +42,7 @@ class Registrar:
         self.call = "pixkit.register" if distribution == NOTEBOOK else "registry.add"
         self.entries: list[Entry] = []
 
+    # Any: the base class depends on the kind
     def add(self, kind: str, name: str, cls: Any) -> None:
         """Register the class `cls` as the component `name` of the registry `kind`.
 

@@ -28,6 +28,7 @@ class Entry:
 
     kind: str
     name: str
+    # Any: the base class depends on the kind
     cls: Any
     distribution: str
     version: str
@@ -78,14 +79,17 @@ class ComponentSpec:
         return self.entry.name
 
     @property
+    # Any: the base class depends on the kind
     def cls(self) -> Any:
         """The component's class."""
         return self.entry.cls
 
+    # Any: arguments and result depend on the kind
     def build(self, *args: Any, **kwargs: Any) -> Any:
         """Construct the component: ``cls(config, *args, **kwargs)``."""
         return self.entry.cls(self.config, *args, **kwargs)
 
+    # Any: plain data, as YAML has it
     def dump(self) -> Any:
         """The recipe section that gives this component, every default written out: a mapping, or a name (`BARE`)."""
         if self.entry.kind in BARE and not type(self.config).model_fields:

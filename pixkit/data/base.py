@@ -128,6 +128,7 @@ class DataSource(ABC):
     licence: str = ""
     """Under which its images may be used, and whom to name, where it is known whose they are."""
 
+    # Any: each class has its own Config
     def __init__(self, config: Any, base: Path) -> None:
         self.config = config
         self.base = base

@@ -38,6 +38,7 @@ SIGHT_COLOURS: dict[str, Colour] = {
 """Keys are the names of `pixkit.readiness.report.Sight`."""
 
 
+# Any: an array or a tensor
 def save_field(kinds: Any, legend: Mapping[int, tuple[str, Colour]], path: str | os.PathLike[str]) -> Path:
     """Draw the role of each sub-pixel in a prediction.
 
@@ -49,6 +50,7 @@ def save_field(kinds: Any, legend: Mapping[int, tuple[str, Colour]], path: str |
     return _save(*_painted(kinds, legend), None, path)
 
 
+# Any: an array or a tensor
 def save_sight(sight: Any, path: str | os.PathLike[str]) -> Path:
     """Draw what a prediction sees, may see and may not see.
 
@@ -74,6 +76,7 @@ def _painted(kinds: Any, legend: Mapping[int, tuple[str, Colour]]) -> Painted:
     return colours, [(word, colour) for kind, (word, colour) in legend.items() if (values == kind).any()]
 
 
+# Any: an array or a tensor
 def save_order(steps: Any, path: str | os.PathLike[str]) -> Path:
     """Draw an ordering: integer steps [C, H, W] as colours from dark to bright, with their numbers where they fit."""
     return _save(*painted_order(steps), np.asarray(steps), path)
@@ -88,6 +91,7 @@ def painted_order(steps: Any) -> Painted:
     return shades[values], entries
 
 
+# Any: an array or a tensor
 def save_nats(sites: Any, most: float, path: str | os.PathLike[str]) -> Path:
     """Draw nats of sites, [H, W], as colours from dark, 0, to bright, `most` nats and more, with a legend.
 
@@ -101,6 +105,7 @@ def save_nats(sites: Any, most: float, path: str | os.PathLike[str]) -> Path:
     return _save(colours[None], entries, None, path)
 
 
+# Any: an array or a tensor
 def save_mask(marked: Any, path: str | os.PathLike[str]) -> Path:
     """Write a mask, bool [H, W], as a PNG, white where it is set: `pixkit complete --mask` redraws these sites."""
     target = Path(path)

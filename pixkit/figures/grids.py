@@ -42,6 +42,7 @@ Paint = Callable[[np.ndarray, np.ndarray], str]
 """Two rows of pixels, uint8 [W, 3], the upper and the lower, as one line of text."""
 
 
+# Any: an array or a tensor
 def to_bytes(x: Any, levels: Levels) -> np.ndarray:
     """Levels 0..K-1 as uint8 0..255, round(v * 255 / (K - 1)); tokens as their colours, [N, 3, H, W].
 
@@ -52,6 +53,7 @@ def to_bytes(x: Any, levels: Levels) -> np.ndarray:
     return np.rint(values.astype(np.float64) * 255 / (count - 1)).astype(np.uint8)
 
 
+# Any: an array or a tensor
 def in_colour(x: Any, levels: Levels) -> np.ndarray:
     """The images as red, green and blue, uint8 [N, H, W', 3]; W' = C * W where the channels are laid out in a row."""
     pictures = _pictures(x, levels)
@@ -66,6 +68,7 @@ class Titles:
     names: Sequence[str]
 
 
+# Any: an array or a tensor
 def save_grid(
     x: Any, levels: Levels, path: str | os.PathLike[str], *, columns: int | None = None, titles: Titles | None = None
 ) -> Path:
@@ -130,6 +133,7 @@ def grid_columns(count: int) -> int:
     return full[0] if full else least
 
 
+# Any: an array or a tensor
 def save_images(x: Any, levels: Levels, folder: str | os.PathLike[str]) -> list[Path]:
     """Write each image in its own size as `folder`/00000.png and so on; with 16 bits if there are more than 256 levels.
 
@@ -152,6 +156,7 @@ def write_pictures(x: Any, levels: Levels, folder: Path, first: int = 0) -> list
     ]
 
 
+# Any: an array or a tensor
 def save_npz(x: Any, levels: Levels, path: str | os.PathLike[str]) -> Path:
     """Write the levels themselves, [N, C, H, W], as the array `samples` of a compressed .npz.
 
@@ -174,6 +179,7 @@ def colours_beside(levels: Levels) -> dict[str, Any]:
     return {} if palette is None else {"palette": palette.array()}
 
 
+# Any: an array or a tensor
 def preview(x: Any, levels: Levels, paint: Paint, *, width: int = 80, lines: int = 24) -> str:
     """As many of the images as fit a terminal of `width` characters by `lines`, as text; at least the first.
 

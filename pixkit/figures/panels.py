@@ -62,6 +62,7 @@ def save_panels(rows: Sequence[Sequence[Panel]], path: str | os.PathLike[str], *
     return target
 
 
+# Any: an array or a tensor
 def completion_panels(original: Any, known: Any, samples: Any, uncertainty: Any, levels: Levels) -> list[list[Panel]]:
     """The original, its known part, and the uncertainty; below these the samples.
 

@@ -77,6 +77,7 @@ class Head(nn.Module, ABC):
     inverse: str | None = None
     ordered: ClassVar[bool] = False
 
+    # Any: each class has its own Config
     def __init__(self, config: Any, spec: ImageSpec, ordering: Ordering) -> None:
         super().__init__()
         self.config = config
@@ -89,10 +90,12 @@ class Head(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
+    # Any: each class has its own Config
     def colours(cls, config: Any, spec: ImageSpec) -> tuple[Colours, ...]:
         """The ways of drawing colours that the head supports, the preferred one first."""
 
     @classmethod
+    # Any: each class has its own Config
     def parameter_count(cls, config: Any, spec: ImageSpec) -> int | None:
         """The number of free parameters of one site's distribution: maps, minus redundant ones. None if not stated."""
         return None

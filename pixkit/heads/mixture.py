@@ -201,6 +201,7 @@ class MixtureHead(Head):
         self.min_log_scale = MIN_LOG_SCALE - math.log(max(spec.levels - 1, 255) / 255) if given is None else given
 
     @classmethod
+    # Any: each class has its own Config
     def colours(cls, config: Any, spec: ImageSpec) -> tuple[Colours, ...]:
         """Joint: the indicator is shared."""
         return ("joint",)

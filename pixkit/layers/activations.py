@@ -36,6 +36,7 @@ class Activation(nn.Module, ABC):
     class Config(ComponentConfig):
         """No keys."""
 
+    # Any: each class has its own Config
     def __init__(self, config: Any = None) -> None:
         super().__init__()
         self.config = self.Config() if config is None else config

@@ -46,6 +46,7 @@ class MixingLayer(nn.Module, ABC):
         return type(self).at is not MixingLayer.at
 
     @abstractmethod
+    # Any: a subclass has as many inputs as it needs
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Whole images, [B, M, h, w] each, to [B, M', h', w']."""
 
@@ -95,6 +96,7 @@ class MixingLayer(nn.Module, ABC):
         """
         return torch.where(units, 0, -1)
 
+    # Any: each layer has its own state
     def init_state(self, batch: int, grids: list[tuple[int, int]], device: torch.device | None = None) -> Any:
         """The state that `at` keeps between calls while `batch` images are drawn; None by default.
 
@@ -106,6 +108,7 @@ class MixingLayer(nn.Module, ABC):
         """
         return None
 
+    # Any: each layer has its own state
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Any) -> Tensor:
         """The output's maps of one colour group at some sites.
 
@@ -205,6 +208,7 @@ class TapLayer(MixingLayer):
         table = self.taps(grids[0])
         return Taps(table.grid, table.sources.to(device), table.allowed.to(device)), self.tap_weight().to(device)
 
+    # Any: each layer has its own state
     def at(self, group: int, groups: int, sites: Tensor, inputs: list[Tensor], state: Any) -> Tensor:
         """Gather, mask, multiply."""
         memory, (table, weight) = inputs[0], state

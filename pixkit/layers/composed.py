@@ -16,6 +16,7 @@ class Composed(nn.Module, ABC):
     """
 
     @abstractmethod
+    # Any: a subclass has as many inputs as it needs
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Whole images, [B, M, h, w] each, to [B, M', h', w']."""
 

@@ -49,6 +49,7 @@ class Fusing(TorchFunctionMode, ABC):
         a, b = hidden.chunk(2, 1)
         return a.tanh() * b.sigmoid()
 
+    # Any: the arguments of `Scan`, which torch does not type
     def scan(self, *given: Any) -> Tensor:
         """A recurrence over whole images, with the arguments and the result of `pixkit.layers.scan.Scan`."""
         out: Tensor = Scan.apply(*given)  # type: ignore[no-untyped-call]
@@ -59,6 +60,7 @@ class Fusing(TorchFunctionMode, ABC):
         return self if func is fusing else func(*args, **(kwargs or {}))
 
 
+# Any: a proxy while it is traced
 def fusing(x: Any) -> Fusing | None:
     """The fused operations to use for a tensor; None if there are none, or while it is traced.
 

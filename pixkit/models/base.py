@@ -57,6 +57,7 @@ class Model(Declared, nn.Module, ABC):
     former: ClassVar[str] = ""
     """Why a class counts as written for pixkit 0.1 (see `pixkit.models.deprecated`); empty for all others."""
 
+    # Any: each class has its own Config
     def __init__(self, config: Any, spec: ImageSpec, classes: int | None = None) -> None:
         super().__init__()
         self.config = config
@@ -198,12 +199,15 @@ class Model(Declared, nn.Module, ABC):
         """Draw the request's images; each depends only on its noise and context, not on batches, ranks or sampler."""
 
     @overload
+    # Any: the keywords of `request`
     def sample(self, n: int, *, return_log_prob: Literal[False] = False, **options: Any) -> Tensor: ...
 
     @overload
+    # Any: the keywords of `request`
     def sample(self, n: int, *, return_log_prob: Literal[True], **options: Any) -> tuple[Tensor, Tensor]: ...
 
     @float32_products()
+    # Any: the keywords of `request`
     def sample(self, n: int, *, return_log_prob: bool = False, **options: Any) -> Tensor | tuple[Tensor, Tensor]:
         """Draw images number first..first+n-1 of a seed, int64 [n, C, H, W]; the keywords of `request`.
 

@@ -43,6 +43,7 @@ class LabelledModel(Model):
     network: Autoregressive
     completes = True
 
+    # Any: each class has its own Config
     def __init__(self, config: Any, spec: ImageSpec, classes: int | None = None) -> None:
         super().__init__(config, spec, classes)
         self.label_config = config.context

@@ -131,6 +131,7 @@ class LatentModel(Model):
             progress=progress,
         )
 
+    # Any: the keywords of `draw_from`
     def decode(self, z: Tensor, noise: Noise, **options: Any) -> Tensor:
         """The images that `draw_from` returns for these arguments, int64 [B, C, H, W]."""
         return deprecated.draw_from_of(self)(z, noise, **options).images

@@ -59,6 +59,7 @@ class Ordering(ABC):
     class Config(OrderingConfig):
         """The common keys."""
 
+    # Any: each class has its own Config
     def __init__(self, config: Any, spec: ImageSpec, colours: Colours = "sequential") -> None:
         self.config = config
         self.spec = spec

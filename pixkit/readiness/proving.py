@@ -23,6 +23,7 @@ from pixkit.readiness.proof import Proof, Reliance, Verdict
 HIDING = "no operation that torch was asked for does it: values are passed on where torch does not see them"
 
 
+# Any: what the module returns
 def prove(
     module: Callable[..., Any],
     x: Tensor,

@@ -25,7 +25,9 @@ class Change:
     """One key whose value differs; `old` or `new` is ABSENT if the key is missing."""
 
     path: str
+    # Any: a value of a recipe
     old: Any
+    # Any: a value of a recipe
     new: Any
 
     def __str__(self) -> str:

@@ -66,6 +66,7 @@ def _float(text: str) -> float:
     return value
 
 
+# Any: plain data, as YAML has it
 def dump_yaml(plain: Any) -> str:
     """Plain data (mappings with text keys, lists, scalars) as YAML, keys in the order given.
 

@@ -14,6 +14,7 @@ from pixkit.recipe.messages import unknown_key
 from pixkit.recipe.sections import Slot, keys_below
 
 
+# Any: the keys of the component, which are checked
 def component(kind: str, name: str, /, **keys: Any) -> ComponentSpec:
     """A registered component with its keys, checked as in a recipe; its `build` makes the object.
 

@@ -46,6 +46,7 @@ class Node:
         """The place of the key, or else of the value."""
         return self.key or self.mark
 
+    # Any: plain data, as YAML has it
     def plain(self) -> Any:
         """The value without positions."""
         if isinstance(self.value, dict):

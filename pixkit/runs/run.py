@@ -198,6 +198,7 @@ class Run(Contents):
 
         self.write_text(self._lock, LOCK_HEADER + dump_yaml(settings))
 
+    # Any: plain data, as JSON has it
     def note(self, **about: Any) -> None:
         """Write something more into the section `lock` of recipe.lock.yaml."""
         settings = self.settings()
@@ -208,6 +209,7 @@ class Run(Contents):
         with self.writing(path):
             write_text(path, text, self.check)
 
+    # Any: plain data, as JSON has it
     def write_json(self, path: Path, value: Any) -> None:
         """Write one of the run's JSON files."""
         self.write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")

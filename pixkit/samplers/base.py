@@ -36,6 +36,7 @@ class Sampler(deprecated.FormerSampler, ABC):
 
     ranks: Ranks = ALONE
 
+    # Any: each class has its own Config
     def __init__(self, config: Any) -> None:
         super().__init__()
         self.config = config
@@ -116,6 +117,7 @@ class Sampler(deprecated.FormerSampler, ABC):
         images = self.ranks.in_order(images, [len(part) for part in batches])
         return Drawn(images, "; ".join(filter(None, said)))
 
+    # Any: the keywords of `draw`
     def sample(self, network: Autoregressive, noise: Noise, **options: Any) -> Tensor:
         """The images that `draw` returns for these arguments, int64 [B, C, H, W]."""
         return deprecated.draw_of(self)(network, noise, **options).images

@@ -34,6 +34,7 @@ class Tracker(ABC):
     class Config(ComponentConfig):
         """No keys of its own."""
 
+    # Any: each class has its own Config
     def __init__(self, config: Any) -> None:
         self.config = config
 

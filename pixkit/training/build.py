@@ -50,6 +50,7 @@ class BuildResult:
     grid_path: Path | None
     interrupted: int | None
 
+    # Any: the keywords of `pixkit.load`
     def load(self, **options: Any) -> Model:
         """Load the run's model with the best checkpoint's weights; takes the keywords of `pixkit.load`."""
         return load(self.run, **options)

@@ -52,6 +52,7 @@ class Reporter:
     def working(self, what: str, done: int, total: int) -> None:
         """After training, the best checkpoint is scored and sampled: `done` of `total` of `what` are done."""
 
+    # Any: a BuildResult, whose module imports this one
     def finish(self, result: Any) -> None:
         """The build is over; `result` is its BuildResult."""
 
