@@ -1,7 +1,7 @@
 """The output of commands: data on stdout, remarks and progress on stderr. Nothing else in pixkit writes to either.
 
 Text from files, recipes and plugins is made printable on its way out: all text here, and line by line where it is to
-    stay on one line. Code that builds text of several lines elsewhere uses `printable`.
+stay on one line. Code that builds text of several lines elsewhere uses `printable`.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The number of the arithmetic, and a check that this machine computes it.
 
 An arithmetic defines the result of every instruction to the last bit: the order of each sum (linear.h, attend.h, and
-    norms in kernel.c) and the expressions of functions.h and elementwise.h, in IEEE 754 single precision, and how the
-    results are coded (code.h). A file records the arithmetic that it was written with; changing an order or an
-    expression requires a new number.
+norms in kernel.c) and the expressions of functions.h and elementwise.h, in IEEE 754 single precision, and how the
+results are coded (code.h). A file records the arithmetic that it was written with; changing an order or an expression
+requires a new number.
 """
 
 from __future__ import annotations

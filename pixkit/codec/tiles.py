@@ -8,10 +8,9 @@ already; if told what is known, they have to wait for their neighbours, so that 
 in any batch.
 
 The cost: the bits of likely levels, by a small PixelCNN of CIFAR-10 (16 x 16, 64 levels, half of an image beyond the
-    edge) 0.5 of those of an image's own; the last row or column repeated would take 0.7, and by weak models more than
-    an image's own. With tiles of 28 x 28 an image of 100 x 100 gets 25% more sub-pixels, and one of 500 x 700 gets 1%
-    more. Tiles know nothing of one another; and with labels each stores that of its image, in log2 of their number
-    bits.
+edge) 0.5 of those of an image's own; the last row or column repeated would take 0.7, and by weak models more than an
+image's own. With tiles of 28 x 28 an image of 100 x 100 gets 25% more sub-pixels, and one of 500 x 700 gets 1% more.
+Tiles know nothing of one another; and with labels each stores that of its image, in log2 of their number bits.
 """
 
 from __future__ import annotations

@@ -89,8 +89,8 @@ def choose(name: str, plan: Plan, batch: int, context: Tensor | None = None) -> 
         NoCompiler: if `native` was requested by name and there is no working C compiler.
         NoKernel: if `persistent` was requested by name and its kernel cannot be made, or failed its trial.
 
-    Warns: RuntimeWarning: if neither is available, once per process, with the cost; otherwise `Chosen.reasons` says
-        why.
+    Warns:
+        RuntimeWarning: if neither is available, once per process, with the cost; otherwise `Chosen.reasons` says why.
     """
     if name != "auto":
         return Chosen(name, make(name, plan, batch, context))

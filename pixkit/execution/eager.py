@@ -1,10 +1,10 @@
 """Run the plan in place with torch's own operations, where no faster executor can.
 
 It runs whatever the reference executor runs, by the same rule: a pointwise operation is the traced torch operation
-    itself, called on the units that are due; a mixing layer's `at` is called. It is faster in three ways. A step of one
-    site, or of sites in a row, reads views and gathers nothing. Taps of a linear layer that are adjacent in memory are
-    one strided view, so that a 3x3 kernel of type B takes two products; so are the sites that one query attends to, if
-    they are adjacent. And for images with one colour group single.py has a function for each operation at one site.
+itself, called on the units that are due; a mixing layer's `at` is called. It is faster in three ways. A step of one
+site, or of sites in a row, reads views and gathers nothing. Taps of a linear layer that are adjacent in memory are one
+strided view, so that a 3x3 kernel of type B takes two products; so are the sites that one query attends to, if they are
+adjacent. And for images with one colour group single.py has a function for each operation at one site.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ class Executor(ABC):
     """Runs a plan for a batch of images.
 
     `pixels` holds the levels, int64 [B, S, C]: given ones from the start, drawn ones as they are drawn. `draws` are the
-        plan's, on their device. Constructed as ``Executor(plan, batch, context)``, which computes, once, what needs no
-        pixel.
+    plan's, on their device. Constructed as ``Executor(plan, batch, context)``, which computes, once, what needs no
+    pixel.
     """
 
     plan: Plan

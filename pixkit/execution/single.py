@@ -1,8 +1,8 @@
 """Operations at one site, for images with one colour group, as torch functions on [B, M].
 
 At one site, a step of a small network costs as much as its launches. So everything possible is prepared: each site's
-    view of remembered values, the window that a linear layer reads, the weight in the layout of the product. A part of
-    a split is a view of the whole; keys and values are stored head by head, so that those a query sees are one view.
+view of remembered values, the window that a linear layer reads, the weight in the layout of the product. A part of a
+split is a view of the whole; keys and values are stored head by head, so that those a query sees are one view.
 """
 
 from __future__ import annotations

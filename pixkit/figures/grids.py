@@ -138,7 +138,7 @@ def save_images(x: Any, levels: Levels, folder: str | os.PathLike[str]) -> list[
     """Write each image in its own size as `folder`/00000.png and so on; with 16 bits if there are more than 256 levels.
 
     The files record their levels: where pixkit reads an image, it gets exactly these back. Tokens are written as their
-        colours, which the same palette maps to the same tokens.
+    colours, which the same palette maps to the same tokens.
 
     Raises:
         RunError: if the folder exists and is not empty: pictures of two sets would mix.

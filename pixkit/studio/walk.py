@@ -1,8 +1,8 @@
 """Draw images step by step in the model's order, so that each pixel can be shown at once.
 
 The plan is that of a whole image, whatever is given: it is made once, and the given sub-pixels are in place before the
-    walk reaches them. So a new drawing is completed at once, whereas a plan for just its missing part, which
-    `pixkit.complete` makes, would take longer than drawing. The images are the same.
+walk reaches them. So a new drawing is completed at once, whereas a plan for just its missing part, which
+`pixkit.complete` makes, would take longer than drawing. The images are the same.
 """
 
 from __future__ import annotations

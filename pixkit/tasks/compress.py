@@ -124,11 +124,10 @@ def compress(
         pixkit.decompress("digits.pxk", run="runs/mnist").images
 
     Restored images are as the model sees them: in its size and its levels. Files are first converted like the run's
-        data, by cropping, fewer levels or a threshold; a RuntimeWarning lists those that lose something by it. With
-        `tiles` images keep their sizes: they are cut into tiles of the model's size, which suits models that were
-        trained on crops. `pixkit.codec.tiles` says what it costs. The run gets a codec file, codec-HASH.safetensors,
-        which decoding needs, and which builds never remove; for a read-only run of the zoo, it goes to the folder of
-        `out`.
+    data, by cropping, fewer levels or a threshold; a RuntimeWarning lists those that lose something by it. With `tiles`
+    images keep their sizes: they are cut into tiles of the model's size, which suits models that were trained on crops.
+    `pixkit.codec.tiles` says what it costs. The run gets a codec file, codec-HASH.safetensors, which decoding needs,
+    and which builds never remove; for a read-only run of the zoo, it goes to the folder of `out`.
 
     Args:
         run: the run, its folder, or zoo:NAME.

@@ -59,9 +59,9 @@ def export_run(run: Run | str | Path, out: str | Path, *, checkpoint: str = "bes
         pixkit.load("digits")
 
     The folder is a run: recipe, environment, scores, the rows of metrics.jsonl that are scores, a picture of samples,
-        and one checkpoint with only the weights that `load` takes: averaged ones if the recipe asks for an average. It
-        is about an eighth of the run's size, and cannot be trained further; other runs may start from it, by
-        `train.init_from`.
+    and one checkpoint with only the weights that `load` takes: averaged ones if the recipe asks for an average. It is
+    about an eighth of the run's size, and cannot be trained further; other runs may start from it, by
+    `train.init_from`.
 
     Args:
         run: the run, its folder, or its name in the folder runs.

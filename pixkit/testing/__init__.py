@@ -1,7 +1,7 @@
 """The contract kit: one call checks a component against all of its contract with pixkit.
 
 Each check raises AssertionError with the promise that fails. Checks work in float64 with enlarged random weights, so
-    that layers initialised at zero hide nothing, and a wrong order shows in the probabilities.
+that layers initialised at zero hide nothing, and a wrong order shows in the probabilities.
 """
 
 from pixkit.testing.activations import check_activation

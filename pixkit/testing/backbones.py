@@ -35,9 +35,9 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
     """Check everything that pixkit requires of a backbone, under each of the orderings.
 
     Its configuration survives a round trip. Under each ordering, grey and colour: no sub-pixel sees one that is not
-        drawn earlier, by exhaustive swaps and by gradients, also with one-hot levels; all probabilities sum to 1;
-        samples follow them with any sampler; images do not mix; every parameter is trained; weights can be saved and
-        loaded; any size works.
+    drawn earlier, by exhaustive swaps and by gradients, also with one-hot levels; all probabilities sum to 1; samples
+    follow them with any sampler; images do not mix; every parameter is trained; weights can be saved and loaded; any
+    size works.
 
     Args:
         backbone: the component; keep it small, since it runs thousands of times.
@@ -74,7 +74,7 @@ def check_conditional(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
     """A shorter check of a backbone conditioned on a label, on a vector, and on feature maps.
 
     Every prediction depends on all of the context that it may: each entry of a vector, and feature maps at its own
-        site.
+    site.
     """
     for spec, sites in ((GREY, (1, 1)), (COLOUR, (COLOUR.height, COLOUR.width))):
         context = FeatureContext(3, sites)

@@ -42,8 +42,8 @@ def check_sampler(sampler: ComponentSpec) -> None:
     """Check everything that pixkit requires of a sampler, on networks of several orderings, grey and colour.
 
     Under the same noise it draws, in float64, the same as ancestral sampling, bit for bit: with any temperature, with
-        known sub-pixels, with a context for each image, however the batch is split. It leaves the network and torch's
-        generator unchanged, and keeps no state.
+    known sub-pixels, with a context for each image, however the batch is split. It leaves the network and torch's
+    generator unchanged, and keeps no state.
     """
     check_config(sampler)
     for name, spec, colours in NETWORKS:

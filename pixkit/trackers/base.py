@@ -18,9 +18,9 @@ class Tracker(ABC):
     """Base of tracker components: ``Tracker(config)``; forwards the progress of training to another program.
 
     Recipes name them in ``train.log: [tensorboard]``. A tracker only observes: a run has the same bits with and without
-        it, and metrics.jsonl and samples/ have everything that it is told. The calls come in this order: `check`,
-        before anything else is done; `start`, before the first step; `log`, `image` and `save`, during training; and
-        `finish`, at the end, also after an error. What it prints goes to stderr.
+    it, and metrics.jsonl and samples/ have everything that it is told. The calls come in this order: `check`, before
+    anything else is done; `start`, before the first step; `log`, `image` and `save`, during training; and `finish`, at
+    the end, also after an error. What it prints goes to stderr.
 
     An exception in `check` or `start` ends the build before a step is made. Any other is reported once; then the
     tracker is not called again, and training goes on.

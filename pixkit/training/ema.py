@@ -57,7 +57,7 @@ class Ema:
         """Give the model the averaged weights within the context; on leaving, its state is restored bit for bit.
 
         `calibration` gives the batches for BatchNorm statistics, if there are any: those of the raw weights do not fit
-            averaged ones. They are computed once after every update.
+        averaged ones. They are computed once after every update.
 
         Weights and averages are swapped, which takes extra memory only for the largest of them; do not read `average`
         meanwhile.

@@ -24,7 +24,7 @@ class OrderedSum:
     """The gradients of some parameters, summed over the parts of a step.
 
     Beside the gradients themselves, a rank keeps what it sends and receives in a round: twice their size for each of
-        its parts. A single rank leaves the sum to `Tensor.backward`, which adds to existing gradients.
+    its parts. A single rank leaves the sum to `Tensor.backward`, which adds to existing gradients.
     """
 
     def __init__(self, ranks: Ranks, parameters: Iterable[nn.Parameter]) -> None:

@@ -34,8 +34,8 @@ class Trainer:
     """Trains a model in a run. All randomness is a function of the recipe's seed and the step.
 
     Call `begin` for a new run or `restore` for an old one, then `train`. Every rank does so: each makes its share of
-        every step and of the scores, and only rank 0 samples, writes, and reports. A grid of samples is usually one
-        batch, which others could not share, and if it fails, only a picture is lost and not the group.
+    every step and of the scores, and only rank 0 samples, writes, and reports. A grid of samples is usually one batch,
+    which others could not share, and if it fails, only a picture is lost and not the group.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Trainer:
         """Train until the recipe's number of steps, its patience, or a signal; the last step is always saved.
 
         After a step comes all that is due at it: scores, samples, the checkpoint. A signal may cut scores and samples
-            short; they are then made when the run is resumed.
+        short; they are then made when the run is resumed.
 
         An error in sampling or in a plugin's hook is reported, and training goes on. Any other error is raised once the
         steps made so far are saved.

@@ -164,7 +164,7 @@ def _update(trained: TrainedPhase, config: Optimizer) -> tuple[int, int]:
     """Bytes of an optimiser's state, and the temporary memory of an update at its peak.
 
     Measured with two parameters of each kind, however many there are: they are updated one after another, each while
-        some of the previous one's temporaries still exist.
+    some of the previous one's temporaries still exist.
     """
     kinds = Counter((parameter.shape, parameter.dtype) for parameter in trained.parameters.values())
     twins = {

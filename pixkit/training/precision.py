@@ -37,8 +37,8 @@ class ChannelsLast(TorchFunctionMode):
     averages and checkpoints do not depend on it.
 
     With `products`, 1x1 convolutions on a CPU become matrix products: the maps of a site already are a row, and torch's
-        convolution takes half as long again, except in bfloat16. If `aligned`, the first convolution, whose input has
-        the other layout or is a single map, is computed in this layout, in half the time (`side_by_side`).
+    convolution takes half as long again, except in bfloat16. If `aligned`, the first convolution, whose input has the
+    other layout or is a single map, is computed in this layout, in half the time (`side_by_side`).
     """
 
     _CONVOLUTIONS = frozenset({F.conv2d, F.conv_transpose2d})

@@ -34,7 +34,7 @@ class Segments:
     """How the steps of a run were requested: first those of its recipe, then those of each extension.
 
     A schedule with an end, the cosine, belongs to a segment: it starts anew with each, and so does its warm-up. The
-        others do not know when training ends; they continue as if all steps had been requested at once.
+    others do not know when training ends; they continue as if all steps had been requested at once.
     """
 
     def __init__(self, segments: Iterable[Segment]) -> None:

@@ -100,7 +100,7 @@ def time_training(
     """Time training steps of a recipe's model on random images, as it is and with one option changed at a time.
 
     Options that the recipe leaves to measurement are plain in the first row: float32, contiguous, not fused, no
-        recorded steps.
+    recorded steps.
 
     Args:
         recipe: the recipe.

@@ -69,7 +69,8 @@ def train(
         overwrite: replace the run that is there.
         extend: make this many more steps of the run that is there, see `build`; the images have to be the same.
 
-    Warns: UserWarning: if the labels are not 0, 1, 2, ..., since the model then numbers the classes differently.
+    Warns:
+        UserWarning: if the labels are not 0, 1, 2, ..., since the model then numbers the classes differently.
 
     Raises:
         DataError: if images or labels do not fit.

@@ -25,7 +25,7 @@ class Way:
     by `Ahead` with the same digits, from recordings of earlier steps.
 
     `begun` is the entry of a lock whose run was begun in another way than this device supports: on a device like the
-        original one, the run uses that way again.
+    original one, the run uses that way again.
     """
 
     kind: Kind = "plain"

@@ -21,8 +21,8 @@ def command(clear: bool, as_json: bool) -> None:
     """List the decoded images in the cache, or remove them.
 
     Large folders of pictures are decoded once: the levels are kept in the folder named by PIXKIT_CACHE, and are read
-        from there as long as no file has changed. PIXKIT_DECODED limits their size (20G, 500M; 0 keeps and reads
-        nothing; the default is 10G); the least recently used are removed first.
+    from there as long as no file has changed. PIXKIT_DECODED limits their size (20G, 500M; 0 keeps and reads nothing;
+    the default is 10G); the least recently used are removed first.
     """
     entries = kept.entries()
     rows = [

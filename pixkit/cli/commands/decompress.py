@@ -41,8 +41,8 @@ def command(
     """Restore the images that `pixkit compress` wrote.
 
     The codec file is looked for in the run, or else next to FILE. Nothing else is needed: no checkpoint, no plugin. A
-        file with any damage is refused. FILE.npz has levels, `samples`, and `labels` if there are any, which a folder
-        has as labels.npy. With --images only the blocks with these images are decoded. --list needs no codec file.
+    file with any damage is refused. FILE.npz has levels, `samples`, and `labels` if there are any, which a folder has
+    as labels.npy. With --images only the blocks with these images are decoded. --list needs no codec file.
     """
     for_one_process("decompressing")
     if listed:

@@ -27,9 +27,8 @@ def command(*, run: Path, out: Path, checkpoint: str, licence: str, as_json: boo
     """Write a run into a new folder, to share it.
 
     The FOLDER is itself a run, which every command takes, and which model hubs show: its recipe, scores and samples,
-        the averaged weights of one checkpoint, and README.md, a card that says what it was trained on, by which
-        command, and how it scores. It cannot be trained further; train.init_from=FOLDER starts another run from its
-        weights.
+    the averaged weights of one checkpoint, and README.md, a card that says what it was trained on, by which command,
+    and how it scores. It cannot be trained further; train.init_from=FOLDER starts another run from its weights.
     """
     loaded_plugins()
     with naming_options():

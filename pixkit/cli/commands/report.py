@@ -41,9 +41,9 @@ def command(runs: tuple[Path, ...], out: Path, field: bool, as_json: bool, quiet
     """Write a page about runs: curves, scores, samples, recipes.
 
     One self-contained HTML file: it loads nothing and runs nothing, and suits print and dark mode. It shows learning
-        curves over steps and over time, scores beside the published figure, samples over time, what a pixel sees and
-        the order of drawing, the recipe and its differences from the packaged one and between the runs, machine, data
-        and time. Runs in progress are read as they are.
+    curves over steps and over time, scores beside the published figure, samples over time, what a pixel sees and the
+    order of drawing, the recipe and its differences from the packaged one and between the runs, machine, data and time.
+    Runs in progress are read as they are.
 
     --json prints the file's `path` and `bytes`, the `runs`, and as `missing` what could not be shown.
     """

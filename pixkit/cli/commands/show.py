@@ -27,8 +27,8 @@ def command(kind: str, name: str | None, as_json: bool) -> None:
     """Show a component and its keys, a recipe or a run.
 
     `show KIND NAME` explains a component: what it is, its source, and its keys in a recipe. `show recipe NAME` prints a
-        recipe (NAME may be - for standard input), `show recipe` only the keys of every recipe, `show run PATH`
-        describes a run and its scores, and `show zoo NAME` the card of a run of the zoo.
+    recipe (NAME may be - for standard input), `show recipe` only the keys of every recipe, `show run PATH` describes a
+    run and its scores, and `show zoo NAME` the card of a run of the zoo.
     """
     if name is None and kind != "recipe":
         raise click.UsageError(f"which {kind}? `pixkit ls {kind}{plugin_options()}` lists them")

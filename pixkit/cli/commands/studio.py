@@ -62,7 +62,7 @@ def command(
     that cannot complete images, the page draws whole ones.
 
     The page is only for this machine, and needs no network: its address, which is printed, has a token. Ctrl-C ends it.
-        From another machine: ssh -L 7440:localhost:7440 HOST, and open the address there.
+    From another machine: ssh -L 7440:localhost:7440 HOST, and open the address there.
     """
     for_one_process("the studio")
     loaded_plugins()

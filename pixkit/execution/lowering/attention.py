@@ -21,7 +21,7 @@ def attend(
     """Keys in descending order of how many queries see them, so that those a query sees tend to be adjacent.
 
     The table is int32: the sites of the keys in that order [K], then for each query's site the first visible place in
-        it and the one after the last [Q, 2]. Where a place between them is not visible, minus infinity is added.
+    it and the one after the last [Q, 2]. Where a place between them is not visible, minus infinity is added.
 
     Args:
         operation: its inputs are queries, keys and values.

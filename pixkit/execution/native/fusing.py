@@ -31,7 +31,7 @@ class FusedOnCPU(FusedOperations):
     """The operations in C, each of torch's threads taking a slice of the batch.
 
     `lean` selects the operations: 0 the original ones; 1 also recurrences, and dropout and RMS norms of torch's own
-        modules; 2 also its causal attention, and tensors of which autocast has rounded some.
+    modules; 2 also its causal attention, and tensors of which autocast has rounded some.
     """
 
     def __init__(self, *, lean: int = LEANEST) -> None:

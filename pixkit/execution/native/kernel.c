@@ -81,8 +81,7 @@ static void embed(const Program *p, const Op *op, const Buffer *out, i32 group, 
 
 static void mix(const Program *p, const Op *op, const Buffer *in0, const Buffer *out, i32 group, i64 position, i64 site,
                 i64 first, i64 rows, Part part) {
-    const i64 width = op->width, high = op->paired ? (op->inner + 1) / 2 : op->inner; /* of a tap's part of the
-                                                                                         weight */
+    const i64 width = op->width, high = op->paired ? (op->inner + 1) / 2 : op->inner; /* of a tap's part of the weight */
     const i64 depth = op->taps * high, number = op->first ? site : group;
     const i32 *sources = op->table + ((i64)group * op->grid + site) * op->taps;
     Tap taps[op->taps];
@@ -295,9 +294,7 @@ static void *work(void *given) {
  * whatever modes the process has set on its processor. */
 #include <fenv.h>
 #include <float.h>
-_Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "float is computed in float"); /* 16: only half
-                                                                                                precision is computed
-                                                                                                in half */
+_Static_assert(FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16, "float is computed in float"); /* 16: only half in half */
 #define PLAIN_ARITHMETIC                                                                                               \
     fenv_t asked;                                                                                                      \
     fegetenv(&asked);                                                                                                  \

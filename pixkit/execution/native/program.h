@@ -58,8 +58,7 @@ typedef struct {
     const i64 *draws;     /* [T + 1], first drawn site of each step; NULL if the caller draws */
     const i32 *draw_site;
     const uint8_t *draw_due; /* [drawn][C] */
-    const real *uniforms;    /* [B][C][S]; for a mixture [B][1 + C][S]: the indicator's uniform, then each colour's
-                                deviate */
+    const real *uniforms;    /* [B][C][S]; for a mixture [B][1 + C][S]: its indicator's, then each colour's deviate */
     i64 *pixels;             /* [S][B][C] */
     i64 batch, sites_total;
     i32 colours, groups, levels, params, head, components;

@@ -29,7 +29,7 @@ def record_cuda(device: torch.device) -> Recorder:
     """Return a recorder of CUDA graphs for a device, which need not be torch's current one.
 
     All graphs share one pool of memory: a body writes its results to memory that existed before, so that nothing in one
-        graph has to outlive the replay of another.
+    graph has to outlive the replay of another.
     """
     with torch.cuda.device(device):
         # A pool's memory is reused on the stream that it was allocated on.
