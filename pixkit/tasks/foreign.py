@@ -168,7 +168,7 @@ def _function(module: ModuleType, name: str, target: str) -> Callable[[], Any]:
     raise UsageError(
         "there is no such function",
         where=target,
-        found=f"functions {listed(functions)}" if functions else "not a function",
+        found=f"functions {listed(functions)}" if functions else "no function",
         expected=f"one that returns {EXPECTED}",
         hint=f"{target.rpartition(':')[0]}:{near[0]}" if near else None,
     )

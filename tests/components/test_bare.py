@@ -80,7 +80,7 @@ def test_overrides_change_the_name_or_a_key(known):
 @pytest.mark.parametrize(
     ("said", "line", "texts"),
     [
-        ("swich", 9, ["model.backbone.activation", "no activation of this name", "did you mean 'swish'"]),
+        ("swich", 9, ["model.backbone.activation", "no activation with this name", "did you mean 'swish'"]),
         ({"type": "swish", "bta": 2.0}, 11, ["model.backbone.activation", "bta", "did you mean 'beta'"]),
         ({"type": "swish", "beta": -1.0}, 11, ["model.backbone.activation.beta", "-1.0"]),
         ({"type": "elu", "beta": 1.0}, 11, ["model.backbone.activation.beta"]),

@@ -41,7 +41,7 @@ sample: {type: auto, count:64}
 EXPECTED = [
     (2, 7, "name", "not well formed"),
     (3, 1, "sed", "unknown key"),
-    (4, 16, "data.source", "there is no data source of this name"),
+    (4, 16, "data.source", "there is no data source with this name"),
     (7, 3, "model.backbone.layers", "the key 'layers' is missing"),
     (9, 12, "model.backbone.width", "wrong type"),
     (10, 13, "model.backbone.kernel", "wrong type or value"),
@@ -51,7 +51,7 @@ EXPECTED = [
     (14, 16, "model.backbone.sizes[1]", "wrong type"),
     (14, 19, "model.backbone.sizes[2]", "wrong type"),
     (15, 5, "model.backbone.pair[1]", "the list is too short"),
-    (16, 26, "model.backbone.masks[1].type", "there is no mask of this name"),
+    (16, 26, "model.backbone.masks[1].type", "there is no mask with this name"),
     (16, 45, "model.backbone.masks[2].x", "unknown key"),
     (16, 52, "model.backbone.masks[3].type", "the key 'type' is missing"),
     (17, 3, "model.head.type", "the key 'type' is missing"),
@@ -255,7 +255,7 @@ def test_what_needs_a_broken_plugin_names_it(write, recipe_text, installed):
     with pytest.raises(PluginError) as caught:
         load_recipe(path)
     assert caught.value.exit_code == 4
-    assert f"{path}:7:11: model.backbone.type: there is no backbone of this name" in str(caught.value)
+    assert f"{path}:7:11: model.backbone.type: there is no backbone with this name" in str(caught.value)
     assert "guest" in str(caught.value)
     assert "ModuleNotFoundError" in str(caught.value)
 

@@ -64,8 +64,8 @@ def test_nodes_know_where_they_and_their_keys_stand():
 
 
 REFUSED = [
-    ("a: 1\nb: 2\na: 3\n", 3, 1, "the key 'a' stands twice"),
-    ("a: {b: 1, 'b': 2}", 1, 11, "the key 'b' stands twice"),
+    ("a: 1\nb: 2\na: 3\n", 3, 1, "the key 'a' occurs twice"),
+    ("a: {b: 1, 'b': 2}", 1, 11, "the key 'b' occurs twice"),
     ("1: x", 1, 1, "keys are text"),
     ("a: {true: x}", 1, 5, "keys are text"),
     ("? [a]\n: x", 1, 3, "keys are text"),

@@ -293,7 +293,7 @@ def test_an_image_may_have_so_many_sub_pixels():
 
 def test_a_part_of_json_is_said_as_far_as_it_is_short():
     for text, said in (
-        ('{"' + "k" * 61 + '": 1, "' + "k" * 61 + '": 2}', f"the key '{'k' * 60}' occurs twice"),
+        ('{"' + "k" * 61 + '": 1, "' + "k" * 61 + '": 2}', f"the key '{'k' * 60}' stands twice"),
         ("1" * 39 + "e999", f"{'1' * 39}e is too large for a float"),
     ):
         with pytest.raises(ValueError, match=said):

@@ -296,11 +296,11 @@ def sharp(self, batch):
 @pytest.mark.parametrize(("attributes", "text"), [
     ({"assess": lambda self, batch: {"nats": torch.ones(len(batch.x)), **sharp(self, batch)}}, "nats are only for"),
     ({"assess": lambda self, batch: {"sharpness": torch.ones(1)}}, r"sharpness has the shape \(1,\)"),
-    ({"assess": lambda self, batch: {"sharpness": torch.ones(len(batch.x)) / 0}}, "sharpness: finite numbers"),
+    ({"assess": lambda self, batch: {"sharpness": torch.ones(len(batch.x)) / 0}}, "sharpness: must be finite"),
     ({"assess": lambda self, batch: {"sharpness": torch.ones(4).where(batch.indices == 1, torch.nan)}},
-     "sharpness: finite numbers"),
+     "sharpness: must be finite"),
     ({"assess": lambda self, batch: {}}, r"the metric sharpness is not among \[\]"),
-    ({"assess": lambda self, batch: {}, "measure": lambda self, scored, reference: {"depth": 1.0}}, "none of .'depth'"),
+    ({"assess": lambda self, batch: {}, "measure": lambda self, scored, reference: {"depth": 1.0}}, "not among .'depth'"),
 ])  # fmt: skip
 def test_figures(attributes, text):
     noticed(check_scores, text, wrong(**FIGURES, **attributes).build(SMALL), BATCH)

@@ -121,8 +121,8 @@ def test_the_second_data_set_has_the_same_images(tmp_path):
 
 
 @pytest.mark.parametrize(("attributes", "text"), [
-    ({"size": lambda split: 0}, "no training images"), ({"description": ""}, "does not say what it is"),
-    ({"name": "another"}, "does not say what it is"), ({"hashes": lambda: {}}, "hashes of"),
+    ({"size": lambda split: 0}, "no training images"), ({"description": ""}, "has no description"),
+    ({"name": "another"}, "has no description"), ({"hashes": lambda: {}}, "hashes of"),
     ({"hashes": lambda: {"train": "", "test": "", "split": "", "more": ""}}, "hashes of"),
 ])  # fmt: skip
 def test_data_sets(attributes, text, tmp_path, monkeypatch):
@@ -172,7 +172,7 @@ def test_binarised_images_have_two_levels_and_the_hashes_of_the_images_as_loaded
     prepared(lambda of: changed(of, spec=ImageSpec(1, 2, 3, 4)))
     noticed(check_levels, f"binarised by {kind}, there are 4 levels", source, tmp_path, found)
     prepared(lambda of: changed(of, hashes=lambda: {"train": "another"}))
-    noticed(check_levels, "not those of the images as loaded", source, tmp_path, found)
+    noticed(check_levels, "differ from those of the images as loaded", source, tmp_path, found)
 
 
 # Samplers

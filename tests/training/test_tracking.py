@@ -226,5 +226,5 @@ def test_recipes_name_trackers_with_or_without_keys():
     for twice in ("[tensorboard, tensorboard]", "[tensorboard, {type: tensorboard, flush_secs: 30}]"):
         with pytest.raises(RecipeError, match="tensorboard is named twice"):
             load_recipe("digits-pixelcnn", [f"train.log={twice}"])
-    with pytest.raises(RecipeError, match=r"(?s)no tracker of this name.*did you mean 'tensorboard'"):
+    with pytest.raises(RecipeError, match=r"(?s)no tracker with this name.*did you mean 'tensorboard'"):
         load_recipe("digits-pixelcnn", ["train.log=[tensorbord]"])
