@@ -300,7 +300,7 @@ def sharp(self, batch):
     ({"assess": lambda self, batch: {"sharpness": torch.ones(4).where(batch.indices == 1, torch.nan)}},
      "sharpness: must be finite"),
     ({"assess": lambda self, batch: {}}, r"the metric sharpness is not among \[\]"),
-    ({"assess": lambda self, batch: {}, "measure": lambda self, scored, reference: {"depth": 1.0}}, "not among .'depth'"),
+    ({"assess": lambda self, batch: {}, "measure": lambda self, scored, reference: {"depth": 1.0}}, "among .'depth'"),
 ])  # fmt: skip
 def test_figures(attributes, text):
     noticed(check_scores, text, wrong(**FIGURES, **attributes).build(SMALL), BATCH)
