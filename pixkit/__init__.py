@@ -34,10 +34,10 @@ A model (`Model`) has sample, log_prob (or bound), score, verify and receptive_f
 Images are int64 tensors [B, C, H, W] of levels 0..K-1, described by an `ImageSpec`; scores are nats, [B].
 
 Further, the base class of each kind of component (Ordering TapShape Backbone Head Sampler Model DataSource Tracker
-Activation), what these are given (BackboneSpec ComponentConfig ComponentSpec Dataset Batch ImageSpec Phase Noise Run
-Drawn Known), the door for plugins (hookimpl Registrar), and the errors, all of them a PixkitError. All else lies in
-public modules: pixkit.layers, pixkit.figures, pixkit.testing and so on. Names are imported when first used, so that
-``import pixkit`` needs neither torch nor numpy.
+Activation Norm Initialiser Encoding), what these are given (BackboneSpec ComponentConfig ComponentSpec Dataset Batch
+ImageSpec Phase Noise Run Drawn Known), the door for plugins (hookimpl Registrar), and the errors, all of them a
+PixkitError. All else lies in public modules: pixkit.layers, pixkit.figures, pixkit.testing and so on. Names are
+imported when first used, so that ``import pixkit`` needs neither torch nor numpy.
 """
 
 from __future__ import annotations

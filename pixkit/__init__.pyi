@@ -32,6 +32,9 @@ from pixkit.models.base import Model as Model
 from pixkit.data.base import DataSource as DataSource
 from pixkit.trackers.base import Tracker as Tracker
 from pixkit.layers.activations import Activation as Activation
+from pixkit.layers.pointwise import Norm as Norm
+from pixkit.layers.initialisers import Initialiser as Initialiser
+from pixkit.backbones.encodings import Encoding as Encoding
 
 # What they are made with, given and asked for.
 from pixkit.backbones.base import BackboneSpec as BackboneSpec

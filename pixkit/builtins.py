@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pixkit.backbones.encodings import ENCODINGS
 from pixkit.components.hookspecs import hookimpl
 from pixkit.components.registry import Registrar
 from pixkit.data import SOURCES
 from pixkit.heads import HEADS
 from pixkit.layers.activations import ACTIVATIONS
+from pixkit.layers.initialisers import INITIALISERS
+from pixkit.layers.pointwise import NORMS
 from pixkit.models import MODELS
 from pixkit.orderings.masks import MASKS
 from pixkit.orderings.scans import ORDERINGS
@@ -20,7 +23,7 @@ pixkit_api_version = 1
 
 @hookimpl
 def pixkit_register(registry: Registrar) -> None:
-    """Register the core's orderings, masks, heads, samplers, models, data sources, trackers and activations."""
+    """Register the core's components of every kind but backbones."""
     tables: dict[str, Mapping[str, type]] = {
         "ordering": ORDERINGS,
         "mask": MASKS,
@@ -30,6 +33,9 @@ def pixkit_register(registry: Registrar) -> None:
         "data": SOURCES,
         "tracker": TRACKERS,
         "activation": ACTIVATIONS,
+        "norm": NORMS,
+        "initialiser": INITIALISERS,
+        "encoding": ENCODINGS,
     }
     for kind, table in tables.items():
         for name, cls in table.items():

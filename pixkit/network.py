@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pixkit.backbones.base import Backbone, BackboneSpec
 from pixkit.backbones.conditioners import Conditioner
-from pixkit.backbones.encodings import InputConfig
+from pixkit.backbones.encodings import InputConfig, encoding
 from pixkit.backbones.held import features_of
 from pixkit.components.faults import Blamed, built
 from pixkit.components.spec import ComponentSpec
@@ -203,7 +203,7 @@ class Autoregressive(nn.Module):
 def assemble(
     spec: ImageSpec,
     ordering: ComponentSpec,
-    inputs: InputConfig,
+    inputs: ComponentSpec | InputConfig,
     backbone: ComponentSpec,
     head: ComponentSpec,
     *,
@@ -225,13 +225,13 @@ def assemble(
     if spec.palette is not None and head.cls.ordered:
         raise RecipeError(**numbers_refused(head.name), where=head.config.where("type"))
     resolved = built(ordering, spec, resolve_colours(ordering, head, spec))
-    encoding = inputs.build(spec)
+    entering = encoding(inputs, spec)
     context = 0 if conditioner is None else conditioner.maps
-    body = built(backbone, BackboneSpec(spec, resolved, encoding.maps, context))
+    body = built(backbone, BackboneSpec(spec, resolved, entering.maps, context))
     _require_count(backbone, body, "width", "the number of maps that `forward` gives")
     drawn_by = built(head, spec, resolved)
     _require_count(head, drawn_by, "maps", "the number of its parameter maps")
-    return Autoregressive(encoding, body, drawn_by, conditioner)
+    return Autoregressive(entering, body, drawn_by, conditioner)
 
 
 def _require_count(component: ComponentSpec, made: Any, name: str, meaning: str) -> None:

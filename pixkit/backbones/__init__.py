@@ -2,18 +2,19 @@
 
 from pixkit.backbones.base import Backbone, BackboneSpec, check_multiple
 from pixkit.backbones.conditioners import Conditioner, FeatureContext, LabelConfig, LabelContext
-from pixkit.backbones.encodings import InputConfig, LevelEncoding
+from pixkit.backbones.encodings import Encoding, InputConfig, encoding
 from pixkit.backbones.oriented import OrientedBackbone
 
 __all__ = [
     "Backbone",
     "BackboneSpec",
     "Conditioner",
+    "Encoding",
     "FeatureContext",
     "InputConfig",
     "LabelConfig",
     "LabelContext",
-    "LevelEncoding",
     "OrientedBackbone",
     "check_multiple",
+    "encoding",
 ]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Mapping
+from numbers import Integral
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,18 +14,36 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pixkit.components.config import ComponentConfig
+from pixkit.components.faults import Blamed, built
+from pixkit.components.spec import ComponentSpec
 from pixkit.image import ImageSpec
 from pixkit.layers.base import PointwiseLayer
 
 
-class LevelEncoding(PointwiseLayer, ABC):
-    """Base of the encodings: int64 [B, C, H, W] to [B, E * C, H, W], map e * C + c from colour c's level alone."""
+class Encoding(PointwiseLayer, ABC):
+    """Base of encodings: ``Encoding(config, image)``, int64 [B, C, H, W] to [B, E * C, H, W].
 
-    maps: int
+    Map e * C + c comes from colour c's level at its site only. Results are in the precision and on the device of the
+    parameters and buffers, of which there is at least one.
 
-    def __init__(self, image: ImageSpec, entries: int) -> None:
+    Args:
+        config: its keys.
+        image: the images, of C colours and K levels.
+        entries: E, the number of maps of a colour.
+
+    Attributes:
+        ordered: whether levels enter as numbers, so that neighbours are alike; tokens of a palette have no neighbours.
+        maps: E * C.
+    """
+
+    ordered: ClassVar[bool] = False
+
+    class Config(ComponentConfig):
+        """No keys."""
+
+    def __init__(self, config: Any, image: ImageSpec, entries: int) -> None:
         super().__init__()
-        self.image = image
+        self.config, self.image = config, image
         self.maps = entries * image.channels
 
     @abstractmethod
@@ -30,27 +51,41 @@ class LevelEncoding(PointwiseLayer, ABC):
         """int64 [B, C, H, W] to [B, E * C, H, W]."""
 
 
-class ScaledLevels(LevelEncoding):
+class VectorConfig(ComponentConfig):
+    """The size of a level's vector. A recipe may state it for each of pixkit's encodings, and `embedded` goes by it."""
+
+    size: int = Field(16, ge=1, le=4096)
+    """Entries of a level's vector under `embedded`."""
+
+
+class ScaledLevels(Encoding):
     """Levels 0..K-1 as numbers -1..1: int64 [B, C, H, W] to [B, C, H, W]."""
 
+    ordered = True
     reference: Tensor
 
-    def __init__(self, spec: ImageSpec) -> None:
-        super().__init__(spec, 1)
-        self.register_buffer("reference", torch.tensor(2.0 / (spec.levels - 1)), persistent=False)
+    class Config(VectorConfig):
+        """The keys of all three."""
+
+    def __init__(self, config: Any, image: ImageSpec) -> None:
+        super().__init__(config, image, 1)
+        self.register_buffer("reference", torch.tensor(2.0 / (image.levels - 1)), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """2 x / (K - 1) - 1."""
         return x * self.reference - 1
 
 
-class OneHotLevels(LevelEncoding):
+class OneHotLevels(Encoding):
     """Levels as indicators: int64 [B, C, H, W] to [B, K * C, H, W]; map k * C + c is level k of colour c."""
 
     reference: Tensor
 
-    def __init__(self, spec: ImageSpec) -> None:
-        super().__init__(spec, spec.levels)
+    class Config(VectorConfig):
+        """The keys of all three."""
+
+    def __init__(self, config: Any, image: ImageSpec) -> None:
+        super().__init__(config, image, image.levels)
         self.register_buffer("reference", torch.tensor(1.0), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -59,15 +94,18 @@ class OneHotLevels(LevelEncoding):
         return hot.permute(0, 4, 1, 2, 3).flatten(1, 2)
 
 
-class EmbeddedLevels(LevelEncoding):
+class EmbeddedLevels(Encoding):
     """A learned vector of each level and colour: int64 [B, C, H, W] to [B, E * C, H, W].
 
     Map e * C + c is entry e of colour c's vector.
     """
 
-    def __init__(self, spec: ImageSpec, size: int) -> None:
-        super().__init__(spec, size)
-        self.table = nn.Embedding(spec.levels * spec.channels, size)
+    class Config(VectorConfig):
+        """The keys of all three."""
+
+    def __init__(self, config: Any, image: ImageSpec) -> None:
+        super().__init__(config, image, config.size)
+        self.table = nn.Embedding(image.levels * image.channels, config.size)
 
     def forward(self, x: Tensor) -> Tensor:
         """Look each level up in its colour's part of the table."""
@@ -76,16 +114,40 @@ class EmbeddedLevels(LevelEncoding):
         return out
 
 
+ENCODINGS: Mapping[str, type[Encoding]] = MappingProxyType(
+    {"scaled": ScaledLevels, "one_hot": OneHotLevels, "embedded": EmbeddedLevels}
+)
+
+
 class InputConfig(ComponentConfig):
-    """How levels enter the network."""
+    """One of pixkit's own encodings, for programs, and for configurations that are annotated with it.
+
+    `pixkit.components.EncodingRef` in its place also takes the encodings of plugins.
+    """
 
     type: Literal["scaled", "one_hot", "embedded"] = "scaled"
     """As one number, as indicators, or as a learned vector (for codes without an order)."""
     size: int = Field(16, ge=1, le=4096)
     """Entries of a level's vector under `embedded`."""
 
-    def build(self, spec: ImageSpec) -> LevelEncoding:
+    def build(self, spec: ImageSpec) -> Encoding:
         """The module; its `maps` says how many maps it gives."""
-        if self.type == "scaled":
-            return ScaledLevels(spec)
-        return OneHotLevels(spec) if self.type == "one_hot" else EmbeddedLevels(spec, self.size)
+        cls: Any = ENCODINGS[self.type]
+        made: Encoding = cls(cls.Config(size=self.size), spec)
+        return made
+
+
+def encoding(given: ComponentSpec | InputConfig, image: ImageSpec) -> Encoding:
+    """The module of an encoding, for such images.
+
+    Raises:
+        PluginError: if it fails, or does not say how many maps it gives.
+    """
+    if isinstance(given, InputConfig):
+        return given.build(image)
+    made: Encoding = built(given, image)
+    count = getattr(made, "maps", None)
+    if not isinstance(count, Integral) or count < 1:
+        found = "no such attribute" if count is None else f"maps = {count!r}"
+        raise Blamed.of("encoding", made).error("does not say its maps", found, "self.maps, an int of at least 1")
+    return made

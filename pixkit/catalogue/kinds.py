@@ -12,11 +12,14 @@ BASES = {
     "data": "pixkit.data.base:DataSource",
     "tracker": "pixkit.trackers.base:Tracker",
     "activation": "pixkit.layers.activations:Activation",
+    "norm": "pixkit.layers.pointwise:Norm",
+    "initialiser": "pixkit.layers.initialisers:Initialiser",
+    "encoding": "pixkit.backbones.encodings:Encoding",
 }
 """The base class of each kind of component, by name: it is looked up when a component is registered, since the parts of
 pixkit that define the kinds import this one."""
 KINDS = tuple(BASES)
-BARE = frozenset({"activation"})
+BARE = frozenset({"activation", "norm", "initialiser", "encoding"})
 """Kinds of which recipes, locks among them, write a component without keys as its name only: `activation: relu`, not
 `activation: {type: relu}`, though they may say either."""
 

@@ -103,6 +103,9 @@ _PLACES: dict[str, KeyPath] = {
     "sampler": ("sample",),
     "tracker": ("train", "log"),
     "activation": ("model", "backbone", "activation"),
+    "norm": ("model", "backbone", "norm"),
+    "initialiser": ("model", "backbone", "init"),
+    "encoding": ("model", "input"),
 }
 """Where recipes have a component of a kind, if not in a section of the model that is called like the kind."""
 
@@ -130,11 +133,20 @@ def walk(
 
 
 class Resolve:
-    """Annotation that makes pydantic resolve a recipe section through the registry."""
+    """Annotation that makes pydantic resolve a recipe section through the registry.
 
-    def __init__(self, kind: str, key: str = "type") -> None:
-        self.kind = kind
-        self.key = key
+    Args:
+        kind: kind of the component.
+        key: the key of a mapping that names it.
+        usual: the name of a mapping without that key; None where it must not be left out.
+    """
+
+    def __init__(self, kind: str, key: str = "type", usual: str | None = None) -> None:
+        self.kind, self.key, self.usual = kind, key, usual
+
+    def name_in(self, section: Any) -> Any:
+        """The name that a section, a mapping or a name, gives; None if it gives none."""
+        return section.get(self.key, self.usual) if isinstance(section, dict) else section
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.with_info_plain_validator_function(
@@ -163,9 +175,9 @@ class Resolve:
         return ComponentSpec(entry, entry.cls.Config.model_validate(rest, context=info.context), self.key)
 
     def _lookup(self, value: dict[str, Any], info: core_schema.ValidationInfo) -> Entry:
-        if self.key not in value:
+        name = self.name_in(value)
+        if self.key not in value and name is None:
             raise self._error("missing", None, value, f"the key '{self.key}' is missing: it names the {self.kind}")
-        name = value[self.key]
         if not isinstance(name, str):
             raise self._error("component_name", self.key, name, f"expected the name of {one_of(self.kind)}")
         registry = (info.context or {}).get("registry") or _installed()
@@ -200,3 +212,6 @@ ModelRef: TypeAlias = Annotated[ComponentSpec, Resolve("model")]
 DataRef: TypeAlias = Annotated[ComponentSpec, Resolve("data", key="source")]
 TrackerRef: TypeAlias = Annotated[ComponentSpec, Resolve("tracker")]
 ActivationRef: TypeAlias = Annotated[ComponentSpec, Resolve("activation")]
+NormRef: TypeAlias = Annotated[ComponentSpec, Resolve("norm")]
+InitialiserRef: TypeAlias = Annotated[ComponentSpec, Resolve("initialiser")]
+EncodingRef: TypeAlias = Annotated[ComponentSpec, Resolve("encoding", usual="scaled")]

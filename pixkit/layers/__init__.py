@@ -9,14 +9,15 @@ from pixkit.layers.base import MaskedLayer, MixingLayer, PointwiseLayer, TapLaye
 from pixkit.layers.composed import Composed
 from pixkit.layers.elementwise import Elementwise
 from pixkit.layers.fusing import Fusing, fuses, fusing
-from pixkit.layers.initialise import DataInitialised, InitName, initialise, initialise_from_data
+from pixkit.layers.initialise import DataInitialised, initialise, initialise_from_data
+from pixkit.layers.initialisers import Initialiser, initialiser
 from pixkit.layers.local import LocalConv2d
 from pixkit.layers.lstm import DiagonalLSTM, RowLSTM
 from pixkit.layers.masked import MaskedConv2d, Pointwise
 from pixkit.layers.multiscale import Decimate, Lattice, Mosaic
 from pixkit.layers.norms import SiteLayerNorm, SiteNorm, SiteRMSNorm
 from pixkit.layers.orient import Reorient, Turn
-from pixkit.layers.pointwise import ColourLayerNorm, NormName, norm
+from pixkit.layers.pointwise import ColourLayerNorm, Norm, norm
 from pixkit.layers.rearrange import Rearrange
 from pixkit.layers.resample import MaskedDownsample, MaskedUpsample
 from pixkit.layers.sequence import SequenceRecurrence
@@ -35,7 +36,7 @@ __all__ = [
     "DiagonalLSTM",
     "Elementwise",
     "Fusing",
-    "InitName",
+    "Initialiser",
     "KeepBefore",
     "Lattice",
     "LocalConv2d",
@@ -46,7 +47,7 @@ __all__ = [
     "Maxout",
     "MixingLayer",
     "Mosaic",
-    "NormName",
+    "Norm",
     "Pointwise",
     "PointwiseLayer",
     "Rearrange",
@@ -70,6 +71,7 @@ __all__ = [
     "fusing",
     "initialise",
     "initialise_from_data",
+    "initialiser",
     "norm",
     "positions",
 ]

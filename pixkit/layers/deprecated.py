@@ -7,6 +7,11 @@ from typing import Any, Literal
 
 ANNOTATIONS: dict[str, tuple[Any, str]] = {
     "ActivationName": (Literal["relu", "elu", "concatenated_elu", "maxout"], "pixkit.components.ActivationRef"),
+    "InitName": (
+        Literal["torch", "he_normal", "he_uniform", "xavier", "small_normal"],
+        "pixkit.components.InitialiserRef",
+    ),
+    "NormName": (Literal["none", "batch", "layer"], "pixkit.components.NormRef"),
 }
 """What a configuration's key was annotated with, and is now."""
 

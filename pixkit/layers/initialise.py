@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from pixkit.components.faults import Blamed
+from pixkit.components.spec import ComponentSpec
 from pixkit.errors import UsageError
 from pixkit.layers.base import MaskedLayer
+from pixkit.layers.initialisers import initialiser
 
-InitName: TypeAlias = Literal["torch", "he_normal", "he_uniform", "xavier", "small_normal"]
 
-
-def initialise(module: nn.Module, name: InitName) -> None:
+@torch.no_grad()
+def initialise(module: nn.Module, name: ComponentSpec | str) -> None:
     """Initialise every masked layer (`MaskedLayer`) below `module`; other layers keep what they began with.
 
-    torch: uniform in +-1/sqrt(n), bias too. he_normal, he_uniform: variance 2/n (He et al., 2015, arXiv 1502.01852).
-    xavier: uniform of variance 2/(n + m) (Glorot and Bengio, 2010). small_normal: normal of deviation
-    0.01 with biases 0.1, which keeps ReLUs alive at the start. Elsewhere biases are 0. n and m count the unmasked
-    inputs and outputs.
+    Args:
+        module: a network.
+        name: an initialiser, as a configuration has it, or its name. It is told the numbers of unmasked inputs and
+            outputs.
 
     Raises:
-        UsageError: for an unknown name, and where there is no masked layer.
+        UsageError: where there is no masked layer.
+        PluginError: if there is no initialiser of that name, or it fails.
 
     Example:
         >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 8))
@@ -34,8 +36,7 @@ def initialise(module: nn.Module, name: InitName) -> None:
         >>> bool((layer.bias == 0).all())
         True
     """
-    if name not in get_args(InitName):
-        raise UsageError("no such initialiser", found=str(name), expected=", ".join(get_args(InitName)))
+    made = initialiser(name)
     layers = [layer for layer in module.modules() if isinstance(layer, MaskedLayer)]
     if not layers:
         raise UsageError(
@@ -43,29 +44,12 @@ def initialise(module: nn.Module, name: InitName) -> None:
             found=type(module).__name__,
             expected="a module with a MaskedLayer (MaskedConv2d, LocalConv2d, ...)",
         )
-    for layer in layers:
-        _fill(layer, name)
-
-
-def _fill(layer: MaskedLayer, name: InitName) -> None:
-    if name == "torch":
-        layer.reset_parameters()
-        return
-    fan_in = max(layer.fan_in, 1.0)
-    fan_out = max(fan_in * layer.out_maps / layer.in_maps, 1.0)
-    draw: dict[str, Callable[[Tensor], Tensor]] = {
-        "he_normal": lambda weight: nn.init.normal_(weight, std=(2 / fan_in) ** 0.5),
-        "he_uniform": lambda weight: _uniform(weight, (6 / fan_in) ** 0.5),
-        "xavier": lambda weight: _uniform(weight, (6 / (fan_in + fan_out)) ** 0.5),
-        "small_normal": lambda weight: nn.init.normal_(weight, std=0.01),
-    }
-    draw[name](layer.weight)
-    if layer.bias is not None:
-        nn.init.constant_(layer.bias, 0.1 if name == "small_normal" else 0.0)
-
-
-def _uniform(weight: Tensor, bound: float) -> Tensor:
-    return nn.init.uniform_(weight, -bound, bound)
+    with Blamed.of("initialiser", made).at("to fill a layer", "fill(weight, fan_in, fan_out), in place"):
+        for layer in layers:
+            fan_in = max(layer.fan_in, 1.0)
+            made.fill(layer.weight, fan_in, max(fan_in * layer.out_maps / layer.in_maps, 1.0))
+            if layer.bias is not None:
+                made.fill_bias(layer.bias, fan_in)
 
 
 class DataInitialised(nn.Module, ABC):

@@ -7,9 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 from pixkit.backbones.conditioners import LabelConfig
-from pixkit.backbones.encodings import InputConfig
 from pixkit.components.config import ComponentConfig
-from pixkit.components.spec import BackboneRef, HeadRef, OrderingRef
+from pixkit.components.spec import BackboneRef, EncodingRef, HeadRef, OrderingRef
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.labelled import LabelledModel
 from pixkit.models.phase import Losses, Phase
@@ -32,7 +31,7 @@ class AutoregressiveModel(LabelledModel):
 
         ordering: OrderingRef = Field(default={"type": "raster"}, validate_default=True)
         """Which sub-pixels are drawn when."""
-        input: InputConfig = Field(default_factory=InputConfig)
+        input: EncodingRef = Field(default={"type": "scaled"}, validate_default=True)
         """How levels enter the network."""
         context: LabelConfig | None = None
         """What images are conditioned on: `{type: label}` for the data's labels; nothing if left out."""

@@ -9,8 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixkit.backbones.encodings import InputConfig
+from pixkit.backbones.encodings import InputConfig, encoding
 from pixkit.components.config import ComponentConfig
+from pixkit.components.spec import ComponentSpec
 from pixkit.image import ImageSpec
 
 
@@ -67,10 +68,15 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, spec: ImageSpec, inputs: InputConfig, config: EncoderConfig, outputs: int, halvings: int | None = None
+        self,
+        spec: ImageSpec,
+        inputs: ComponentSpec | InputConfig,
+        config: EncoderConfig,
+        outputs: int,
+        halvings: int | None = None,
     ) -> None:
         super().__init__()
-        self.encoding, self.sparsity = inputs.build(spec), config.sparsity
+        self.encoding, self.sparsity = encoding(inputs, spec), config.sparsity
         times = max(halvings_to(side, 4) for side in (spec.height, spec.width)) if halvings is None else halvings
         width = config.width
         self.trunk = nn.Sequential(nn.Conv2d(self.encoding.maps, width, 3, padding=1), nn.ELU())

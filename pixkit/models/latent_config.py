@@ -7,9 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from pixkit.backbones.conditioners import Conditioner
-from pixkit.backbones.encodings import InputConfig
 from pixkit.components.config import ComponentConfig
-from pixkit.components.spec import BackboneRef, HeadRef, OrderingRef
+from pixkit.components.spec import BackboneRef, EncodingRef, HeadRef, OrderingRef
 from pixkit.image import ImageSpec
 from pixkit.models.codes import CodeMaps, CodeVector
 from pixkit.models.encoder import EncoderConfig
@@ -25,7 +24,7 @@ class DecoderConfig(ComponentConfig):
 
     ordering: OrderingRef = Field(default={"type": "raster"}, validate_default=True)
     """Which sub-pixels the decoder draws when."""
-    input: InputConfig = Field(default_factory=InputConfig)
+    input: EncodingRef = Field(default={"type": "scaled"}, validate_default=True)
     """How levels enter decoder and encoder."""
     backbone: BackboneRef
     """The decoder's network."""

@@ -12,9 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pixkit.backbones.conditioners import LabelConfig
-from pixkit.backbones.encodings import InputConfig
 from pixkit.components.config import ComponentConfig
-from pixkit.components.spec import BackboneRef, HeadRef, OrderingRef
+from pixkit.components.spec import BackboneRef, EncodingRef, HeadRef, OrderingRef
 from pixkit.errors import RecipeError
 from pixkit.execution.reference import Progress
 from pixkit.image import Batch, ImageSpec
@@ -57,7 +56,7 @@ class OrderAgnosticModel(LabelledModel):
 
         orderings: tuple[OrderingRef, ...] = Field(default=S_CURVES, min_length=1, max_length=64, strict=False)
         """Which sub-pixels are drawn when, in each of them; left out, the eight S-curves."""
-        input: InputConfig = Field(default_factory=InputConfig)
+        input: EncodingRef = Field(default={"type": "scaled"}, validate_default=True)
         """How levels enter the network."""
         context: LabelConfig | None = None
         """What images are conditioned on: `{type: label}` for the data's labels; nothing if left out."""

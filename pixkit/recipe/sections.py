@@ -120,7 +120,7 @@ def _config(slot: Slot, plain: Any, registry: Registry) -> type[BaseModel] | Non
 
 
 def _component(resolve: Resolve, plain: Any, registry: Registry) -> Iterator[type[BaseModel]]:
-    name = plain.get(resolve.key) if isinstance(plain, dict) else plain
+    name = resolve.name_in(plain)
     try:
         entry = registry.find(resolve.kind, name) if isinstance(name, str) else None
     except PluginError:

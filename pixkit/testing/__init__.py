@@ -20,11 +20,14 @@ from pixkit.testing.backbones import (
 from pixkit.testing.causality import check_causality, check_gradients, influence, permitted
 from pixkit.testing.configs import check_config, resolve
 from pixkit.testing.data import check_data
+from pixkit.testing.encodings import check_encoding
 from pixkit.testing.heads import check_head
+from pixkit.testing.initialisers import check_initialiser
 from pixkit.testing.latents import check_latent_model
 from pixkit.testing.layers import check_layer
 from pixkit.testing.likelihood import check_frequencies, check_normalised, check_sampling, numbered
 from pixkit.testing.models import check_capabilities, check_model
+from pixkit.testing.norms import check_norm
 from pixkit.testing.operations import check_operation
 from pixkit.testing.orderings import check_mask, check_ordering
 from pixkit.testing.parts import (
@@ -59,16 +62,19 @@ __all__ = [
     "check_config",
     "check_context",
     "check_data",
+    "check_encoding",
     "check_features",
     "check_frequencies",
     "check_gradients",
     "check_head",
+    "check_initialiser",
     "check_known",
     "check_latent_model",
     "check_layer",
     "check_manners",
     "check_mask",
     "check_model",
+    "check_norm",
     "check_normalised",
     "check_operation",
     "check_ordering",

@@ -12,7 +12,6 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
-from pixkit.backbones.encodings import InputConfig
 from pixkit.components.plugins import registry
 from pixkit.components.spec import ComponentSpec
 from pixkit.errors import RecipeError, message
@@ -56,7 +55,7 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
             check_features(net)
             check_batches(net)
             check_gradients(net, check_causality(net))
-            check_causality(network(backbone, spec, ordering=ordering, inputs=InputConfig(type="one_hot")), images=2)
+            check_causality(network(backbone, spec, ordering=ordering, inputs=named("encoding", "one_hot")), images=2)
             check_save_load(net, network(backbone, spec, ordering=ordering, seed=1))
             check_drawing(net)
             check_trains(net)

@@ -74,7 +74,7 @@ def network(
     *,
     ordering: ComponentSpec | None = None,
     head: ComponentSpec | None = None,
-    inputs: InputConfig | None = None,
+    inputs: ComponentSpec | InputConfig | None = None,
     conditioner: Conditioner | None = None,
     seed: int = 0,
     gain: float = 2.0,
@@ -91,7 +91,7 @@ def network(
     head = head or named("head", "softmax", independent=joint)
     with torch.random.fork_rng(devices=[]):
         seed_torch(seed, torch.device("cpu"))
-        parts = (spec, ordering, inputs or InputConfig(), backbone, head)
+        parts = (spec, ordering, inputs or named("encoding", "scaled"), backbone, head)
         net = assemble(*parts, conditioner=copy.deepcopy(conditioner)).double().eval()
     randomise(net, seed, gain)
     return net

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pixkit.backbones.encodings import InputConfig
 from pixkit.catalogue.zoo import run_folder
-from pixkit.components.spec import walk
+from pixkit.components.spec import ComponentSpec, walk
 from pixkit.data.dataset import Dataset
 from pixkit.data.layout import CHANNELS
 from pixkit.errors import dotted, listed
@@ -38,7 +39,7 @@ def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Itera
         yield f"train.batch_size: {size} images a step, of {count} training images: some occur more than once in a step"
     if dataset.spec.palette is not None:
         for path, value, _ in walk(recipe.model, ("model",)):
-            if isinstance(value, InputConfig) and value.type == "scaled":
+            if _numbers(value):
                 yield f"{dotted(path)}: tokens enter as numbers, but have no order; type: embedded gives each a vector"
     start = recipe.train.start
     if start is not None:
@@ -58,6 +59,13 @@ def before_the_model(spec: ImageSpec) -> Iterator[str]:
             f"data: images [N, C, H, W] of {channels} channels, {rows} rows and {columns} columns; "
             "images [N, H, W, C] are permuted: pixels.permute(0, 3, 1, 2)"
         )
+
+
+def _numbers(value: Any) -> bool:
+    """Whether it is an encoding by which levels enter as numbers."""
+    if isinstance(value, InputConfig):
+        return value.type == "scaled"
+    return isinstance(value, ComponentSpec) and value.entry.kind == "encoding" and bool(value.cls.ordered)
 
 
 def _reads_labels(model: Model) -> bool:

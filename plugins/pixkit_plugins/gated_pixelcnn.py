@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import pixkit
 from pixkit.backbones import OrientedBackbone, check_multiple
-from pixkit.layers import InitName, MaskedConv2d, MaskedLayer, Pointwise, ShiftedConv2d, fusing, initialise
+from pixkit.layers import MaskedConv2d, MaskedLayer, Pointwise, ShiftedConv2d, fusing, initialise
 from pixkit.orderings import MASKS
 
 pixkit_api_version = 1
@@ -122,7 +122,7 @@ def before_gate(layer: Layer, gain: float) -> Layer:
     return layer
 
 
-def point(before: int, after: int, ordering: pixkit.Ordering, init: InitName) -> Pointwise:
+def point(before: int, after: int, ordering: pixkit.Ordering, init: str) -> Pointwise:
     """A 1x1 map, initialised."""
     layer = Pointwise(before, after, ordering)
     initialise(layer, init)

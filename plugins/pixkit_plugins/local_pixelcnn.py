@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import pixkit
 from pixkit.backbones import check_multiple
-from pixkit.components import ActivationRef
+from pixkit.components import ActivationRef, NormRef
 from pixkit.layers import AppendMaps, LocalConv2d, Pointwise, activated_maps, activation, norm
 
 pixkit_api_version = 1
@@ -56,7 +56,7 @@ class LocalPixelCNN(pixkit.Backbone):
         """Sites between taps of the convolutions between stages."""
         activation: ActivationRef = Field("concatenated_elu", validate_default=True)
         """The resnets' nonlinearity."""
-        norm: Literal["none", "layer"] = "layer"
+        norm: NormRef = Field("layer", validate_default=True)
         """Over the maps of a site and colour group, behind each convolution."""
         dropout: float = Field(0.0, ge=0, lt=1)
         """Elementwise dropout before the second convolution of a resnet."""

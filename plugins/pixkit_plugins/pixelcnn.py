@@ -10,11 +10,9 @@ from torch import Tensor, nn
 
 import pixkit
 from pixkit.backbones import check_multiple
-from pixkit.components import ActivationRef
+from pixkit.components import ActivationRef, InitialiserRef, NormRef
 from pixkit.layers import (
-    InitName,
     MaskedConv2d,
-    NormName,
     Pointwise,
     activated_maps,
     activation,
@@ -66,11 +64,11 @@ class PixelCNN(pixkit.Backbone):
         """Maps of these layers; `width` if left out (the paper: 32 for MNIST, 1024 for CIFAR-10)."""
         activation: ActivationRef = Field("relu", validate_default=True)
         """Nonlinearity; concatenated_elu doubles the maps that the next layer reads, maxout halves them."""
-        norm: NormName = "none"
+        norm: NormRef = Field("none", validate_default=True)
         """Normalisation after each masked layer: none, batch, or layer (over each colour group's maps)."""
         dropout: float = Field(0.0, ge=0, lt=1)
         """Elementwise dropout before the last layer of each block."""
-        init: InitName = "he_normal"
+        init: InitialiserRef = Field("he_normal", validate_default=True)
         """Initialiser of the masked layers."""
 
     config: Config

@@ -11,7 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 import pixkit
 from pixkit.backbones import OrientedBackbone, check_multiple
-from pixkit.layers import InitName, MaskedConv2d, Pointwise, initialise
+from pixkit.components import InitialiserRef
+from pixkit.layers import MaskedConv2d, Pointwise, initialise
 from pixkit.orderings import MASKS
 
 FORGET = 1
@@ -45,7 +46,7 @@ class PixelRNN(OrientedBackbone):
         """Maps of these layers; 2h if left out (the paper: 32 for MNIST, 1024 for CIFAR-10)."""
         forget_bias: float = Field(1.0, ge=-10, le=10)
         """What the forget gates' biases start at."""
-        init: InitName = "he_normal"
+        init: InitialiserRef = Field("he_normal", validate_default=True)
         """Initialiser of the masked layers."""
         checkpointing: bool = False
         """Forget what happened in each LSTM layer and compute it again for the gradients: less memory, more time."""

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import pixkit
-from pixkit.backbones.encodings import LevelEncoding
+from pixkit.backbones.encodings import Encoding
 from pixkit.execution.plan import Unplannable, make_plan
 from pixkit.layers import DataInitialised, MaskedLayer
 from pixkit.layers.recurrent import Recurrence
@@ -22,7 +22,7 @@ ABSTRACT = {
     pixkit.Backbone: {"forward"},
     pixkit.backbones.OrientedBackbone: {"features"},
     pixkit.backbones.Conditioner: {"forward", "example", "check"},
-    LevelEncoding: {"forward"},
+    Encoding: {"forward"},
     pixkit.Head: {"colours", "distribution"},
     pixkit.heads.PixelDistribution: {"site_log_prob", "level_log_probs", "quantile"},
     pixkit.layers.MixingLayer: {"forward", "ready"},

@@ -128,7 +128,7 @@ def test_walking_goes_into_lists_and_tables_whose_members_are_declared_by_the_wh
 def test_walking_a_recipe():
     found = recipe(several("raster", "snake", backbone="local_pixelcnn"))
     places = {dotted(path): value for path, value, _ in walk(found) if isinstance(value, ComponentSpec)}
-    parts = ("orderings[0]", "orderings[1]", "backbone", "backbone.activation", "head")
+    parts = ("orderings[0]", "orderings[1]", "input", "backbone", "backbone.activation", "backbone.norm", "head")
     assert list(places) == ["data", "model", *(f"model.{part}" for part in parts)]
     assert places["model.orderings[1]"].name == "snake"
     declared = {dotted(path): field for path, _, field in walk(found)}

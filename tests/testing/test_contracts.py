@@ -5,9 +5,12 @@ import pytest
 from pixkit.components.plugins import registry
 from pixkit.testing import (
     check_activation,
+    check_encoding,
     check_head,
+    check_initialiser,
     check_mask,
     check_model,
+    check_norm,
     check_ordering,
     check_sampler,
     named,
@@ -46,6 +49,21 @@ def test_samplers(name):
 @pytest.mark.parametrize("name", registry().names("activation"))
 def test_activations(name):
     check_activation(named("activation", name))
+
+
+@pytest.mark.parametrize("name", registry().names("encoding"))
+def test_encodings(name):
+    check_encoding(named("encoding", name))
+
+
+@pytest.mark.parametrize("name", registry().names("norm"))
+def test_norms(name):
+    check_norm(named("norm", name))
+
+
+@pytest.mark.parametrize("name", registry().names("initialiser"))
+def test_initialisers(name):
+    check_initialiser(named("initialiser", name))
 
 
 SMALL = {"type": "pixelcnn", "width": 12, "layers": 1, "output_layers": 1}

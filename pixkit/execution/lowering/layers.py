@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from pixkit.backbones.encodings import LevelEncoding
+from pixkit.backbones.encodings import Encoding
 from pixkit.execution.lowering.attention import attend
 from pixkit.execution.lowering.gathers import decimate, keep, mosaic, reorient, shift
 from pixkit.execution.lowering.instruction import Lowered, grouped, unsupported
@@ -41,7 +41,7 @@ Handler: TypeAlias = Callable[[Any, Operation, list[Operation], int], list[Lower
 """Called with the module, its operation, the operations that are its inputs, and the number of colour groups."""
 
 
-def _embed(module: LevelEncoding, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
+def _embed(module: Encoding, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
     """A table [C, K, E] with the encoding of each level."""
     if source.kind != "pixels":
         raise unsupported(operation)
@@ -106,7 +106,7 @@ def _of_first(handler: Callable[[Any, Operation, Operation, int], list[Lowered]]
 
 
 LAYERS: tuple[tuple[type[nn.Module], Handler], ...] = (
-    (LevelEncoding, _of_first(_embed)),
+    (Encoding, _of_first(_embed)),
     (TapLayer, _of_first(tap_layer)),
     (nn.Conv2d, _of_first(convolution)),
     (Shift, _of_first(shift)),

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 import pixkit
 from pixkit.backbones import check_multiple
+from pixkit.components import InitialiserRef
 from pixkit.layers import Reorient, Turn
-from pixkit_plugins.row_rnn.recurrence import CellName, InitName, ModeName, RowOptions, RowRecurrence, initialise
+from pixkit_plugins.row_rnn.recurrence import CellName, ModeName, RowOptions, RowRecurrence, initialise
 from pixkit_plugins.row_rnn.restore import command as restore_command
 
 pixkit_api_version = 1
@@ -55,8 +56,8 @@ class RowRNN(pixkit.Backbone):
         """Batch normalisation after each recurrent layer."""
         dropout: float = Field(0.0, ge=0, lt=1)
         """Dropout after each recurrent layer."""
-        init: InitName = "torch"
-        """Initialiser of all weights: torch's own, he_normal or he_uniform."""
+        init: InitialiserRef = Field("torch", validate_default=True)
+        """Initialiser of all weights; torch is what torch's own layers begin with."""
         width: int = Field(24, ge=1, le=4096)
         """Features of a pixel that the head is given."""
 

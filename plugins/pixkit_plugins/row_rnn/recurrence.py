@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pixkit.layers import Composed
+import pixkit
+from pixkit.layers import Composed, initialiser
 from pixkit_plugins.row_rnn.parts import Rows
 
 CellName: TypeAlias = Literal["lstm", "gru", "rnn"]
 ModeName: TypeAlias = Literal["seq2seq", "seq2vec"]
-InitName: TypeAlias = Literal["torch", "he_normal", "he_uniform"]
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
@@ -140,20 +140,23 @@ class RowRecurrence(Composed):
         return last.finish(ends).unflatten(0, prefixes.shape[:2])
 
 
-def initialise(module: nn.Module, name: InitName) -> None:
+@torch.no_grad()
+def initialise(module: nn.Module, init: pixkit.ComponentSpec) -> None:
     """Initialise every weight below `module`: input to hidden, hidden to hidden, and output, of every layer.
 
-    torch: as torch does it, uniform in +-1/sqrt(hidden size), and in +-1/sqrt(n) for the output. he_normal, he_uniform:
-    variance 2/n, n being the number of inputs of the matrix (He et al., 2015, arXiv 1502.01852), and biases 0.
+    torch: as torch does it, uniform in +-1/sqrt(hidden size), and in +-1/sqrt(n) for the output. Others go by the
+    inputs and outputs of each matrix.
     """
-    if name == "torch":
+    if init.name == "torch":
         return
-    fill = nn.init.kaiming_normal_ if name == "he_normal" else nn.init.kaiming_uniform_
+    made = initialiser(init)
     for layer in module.modules():
         if not isinstance(layer, nn.RNNBase | nn.Linear | nn.Conv2d):
             continue
-        for parameter in layer.parameters():
-            if parameter.ndim > 1:
-                fill(parameter, nonlinearity="relu")
+        for name, parameter in layer.named_parameters():
+            matrix = layer.get_parameter(name.replace("bias", "weight"))
+            fan_in = matrix[0].numel()
+            if parameter is matrix:
+                made.fill(matrix, fan_in, matrix[:, 0].numel())
             else:
-                nn.init.zeros_(parameter)
+                made.fill_bias(parameter, fan_in)
