@@ -16,7 +16,7 @@ from pixkit.layers.base import MixingLayer, TapLayer
 
 CALLED = {"forward", "__call__", "_call_impl", "_wrapped_call_impl", "__getattr__", "__getattribute__"}
 """What a call of any module goes through."""
-SAFE = {"__init__", "extra_repr", "reset_parameters", "ready", "reads", "ranks", "plannable", "replayable"}
+SAFE = {"__init__", "Config", "extra_repr", "reset_parameters", "ready", "reads", "ranks", "plannable", "replayable"}
 """What may be overridden without a change of values."""
 MACHINERY = frozenset(vars(nn.Module()))
 """What torch keeps in every module."""

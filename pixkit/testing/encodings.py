@@ -34,8 +34,9 @@ def check_encoding(given: ComponentSpec) -> None:
         for colour in range(colours):
             told = by_colour[:, :, colour].flatten(1).unique(dim=0)
             assert len(told) == LEVELS, f"of {LEVELS} levels of colour {colour} only {len(told)} are told apart"
-    if any(parameter.requires_grad for parameter in module.parameters()):
-        module(x).sum().backward()
-        for name, parameter in module.named_parameters():
-            assert parameter.grad is not None or not parameter.requires_grad, f"{name} gets no gradient"
+    summed = module(x).sum()
+    if summed.requires_grad:
+        summed.backward()
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None or not parameter.requires_grad, f"{name} gets no gradient"
     check_drawn(network(plain_backbone(), COLOUR, inputs=given))
