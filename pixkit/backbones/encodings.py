@@ -41,6 +41,7 @@ class Encoding(PointwiseLayer, ABC):
     class Config(ComponentConfig):
         """No keys."""
 
+    # Any: each class has its own Config
     def __init__(self, config: Any, image: ImageSpec, entries: int) -> None:
         super().__init__()
         self.config, self.image = config, image
@@ -67,7 +68,7 @@ class ScaledLevels(Encoding):
     class Config(VectorConfig):
         """The keys of all three."""
 
-    def __init__(self, config: Any, image: ImageSpec) -> None:
+    def __init__(self, config: VectorConfig, image: ImageSpec) -> None:
         super().__init__(config, image, 1)
         self.register_buffer("reference", torch.tensor(2.0 / (image.levels - 1)), persistent=False)
 
@@ -84,7 +85,7 @@ class OneHotLevels(Encoding):
     class Config(VectorConfig):
         """The keys of all three."""
 
-    def __init__(self, config: Any, image: ImageSpec) -> None:
+    def __init__(self, config: VectorConfig, image: ImageSpec) -> None:
         super().__init__(config, image, image.levels)
         self.register_buffer("reference", torch.tensor(1.0), persistent=False)
 
@@ -103,7 +104,7 @@ class EmbeddedLevels(Encoding):
     class Config(VectorConfig):
         """The keys of all three."""
 
-    def __init__(self, config: Any, image: ImageSpec) -> None:
+    def __init__(self, config: VectorConfig, image: ImageSpec) -> None:
         super().__init__(config, image, config.size)
         self.table = nn.Embedding(image.levels * image.channels, config.size)
 

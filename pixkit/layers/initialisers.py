@@ -25,6 +25,7 @@ class Initialiser(ABC):
     class Config(ComponentConfig):
         """No keys."""
 
+    # Any: each class has its own Config
     def __init__(self, config: Any) -> None:
         self.config = config
 

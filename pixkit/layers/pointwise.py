@@ -30,6 +30,7 @@ class Norm(ABC):
     class Config(ComponentConfig):
         """No keys."""
 
+    # Any: each class has its own Config
     def __init__(self, config: Any) -> None:
         self.config = config
 
