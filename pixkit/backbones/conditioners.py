@@ -124,8 +124,8 @@ class LabelConfig(ComponentConfig):
     """Conditioning on the data's labels."""
 
     type: Literal["label"] = "label"
-    size: int = Field(32, ge=1, le=4096)
+    size: int = Field(default=32, ge=1, le=4096)
     """Entries of a class's vector."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of training images whose label is hidden. Above 0 the model can draw and score without labels, and be
     guided (Ho and Salimans, 2022, arXiv 2207.12598)."""

@@ -185,7 +185,7 @@ class Permutation(Ordering):
     class Config(OrderingConfig):
         """The permutation's seed."""
 
-        seed: int = Field(0, ge=0, lt=2**63)
+        seed: int = Field(default=0, ge=0, lt=2**63)
         """Seed of the permutation."""
 
     def site_steps(self, height: int, width: int) -> Tensor:

@@ -23,9 +23,9 @@ class DrawAsked(Asked):
     """Flat sites that are given, row * width + column, each once."""
     levels: list[int]
     """Their levels, the C colours of the first site before those of the second."""
-    count: int = Field(1, ge=1, le=MOST)
+    count: int = Field(default=1, ge=1, le=MOST)
     """Number of images."""
-    seed: int = Field(0, ge=0, lt=2**53)
+    seed: int = Field(default=0, ge=0, lt=2**53)
     """Seed of the noise; within the range of JavaScript's integers."""
     temperature: float = 1.0
     """Divides logits."""

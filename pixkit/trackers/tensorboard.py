@@ -24,7 +24,7 @@ class TensorBoard(Tracker):
     class Config(ComponentConfig):
         """Configuration of the writer."""
 
-        flush_secs: int = Field(30, ge=1)
+        flush_secs: int = Field(default=30, ge=1)
         """Seconds after which logged values are written to the file at the latest; checkpoints also write them."""
 
     def start(self, run: Path, hyperparameters: dict[str, Hyperparameter], step: int) -> None:

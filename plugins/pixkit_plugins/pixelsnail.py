@@ -47,19 +47,19 @@ class PixelSNAIL(OrientedBackbone):
     class Config(pixkit.ComponentConfig):
         """Sizes; the paper's for CIFAR-10 by default."""
 
-        width: int = Field(256, ge=2, le=4096)
+        width: int = Field(default=256, ge=2, le=4096)
         """Maps of the residual stream."""
-        blocks: int = Field(12, ge=1, le=100)
+        blocks: int = Field(default=12, ge=1, le=100)
         """Number of blocks, each with one attention."""
-        residuals: int = Field(4, ge=0, le=100)
+        residuals: int = Field(default=4, ge=0, le=100)
         """Gated residual convolutions in each block."""
-        key_width: int = Field(16, ge=1, le=4096)
+        key_width: int = Field(default=16, ge=1, le=4096)
         """Maps of keys and queries, all heads together."""
-        value_width: int | None = Field(None, ge=1, le=4096)
+        value_width: int | None = Field(default=None, ge=1, le=4096)
         """Maps of values; half of `width` if left out."""
-        heads: int = Field(1, ge=1, le=64)
+        heads: int = Field(default=1, ge=1, le=64)
         """Attention heads; divides `key_width` and the value's width."""
-        dropout: float = Field(0.0, ge=0, lt=1)
+        dropout: float = Field(default=0.0, ge=0, lt=1)
         """Elementwise dropout in every gated block (the paper: 0.5 for CIFAR-10, none for ImageNet)."""
 
     config: Config

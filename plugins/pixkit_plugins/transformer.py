@@ -59,17 +59,17 @@ class Transformer(pixkit.Backbone):
     class Config(pixkit.ComponentConfig):
         """Sizes."""
 
-        width: int = Field(128, ge=1, le=16384)
+        width: int = Field(default=128, ge=1, le=16384)
         """Maps of a token."""
-        blocks: int = Field(6, ge=1, le=200)
+        blocks: int = Field(default=6, ge=1, le=200)
         """Blocks of attention and mlp."""
-        heads: int = Field(4, ge=1, le=256)
+        heads: int = Field(default=4, ge=1, le=256)
         """Attention heads; divides `width`."""
         mlp: Literal["gelu", "swiglu"] = "gelu"
         """What is between the two maps of an mlp."""
-        hidden: int | None = Field(None, ge=1, le=65536)
+        hidden: int | None = Field(default=None, ge=1, le=65536)
         """Maps within an mlp; if left out 4 * width, of swiglu 8/3 * width, which is as many weights."""
-        dropout: float = Field(0.0, ge=0, lt=1)
+        dropout: float = Field(default=0.0, ge=0, lt=1)
         """Elementwise dropout of the first h and of what is added to it."""
 
     config: Config

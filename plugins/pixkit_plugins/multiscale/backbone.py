@@ -46,17 +46,17 @@ class Multiscale(OrientedBackbone):
         base: BackboneRef | None = None
         """The backbone of the decimated image; left out, a pixelcnn as it comes, its width rounded up to what the
         colours need."""
-        width: int = Field(64, ge=1, le=4096)
+        width: int = Field(default=64, ge=1, le=4096)
         """Maps of the networks, and of the features."""
-        layers: int = Field(4, ge=0, le=100)
+        layers: int = Field(default=4, ge=0, le=100)
         """Residual blocks of each network, of two convolutions."""
         kernel: Literal[3, 5, 7] = 3
         """Side of their kernels, in 2x2 blocks."""
         shared: bool = False
         """The same networks for every doubling."""
-        dropout: float = Field(0.0, ge=0, lt=1)
+        dropout: float = Field(default=0.0, ge=0, lt=1)
         """Elementwise dropout in each residual block."""
-        output_layers: int = Field(1, ge=0, le=16)
+        output_layers: int = Field(default=1, ge=0, le=16)
         """Layers of (activation, 1x1) after all features are put together."""
 
     config: Config

@@ -40,11 +40,11 @@ class MultiscaleOrdering(pixkit.Ordering):
     class Config(pixkit.Ordering.Config):
         """How coarse it begins, and in which order a block is filled."""
 
-        base: int = Field(4, ge=1, le=4096)
+        base: int = Field(default=4, ge=1, le=4096)
         """The image is halved until no side is longer than this."""
         base_ordering: OrderingRef = Field(default={"type": "raster"}, validate_default=True)
         """Ordering of the coarsest sites; its key `colours` has no effect."""
-        groups: tuple[Corner, Corner, Corner] = Field(("right", "below", "diagonal"), strict=False)
+        groups: tuple[Corner, Corner, Corner] = Field(default=("right", "below", "diagonal"), strict=False)
         """In which order the other three sites of each 2x2 block are drawn."""
 
         @model_validator(mode="after")

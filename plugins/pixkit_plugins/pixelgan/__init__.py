@@ -34,9 +34,9 @@ DEVIATION = 3.0
 class SizesConfig(pixkit.ComponentConfig):
     """Of which codes z is made."""
 
-    gaussian: int = Field(0, ge=0, le=65536)
+    gaussian: int = Field(default=0, ge=0, le=65536)
     """Entries of the Gaussian code; there is none if 0."""
-    categorical: int = Field(0, ge=0, le=65536)
+    categorical: int = Field(default=0, ge=0, le=65536)
     """Categories of the categorical code; there is none if 0."""
 
 
@@ -84,7 +84,7 @@ class PixelGAN(LatentModel):
 
         condition: Literal["maps", "vector"] = "vector"
         """The code enters the backbone as feature maps, or as a vector, the same at every site."""
-        noise: float = Field(0.0, ge=0)
+        noise: float = Field(default=0.0, ge=0)
         """Deviation of the noise that is added to the encoder's input in training."""
         discriminator: DiscriminatorConfig = Field(default_factory=DiscriminatorConfig)
         """The discriminator of each code."""

@@ -13,9 +13,9 @@ import pixkit
 class DiscriminatorConfig(pixkit.ComponentConfig):
     """Sizes of a discriminator."""
 
-    hidden: int = Field(256, ge=1, le=65536)
+    hidden: int = Field(default=256, ge=1, le=65536)
     """Units of each hidden layer."""
-    layers: int = Field(2, ge=1, le=16)
+    layers: int = Field(default=2, ge=1, le=16)
     """Hidden layers."""
 
 

@@ -14,7 +14,7 @@ class LabelledConfig(pixkit.ComponentConfig):
 
     count: int = Field(ge=1)
     """How many training images have labels that may be used."""
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     """Of the choice."""
 
 

@@ -77,9 +77,9 @@ class PixelVAE(VariationalModel):
         """z_1 enters the backbone as feature maps, or as a vector without upsampling."""
         encoder: EncoderConfig = Field(default_factory=EncoderConfig)
         """The encoder of each level."""
-        warmup: int = Field(0, ge=0)
+        warmup: int = Field(default=0, ge=0)
         """Steps over which beta rises from 0 to 1."""
-        free_bits: float = Field(0.0, ge=0)
+        free_bits: float = Field(default=0.0, ge=0)
         """Nats of each level's KL that cost nothing in training."""
 
     config: Config

@@ -16,21 +16,21 @@ from pixkit.models import CodeMaps, split_gaussian
 class SpatialConfig(pixkit.ComponentConfig):
     """A latent z_1 on a grid, between the vector z_2 and the decoder."""
 
-    maps: int = Field(4, ge=1, le=1024)
+    maps: int = Field(default=4, ge=1, le=1024)
     """Numbers at each site of the grid."""
-    halvings: int = Field(2, ge=0, le=8)
+    halvings: int = Field(default=2, ge=0, le=8)
     """How often the image's sides are halved, rounded up, to give the grid's."""
     ordering: OrderingRef = Field(default={"type": "at_once"}, validate_default=True)
     """The order of the grid's sites in the prior: `at_once` makes them independent given z_2, any other ordering
     makes the prior autoregressive."""
-    width: int = Field(32, ge=1, le=4096)
+    width: int = Field(default=32, ge=1, le=4096)
     """Maps of the prior's layers."""
 
 
 class LevelsConfig(pixkit.ComponentConfig):
     """Which levels of latents there are."""
 
-    latent: int = Field(32, ge=1, le=65536)
+    latent: int = Field(default=32, ge=1, le=65536)
     """Entries of the vector: z_1, or z_2 if there is a spatial z_1."""
     spatial: SpatialConfig | None = None
     """A latent on a grid between the vector and the decoder; there is none if left out."""
