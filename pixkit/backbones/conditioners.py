@@ -1,4 +1,4 @@
-"""What a network is conditioned on besides pixels: labels, or features that another network gives."""
+"""Conditioners: how labels, or another network's features, condition a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pixkit.image import has_values
 
 
 class Conditioner(nn.Module, ABC):
-    """Base of the modules that make a backbone's context of what is given with each image.
+    """Base of modules that turn what comes with each image into a backbone's context.
 
     `forward` maps a context, whose first axis counts images, to [B, maps, h, w], (h, w) being (1, 1) or (H, W).
     """
@@ -24,22 +24,22 @@ class Conditioner(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, context: Tensor) -> Tensor:
-        """A context [B, ...] to the backbone's, [B, maps, h, w]."""
+        """An image's context [B, ...] to the backbone's, [B, maps, h, w]."""
 
     @abstractmethod
     def example(self, batch: int) -> Tensor:
-        """A context for `batch` images, for tracing and probing."""
+        """An example context for `batch` images, for tracing and probing."""
 
     @abstractmethod
     def check(self, context: Tensor) -> None:
-        """Raise UsageError unless the context is of the right shape and values."""
+        """Raise UsageError unless the context has the right shape and values."""
 
 
 class LabelContext(Conditioner):
-    """A learned vector of each class, and one for images without a label: int64 [B] to [B, size, 1, 1].
+    """A learned vector for each class, and one for images without a label: int64 [B] to [B, size, 1, 1].
 
-    Label `classes`, the attribute `unlabelled`, says that there is none; networks learn what that means by dropping
-    labels in training.
+    Label `classes`, the attribute `unlabelled`, stands for no label; networks learn its meaning by dropping labels in
+    training.
     """
 
     def __init__(self, classes: int, size: int) -> None:
@@ -53,13 +53,13 @@ class LabelContext(Conditioner):
         return out
 
     def example(self, batch: int) -> Tensor:
-        """0, 1, 2, ... and from 0 again."""
+        """0, 1, 2, ..., repeating from 0."""
         return torch.arange(batch, device=self.table.weight.device) % self.classes
 
     def check(self, context: Tensor) -> None:
         """int64 [B] with values 0..classes."""
         right = context.dtype == torch.int64 and context.ndim == 1
-        # A training step's labels are the data's own: on a device, nobody waits for their values.
+        # A training step's labels come from the data: on a device, checking their values would wait for it.
         trusted = self.training and torch.is_grad_enabled() and context.device.type != "cpu"
         if right and (trusted or not has_values(context)):
             return
@@ -73,9 +73,9 @@ class LabelContext(Conditioner):
 
 
 class TensorContext(Conditioner):
-    """Base of those that take numbers, [B, *shape].
+    """Base of conditioners that take numbers, [B, *shape].
 
-    Attribute `noun` is what the numbers are to the user.
+    Attribute `noun` is what users call the numbers.
     """
 
     noun: ClassVar[str]
@@ -102,11 +102,11 @@ class TensorContext(Conditioner):
 
 
 class FeatureContext(TensorContext):
-    """Feature maps, taken as they are: [B, maps, *grid] to the same.
+    """Feature maps, passed on unchanged: [B, maps, *grid] to the same.
 
     Args:
         maps: number of maps.
-        grid: their height and width: the image's, or (1, 1) for a vector.
+        grid: their height and width, those of the image, or (1, 1) for a vector.
     """
 
     noun = "features"
@@ -127,5 +127,5 @@ class LabelConfig(ComponentConfig):
     size: int = Field(default=32, ge=1, le=4096)
     """Entries of a class's vector."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Fraction of training images whose label is hidden. Above 0 the model can draw and score without labels, and be
-    guided (Ho and Salimans, 2022, arXiv 2207.12598)."""
+    """Fraction of training images whose label is hidden. Above 0 the model can also draw and score without labels, and
+    be guided (Ho and Salimans, 2022, arXiv 2207.12598)."""

@@ -1,4 +1,4 @@
-"""Norms over all maps of a site, as transformers have them; those that keep colours apart are in `pointwise`."""
+"""Norms over all maps of a site, as in transformers; those that keep colours apart are in `pointwise`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class SiteNorm(PointwiseLayer, ABC):
 
     Args:
         maps: M.
-        eps: what is added to the mean square; None: the `eps` of the precision, as torch.nn.RMSNorm has it.
-        weight: whether results are multiplied by a learned number for each map.
-        bias: whether one is added.
+        eps: the number added to the mean square; None is the machine epsilon of the weight's type, as in
+            torch.nn.RMSNorm.
+        weight: whether results are scaled by a learned number for each map.
+        bias: whether a learned number for each map is added.
 
     Attributes:
         weight: a parameter [M], or ones.
@@ -43,7 +44,7 @@ class SiteNorm(PointwiseLayer, ABC):
 
     @property
     def added(self) -> float:
-        """What is added to the mean square in the precision of the weight."""
+        """The number added to the mean square, in the weight's precision."""
         return torch.finfo(self.weight.dtype).eps if self.eps is None else self.eps
 
     def forward(self, x: Tensor) -> Tensor:
