@@ -1,4 +1,4 @@
-"""The proof: when each unit of a network is ready to be computed, and whether a prediction waits for what is later."""
+"""Proof of causality: when each unit of a network can be computed, and whether a prediction waits for later pixels."""
 
 from pixkit.readiness.proof import Proof
 from pixkit.readiness.proving import prove

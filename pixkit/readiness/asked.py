@@ -1,4 +1,4 @@
-"""What `prove` is asked, checked: the input, when its elements become known, and what outputs may depend on."""
+"""The question that `prove` is asked, validated: the input, its steps, and what each output may depend on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pixkit.errors import UsageError
 from pixkit.readiness.untraceable import require_called
 
 Output = str | int | None
-"""Which tensor of several that a module gives: by its key or its place; None for the first."""
+"""Which of several output tensors: its key or index; None for the first."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A module, an input and its steps; `steps` is int64 of the input's shape."""
+    """A module, an input and its steps; `steps` is int64 with the input's shape."""
 
     module: Callable[..., Any]
     x: Tensor
@@ -28,17 +28,17 @@ class Question:
     output: Output
 
     def chosen(self, given: Any) -> Tensor:
-        """The tensor of what the module gave that is asked about.
+        """Return the output tensor that the question is about.
 
         Raises:
-            UsageError: if there is none such.
+            UsageError: if the output has no such tensor.
         """
         found = next(_tensors(given), None) if self.output is None else _part(given, self.output)
         if isinstance(found, Tensor):
             return found
-        what = "has no tensor in it" if self.output is None else f"has no tensor {self.output!r}"
+        what = "contains no tensor" if self.output is None else f"has no tensor {self.output!r}"
         raise UsageError(
-            f"what the module gives {what}",
+            f"the module's output {what}",
             where="output",
             found=_described(given),
             expected="a tensor, or a tuple, list or dictionary with one",
@@ -46,18 +46,18 @@ class Question:
         )
 
     def allowed(self, shape: torch.Size) -> Tensor:
-        """The readiness that each output element may have, int64 of the output's shape.
+        """Return the readiness that each output element may have, int64 with the output's shape.
 
         Raises:
-            UsageError: if `out_steps`, or `steps` in its place, does not fit the output.
+            UsageError: if `out_steps` (or `steps`, its default) does not fit the output.
         """
         if self.out_steps is None:
             if self.steps.shape != shape:
                 raise UsageError(
-                    "the output has another shape than the steps",
+                    "the shapes of the output and the steps differ",
                     where="out_steps",
                     found=f"output {list(shape)}, steps {list(self.steps.shape)}",
-                    expected="out_steps: for each output element a step, in a tensor that broadcasts to the output",
+                    expected="out_steps: a step for each output element, in a tensor that broadcasts to the output",
                     hint=_guess(self.steps.shape, shape),
                 )
             steps = self.steps
@@ -69,25 +69,26 @@ class Question:
 def question(
     module: Callable[..., Any], x: Tensor, steps: Tensor, *, out_steps: Tensor | None, strict: bool, output: Output
 ) -> Question:
-    """The question, if it is one.
+    """Validate the arguments and return the question.
 
     Raises:
-        UsageError: if `x` is no tensor, if the module is lazy and was never called, or if steps are not integers, are
+        UsageError: if `x` is not a tensor, if the module is lazy and was never called, or if steps are not integers,
+            are
             negative, or do not fit.
     """
     if isinstance(module, type):
-        raise UsageError("this is a class", where="module", found=module.__name__, expected="an nn.Module made of it")
+        raise UsageError("this is a class", where="module", found=module.__name__, expected="an instance of it")
     if not callable(module):
         raise UsageError("this cannot be called", where="module", found=type(module).__name__, expected="an nn.Module")
     if isinstance(module, nn.Module):
         require_called(module, "module", "module(x)")
     if not isinstance(x, Tensor):
         raise UsageError(
-            "the input is no tensor",
+            "the input is not a tensor",
             where="x",
             found=type(x).__name__,
-            expected="one tensor, which the module is called with",
-            hint="of several inputs, wrap the module in one that has the others as buffers",
+            expected="one tensor, the module's only argument",
+            hint="for several inputs, wrap the module in one that holds the others as buffers",
         )
     for name, given in (("steps", steps), ("out_steps", out_steps)):
         if given is not None:
@@ -99,9 +100,9 @@ def question(
 def _require_steps(name: str, given: Any) -> None:
     if not isinstance(given, Tensor) or given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
         found = str(given.dtype) if isinstance(given, Tensor) else type(given).__name__
-        raise UsageError("steps are no integers", where=name, found=found, expected="an integer tensor")
+        raise UsageError("steps are not integers", where=name, found=found, expected="an integer tensor")
     if given.numel() and int(given.min()) < 0:
-        raise UsageError("a step is negative", where=name, found=str(int(given.min())), expected="steps from 0 on")
+        raise UsageError("a step is negative", where=name, found=str(int(given.min())), expected="steps >= 0")
 
 
 def _spread(steps: Tensor, shape: torch.Size, name: str, of: str) -> Tensor:
@@ -112,19 +113,19 @@ def _spread(steps: Tensor, shape: torch.Size, name: str, of: str) -> Tensor:
             f"{name} does not fit the {of}",
             where=name,
             found=str(list(steps.shape)),
-            expected=f"{list(shape)}, or what broadcasts to it",
+            expected=f"{list(shape)}, or a shape that broadcasts to it",
             hint=_guess(steps.shape, shape),
         ) from error
 
 
 def _guess(found: torch.Size, shape: torch.Size) -> str | None:
-    """How steps of one shape are written for another that has more axes, or one of another length, if that is plain."""
+    """Suggest how to adapt steps to an output with more axes or with one shorter axis, where that is obvious."""
     if len(found) < len(shape) and tuple(shape[: len(found)]) == tuple(found):
-        return f"out_steps=steps[{', '.join(['...', *['None'] * (len(shape) - len(found))])}], alike for all features"
+        return f"out_steps=steps[{', '.join(['...', *['None'] * (len(shape) - len(found))])}], equal for all features"
     if len(found) == len(shape):
         other = [axis for axis, (a, b) in enumerate(zip(found, shape, strict=True)) if a != b]
         if len(other) == 1:
-            return f"out_steps=steps.narrow({other[0]}, 0, 1), if steps are alike along axis {other[0]}"
+            return f"out_steps=steps.narrow({other[0]}, 0, 1), if steps are equal along axis {other[0]}"
     return None
 
 

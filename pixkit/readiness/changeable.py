@@ -1,4 +1,4 @@
-"""What a forward computes of nothing and that may be something else in each call: it is no constant of a trace."""
+"""Values that a forward computes from nothing and that may change from call to call: not constants of a trace."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pixkit.modes import Mode
 from pixkit.readiness.elements.operation import gives_memory
 from pixkit.readiness.untraceable import Untraceable
 
-RAW = "memory in which nothing has been written"
+RAW = "uninitialised memory"
 
 
 class Changeable(Mode):
-    """Notes operations that give memory in which nothing has been written, or draw random numbers.
+    """Notes operations that return uninitialised memory or draw random numbers.
 
-    What is written there later is not looked at: what exports the network, or follows it, does that.
+    What is written to that memory later is not examined; exporting or following the network does that.
 
     Attributes:
-        found: the first of each kind.
+        found: the first operation of each kind.
     """
 
     def __init__(self) -> None:
@@ -38,20 +38,20 @@ class Changeable(Mode):
         return result
 
     def raw(self, name: str) -> None:
-        """An array has been made in which nothing has been written."""
+        """Note an uninitialised array."""
         self.found.setdefault(RAW, name)
 
     def require_none(self, who: str) -> None:
-        """Nothing of the kind was seen.
+        """Require that nothing was noted.
 
         Raises:
-            Untraceable: if something was; `who` made it.
+            Untraceable: if something was, naming `who`.
         """
         if self.found:
-            found = max(self.found.items())  # where random numbers are drawn, memory is made for them
+            found = max(self.found.items())  # random draws allocate memory, too: name the draw
             raise Untraceable(
                 "the network cannot be traced",
                 where=who,
-                found=f"{found[0]}, something else in each call ({found[1]})",
-                expected="a forward without randomness, and zeros in place of what `empty` gives",
+                found=f"{found[0]}, which differs from call to call ({found[1]})",
+                expected="a forward without randomness, and `zeros` in place of `empty`",
             )

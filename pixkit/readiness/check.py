@@ -1,4 +1,4 @@
-"""Is a network causal? Proof by readiness first, a numerical look besides."""
+"""Check that a network is causal: first by a proof of readiness, then numerically."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from pixkit.readiness.proof import Proof
 from pixkit.readiness.trace import Trace, Untraceable
 from pixkit.readiness.whole import leak_error, line_of, prove_whole, tells_more
 
-HIDE = "hide in each layer what is drawn later, as those of pixkit.layers do"
+HIDE = "make each layer hide the pixels that are drawn later, as the layers in pixkit.layers do"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What proof and probe say of a network.
+    """The results of proof and probe.
 
     Attributes:
-        trace: the traced network, None if it cannot be traced, or if its trace knows less than `proof`.
-        leak: the path that breaks the law, None if none does.
-        problem: why there is no proof, None where there is one.
-        probes: how many sub-pixels were swapped for others.
-        seen: what the probe saw, None if it saw no leak.
-        proof: what following torch's own operations gave, None if the trace was enough.
+        trace: the traced network, or None if it cannot be traced or if its trace knows less than `proof`.
+        leak: the path that breaks the law, if any.
+        problem: why there is no proof, or None if there is one.
+        probes: how many sub-pixels were swapped.
+        seen: the leak that the probe saw, if any.
+        proof: the result of following torch's own operations, or None if the trace was enough.
     """
 
     trace: Trace | None
@@ -42,11 +42,11 @@ class Finding:
 def find(network: Autoregressive) -> Finding:
     """Prove a network causal or find what breaks the law, and probe it numerically.
 
-    The trace is careful: what it cannot follow it takes to mix everything. So of a network that fails the law, or that
-    cannot be traced, torch's own operations are followed, element by element; and it is probed the harder.
+    The trace is conservative: it assumes that whatever it cannot follow mixes everything. So if a network fails the law
+    or cannot be traced, torch's own operations are followed element by element, and it is probed more thoroughly.
 
     Raises:
-        PluginError: if the backbone gives other features than it says.
+        PluginError: if the backbone's features differ from what it declares.
     """
     network.check_width()
     trace, leak, problem = _prove(network)
@@ -59,7 +59,7 @@ def find(network: Autoregressive) -> Finding:
         probe(network, probes=probes, together=4 if problem is None else 1)
     except CausalityError as error:
         if trace is None and problem is not None:
-            error.hint = f"{HIDE}; to be told which one does not, have {problem.expected} (found: {problem.found})"
+            error.hint = f"{HIDE}; to learn which layer does not, provide {problem.expected} (found: {problem.found})"
         known = problem if trace is None or leak is None else law_error(trace, leak, seen=True)
         operations = () if trace is None else trace.operations.values()
         if proof is not None and tells_more(proof, None if leak is None else leak.blamed, operations):
@@ -75,7 +75,7 @@ def find(network: Autoregressive) -> Finding:
 
 
 def _more(proof: Proof | None) -> list[str]:
-    """What following torch's operations has to add, where it has shown neither."""
+    """Report what following torch's operations adds, where it proved nothing and showed no leak."""
     return (
         []
         if proof is None
@@ -84,20 +84,21 @@ def _more(proof: Proof | None) -> list[str]:
 
 
 def verify(network: Autoregressive) -> Trace | None:
-    """Prove a network causal; return its trace, or None where only the numerical probe speaks for it.
+    """Prove a network causal; return its trace, or None if only the numerical probe supports it.
 
-    Without a proof it is refused only if the probe sees it leak; else a warning says that nothing is proved.
+    Without a proof, the network is refused only if the probe sees a leak; otherwise a warning says that nothing is
+    proved.
 
     Raises:
-        CausalityError: if the network leaks, naming the path and the layer to blame where it could be traced.
-        PluginError: if the backbone gives other features than it says.
+        CausalityError: if the network leaks, naming the path and the layer to blame if it could be traced.
+        PluginError: if the backbone's features differ from what it declares.
     """
     found = accepted(find(network), stacklevel=3)
     return found.trace if found.problem is None else None
 
 
 def accepted(found: Finding, stacklevel: int = 2) -> Finding:
-    """A finding that does not speak against the network; without a proof, with a warning.
+    """Return the finding unless it shows a leak; warn if there is no proof.
 
     Raises:
         CausalityError: if the network leaks.
@@ -108,12 +109,12 @@ def accepted(found: Finding, stacklevel: int = 2) -> Finding:
         raise found.seen
     if found.problem is not None:
         if found.proof is not None and found.proof.verdict == "underflow":
-            largest = f"with large inputs and weights the largest influence found is {found.proof.influence:.3g}"
+            largest = f"the largest influence found with large inputs and weights is {found.proof.influence:.3g}"
             warnings.warn(
-                f"the network is causal by underflow alone, {largest}: {found.problem}", RuntimeWarning, stacklevel
+                f"the network is causal only by underflow; {largest}: {found.problem}", RuntimeWarning, stacklevel
             )
             return found
-        text = f"no proof that the network is causal, though no leak was seen: {found.problem}"
+        text = f"the network is not proved causal, though no leak was seen: {found.problem}"
         warnings.warn(text, RuntimeWarning, stacklevel)
     return found
 

@@ -1,4 +1,4 @@
-"""What the code of functions refers to by name: globals, and attributes of modules among them."""
+"""The globals and module attributes that a function's code refers to by name."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 class Places:
-    """Where the values lie that a function's code names, however many imports away.
+    """Where the values named in a function's code live, however many imports away.
 
     Args:
         function: the function.
 
     Attributes:
-        names: all names in its code: of globals, of attributes, and of modules that it imports.
-        found: tables of modules, with a name that was found there.
+        names: all names in its code: globals, attributes, and the modules that it imports.
+        found: module namespaces, each with a name that was found there.
     """
 
     def __init__(self, function: types.FunctionType) -> None:
@@ -40,11 +40,11 @@ class Places:
                         tables.append(vars(table[name]))
 
     def values(self) -> list[Any]:
-        """What lies there now; of globals, also that there is none."""
+        """The current values; for globals, also the fact that one is missing."""
         return [*(table.get(name) for table, name in self.found), *map(self.around.get, self.names)]
 
     def _imported(self) -> Iterator[str]:
-        """Names of modules that the code may import as it runs, its own package's with and without the dots."""
+        """Names of modules that the code may import; for its own package, with and without leading dots."""
         yield from self.names
         package = self.around.get("__package__") or ""
         while package:
@@ -54,15 +54,15 @@ class Places:
 
 
 def inside(cell: Any) -> list[Any]:
-    """What a function closes over by a cell."""
+    """The contents of a closure cell."""
     try:
         return [cell.cell_contents]
-    except ValueError:  # nothing yet
+    except ValueError:  # still empty
         return []
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    """Code, and the code within it."""
+    """A code object and those nested in it."""
     yield code
     for value in code.co_consts:
         if isinstance(value, types.CodeType):

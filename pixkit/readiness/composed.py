@@ -1,4 +1,4 @@
-"""Networks as they are proved and planned: what is composed of pixkit's layers, in these."""
+"""Networks as they are proved and planned: each `Composed` module replaced by the layers that it is composed of."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 def taken_apart(module: ModuleT) -> ModuleT:
-    """A twin with what each `Composed` is made of in its place; the module itself if it holds none.
+    """Return a twin with every `Composed` module replaced by its parts; the module itself if it contains none.
 
-    One whose call may be more than its `parts` know of (`_says`) stays as it is, and is followed like any other code.
+    A module whose call may do more than its `parts` say (`_says`) stays as it is and is followed like any other code.
     """
     children = {name: _apart(child) for name, child in module.named_children()}
     if all(child is module._modules[name] for name, child in children.items()):
@@ -37,16 +37,16 @@ def _apart(module: nn.Module) -> nn.Module:
 
 
 def _says(module: Composed) -> bool:
-    """Whether `parts` is about what a call of the module does.
+    """Whether `parts` describes what a call of the module does.
 
-    It is about its class alone: a subclass, which may override `forward`, or what that calls, has one of its own. It
-    knows nothing of hooks, of methods that are assigned, and of modules from elsewhere that were put into this one.
+    It describes its own class only: a subclass, which may override `forward` or a method that it calls, needs its own.
+    It does not account for hooks, methods assigned to the instance, or foreign modules that were put into it.
     """
     return "parts" in vars(type(module)) and known(module, package(type(module)))
 
 
 def known(module: nn.Module, *packages: str) -> bool:
-    """Whether a call of a module runs code of torch, pixkit and some other packages alone."""
+    """Whether a call of a module runs only code of torch, pixkit and the given packages."""
     if tampered(module) or hooked(module) or hooked_everywhere():
         return False
     return all(package(type(part)) in ("torch", "pixkit", *packages) for part in module.modules())

@@ -1,4 +1,4 @@
-"""What a network's calls depend on, all of it, to see whether anything has changed since a plan was made of it."""
+"""Everything that a network's calls depend on, to detect any change since a plan was made for it."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from pixkit.readiness.watch import hooked_everywhere
 __all__ = ["Content", "Untold"]
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""Integers as which numbers of some bytes are compared: of numbers themselves 0 is -0, and nan is not nan."""
+"""Integer types by item size, for comparing numbers bitwise: as numbers, 0 equals -0 and nan does not equal nan."""
 KIND = attrgetter("dtype", "device", "shape", "requires_grad")
 STRIDES, PLACE = methodcaller("stride"), methodcaller("data_ptr")
 
 
 class Content:
-    """What calls of a module depend on, with a copy of the bits of its tensors.
+    """What calls of a module depend on, with a bitwise copy of its tensors.
 
-    The module itself is not held, so that it goes when nobody else holds it.
+    The module itself is not held, so that it can be freed.
 
     Args:
         module: the module.
-        near: contents whose copies are shared where they are the same.
+        near: contents with which equal copies are shared.
 
     Attributes:
-        foreign: whether code has a part in it that may depend on something else: files, or the state of a library.
-        copies: of each tensor, its numbers as integers.
+        foreign: whether code takes part that may depend on something else: files, or the state of a library.
+        copies: each tensor's numbers as integers.
 
     Raises:
-        Untold: if it cannot be told, as of hooks, or of an object whose state is its own affair.
+        Untold: if it cannot be determined, for example because of hooks or of an object with opaque state.
     """
 
     def __init__(self, module: nn.Module, near: Iterable[Content] = ()) -> None:
         if hooked_everywhere():
-            raise Untold("a hook of every module")
+            raise Untold("a global module hook")
         told = Telling(module)
         self._first, self._places = told, [*map(PLACE, told.tensors)]
         self._found = told, _own(module)
@@ -56,19 +56,19 @@ class Content:
 
     @functools.cached_property
     def nbytes(self) -> int:
-        """Bytes of the copies, those that others share too."""
+        """Size of the copies in bytes, including shared ones."""
         return sum(copy.nbytes for copy in self.copies)
 
     def stands(self) -> bool:
-        """Whether all is as it was of the very objects that were looked at first: a plan refers to them.
+        """Whether the very objects that were examined are unchanged: a plan refers to them.
 
-        What takes the place of one of them may be its equal, and that one change later.
+        An object that replaces one of them may be equal now and change later.
         """
         same = not hooked_everywhere() and self._first.references.same()
         return same and [*map(PLACE, self._first.tensors)] == self._places and self._same_tensors(self._first)
 
     def holds(self, module: nn.Module) -> bool:
-        """Whether all is as it was, of this module or of another one that is made of the same parts."""
+        """Whether nothing has changed, in this module or in another one made of the same parts."""
         if not self.stands():
             return False
         told, own = self._found
@@ -87,12 +87,12 @@ class Content:
 
 
 def _kinds(told: Telling) -> list[Any]:
-    """What is to be the same of tensors beside their numbers; by their strides, torch chooses how to compute."""
+    """What must stay the same about tensors besides their numbers; torch chooses kernels by their strides."""
     return [*map(type, told.tensors), *map(KIND, told.tensors), *map(STRIDES, told.tensors)]
 
 
 def _own(module: nn.Module) -> dict[str, Any]:
-    """A module's attributes, but for what is kept of it."""
+    """A module's attributes, except values that are cached in it."""
     own = {name: value for name, value in vars(module).items() if not isinstance(value, Keep)}
     return {**own, "__class__": type(module)}
 
@@ -106,7 +106,7 @@ def _bits(tensor: Tensor) -> Tensor:
 
 
 def _same_bits(tensor: Tensor, copy: Tensor) -> bool:
-    """Whether a tensor has the numbers of a copy; it is as large, and of numbers of this size."""
+    """Whether a tensor holds the numbers of a copy of the same size and item size."""
     if tensor.device.type == "cpu" and tensor.is_contiguous() and copy.is_contiguous():
         return not _differ()(tensor.data_ptr(), copy.data_ptr(), tensor.nbytes)
     return torch.equal(_bits(tensor), copy)
@@ -121,7 +121,7 @@ def _differ() -> Callable[[int, int, int], int]:
 
 
 def _copy(tensor: Tensor, others: list[Tensor]) -> Tensor:
-    """One of the others with the same numbers, else a copy."""
+    """Return the one of `others` with the same numbers, or a new copy."""
     for other in others:
         alike = other.dtype is _bits(tensor).dtype and other.device == tensor.device
         if alike and other.shape == tensor.shape and _same_bits(tensor, other):

@@ -1,4 +1,4 @@
-"""Does it really leak? Input elements are changed, and outputs that may not depend on them are watched."""
+"""Evidence of leaks: change input elements and watch outputs that must not depend on them."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from pixkit.readiness.proof import Evidence, Index
 from pixkit.readiness.settings import memory_filled, uncompiled
 
 ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-4}
-"""Of the largest output, of whatever input: what rounding may move."""
+"""Relative to the largest output over all inputs: how far rounding may move an output."""
 THRESHOLDS = 6
-"""So many different deadlines are tried."""
+"""How many different deadlines are tried."""
 LARGER = (1e2, -1e2, 1e4, -1e4)
-"""How large inputs are made that are to overcome a mask, or to pass a threshold on either side."""
+"""Factors by which inputs are scaled, to overcome a mask or to cross a threshold on either side."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A module as it is tried: a copy in some precision, with its own parameters or others.
+    """One variant of a module to try: a copy in some precision, with its own or other parameters.
 
     Attributes:
         module: the copy.
         x: an input of that precision.
         dtype: the precision.
-        how: the same in words.
+        how: a description of the variant.
     """
 
     module: Any
@@ -45,12 +45,12 @@ class Trial:
 
 
 class Watch:
-    """Looks for an output element that moves when what it may not depend on is changed.
+    """Looks for an output element that moves when an input that it must not depend on changes.
 
     Args:
         question: module, input and steps.
-        allowed: readiness that output elements may have.
-        late: bool, output elements that are later.
+        allowed: the readiness that output elements may have.
+        late: bool, the output elements that are later.
         fixed: names of parameters that keep their values.
     """
 
@@ -58,17 +58,17 @@ class Watch:
         self.question, self.allowed, self.late, self.fixed = question, allowed, late, frozenset(fixed)
 
     def seen(self, pair: tuple[Index, Index] | None, *, large: bool) -> Evidence | None:
-        """A change that moved something, or None.
+        """Return a change that moved an output, or None.
 
         Args:
-            pair: an input and an output element to begin with.
-            large: whether inputs are made large, too: where a large finite mask is, they overcome it.
+            pair: an input and an output element to start with.
+            large: whether to try large inputs as well: they overcome large finite masks.
         """
         trials = self._trials([(0, 1.0), (1, 1.0), (2, 1.0)])
         return self._seen(trials, THRESHOLDS, pair, LARGER if large else ())
 
     def glanced(self) -> Evidence | None:
-        """The same in a few tries, of the module itself first: what shows that something hid from the proof."""
+        """Like `seen` with a few tries, the module itself first: shows that something escaped the proof."""
         own = Trial(self.question.module, self.question.x.detach(), torch.float32, "the module itself")
         return self._seen(itertools.chain([own], self._trials([(1, 1.0)])), 2, None, ())
 
@@ -76,7 +76,7 @@ class Watch:
         self, trials: Iterable[Trial], thresholds: int, pair: tuple[Index, Index] | None, larger: Sequence[float]
     ) -> Evidence | None:
         for trial in trials:
-            before = self._run(trial, trial.x)  # anew: the first call finds what was kept of another trial's
+            before = self._run(trial, trial.x)  # again: the first call sees state left by another trial
             if before is None:
                 continue
             others = [*_others(trial.x, larger)]
@@ -93,9 +93,9 @@ class Watch:
         return None
 
     def _rounding(self, trial: Trial, before: Tensor, after: Tensor, other: Tensor) -> float:
-        """What may have moved by rounding alone: a small part of what moves when the whole input is another one.
+        """How much may have moved by rounding alone: a small fraction of the effect of replacing the whole input.
 
-        All of it if the module gives something else when it is called again with what it was called with at first.
+        Infinite if the module's output differs when it is called again with the original input.
         """
         again, whole = self._run(trial, trial.x), self._run(trial, other)
         alike = ROUNDING[trial.dtype] * _largest(before)
@@ -105,7 +105,7 @@ class Watch:
         return ROUNDING[trial.dtype] * largest
 
     def influence(self) -> float:
-        """The largest change of an output that may not change, inputs and parameters made large, too."""
+        """The largest change found in an output that must not change, trying large inputs and parameters."""
         largest = 0.0
         for trial in self._trials(((0, 1.0), (1, 1e2), (1, 1e4))):
             for scale in (1.0, 1e2) if trial.x.is_floating_point() else (1.0,):
@@ -123,7 +123,7 @@ class Watch:
         return largest
 
     def _changes(self, pair: tuple[Index, Index] | None, thresholds: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Input elements to change, and output elements that may not depend on any of them."""
+        """Yield input elements to change, and output elements that must not depend on any of them."""
         if pair is not None:
             changed, watched = torch.zeros_like(self.question.steps, dtype=torch.bool), torch.zeros_like(self.late)
             changed[pair[0]], watched[pair[1]] = True, True
@@ -141,7 +141,7 @@ class Watch:
         last: tuple[Tensor, Tensor, Tensor],
         rounding: float,
     ) -> Evidence:
-        """The same with fewer elements changed, by halving."""
+        """Reduce the number of changed elements by bisection."""
         changed, swapped, after = last
         places = changed.flatten().nonzero().flatten()
         watched = torch.zeros_like(self.late)
@@ -161,11 +161,11 @@ class Watch:
         return Evidence(first, moved, float(before[moved]), float(after[moved]), len(places), trial.how)
 
     def _run(self, trial: Trial, x: Tensor) -> Tensor | None:
-        """The output asked about, in float64; None if the module fails, as a foreign one may in another precision."""
+        """The output in question, in float64; None if the module fails, as a foreign one may in another precision."""
         try:
             own = trial.module is self.question.module
             kept = unwritten(trial.module) if own else torch.random.fork_rng(devices=[])
-            # As in the run: beside float64 torch's quicker kernel (2.13) misreads masks that are made in float32.
+            # As in `run`: with float64, torch's faster kernel (2.13) misreads masks that are made in float32.
             with (
                 torch.inference_mode(False),
                 torch.no_grad(),
@@ -175,14 +175,14 @@ class Watch:
                 uncompiled(),
             ):
                 seed_torch(0, torch.device("cpu"))
-                # A copy of its own: what was written in place is put back once the context is left.
+                # A separate copy: in-place writes are undone when the context exits.
                 given = self.question.chosen(trial.module(x.clone())).detach().cpu().clone()
         except Exception:
             return None
         return given.to(torch.float64) if given.shape == self.allowed.shape and not given.is_complex() else None
 
     def _trials(self, draws: Sequence[tuple[int, float]]) -> Iterator[Trial]:
-        """Copies of the module: draw 0 has its own parameters, others have random ones; all of them scaled."""
+        """Yield copies of the module: draw 0 keeps its own parameters, the others have random ones; all are scaled."""
         for seed, scale in draws:
             for dtype in (torch.float64, None):
                 trial = self._trial(seed, scale, dtype)
@@ -196,7 +196,7 @@ class Watch:
         if isinstance(module, nn.Module):
             try:
                 module = copy.deepcopy(module).to("cpu", dtype)
-            except Exception:  # what cannot be copied is tried as it is
+            except Exception:  # cannot be copied: try the original
                 return None if dtype is not None or seed or scale != 1 else Trial(module, x, torch.float32, own)
             _redraw(module, seed, scale, self.fixed)
         elif seed or scale != 1:
@@ -209,7 +209,7 @@ class Watch:
 
 
 def _redraw(module: nn.Module, seed: int, scale: float, fixed: frozenset[str]) -> None:
-    """Parameters drawn anew, as large as an initialiser would have them, but those that are fixed."""
+    """Redraw the parameters, except fixed ones, at the scale that an initialiser would use."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -223,7 +223,7 @@ def _redraw(module: nn.Module, seed: int, scale: float, fixed: frozenset[str]) -
 
 
 def _others(x: Tensor, larger: Sequence[float]) -> Iterator[Tensor]:
-    """Other inputs of the same kind, of the values that it has; if they are floats, also so much larger ones."""
+    """Yield other inputs of the same kind, with values that occur in it; for floats, scaled by `larger` as well."""
     generator = torch.Generator().manual_seed(1)
     if x.dtype == torch.bool:
         yield ~x
@@ -242,7 +242,7 @@ def _others(x: Tensor, larger: Sequence[float]) -> Iterator[Tensor]:
 
 
 def _ends(low: int, high: int) -> Sequence[Tensor]:
-    """Levels that an input may have, if not known to: a module that refuses one is asked another."""
+    """Levels at the ends of the range, and 0 and 1: a module that refuses some is tried with others."""
     return [torch.tensor(value) for value in dict.fromkeys((low, high, 0, 1))]
 
 
@@ -252,7 +252,7 @@ def _largest(given: Tensor) -> float:
 
 
 def _moved(before: Tensor, after: Tensor, rounding: float, watched: Tensor) -> Index | None:
-    """The first watched element that moved by more than rounding does; what is not finite is no evidence."""
+    """The first watched element that moved by more than rounding does; non-finite values are not evidence."""
     finite = before.isfinite() & after.isfinite()
     moved = finite & watched & ((after - before).abs() > rounding)
     return tuple(int(i) for i in moved.nonzero()[0]) if bool(moved.any()) else None

@@ -1,4 +1,4 @@
-"""Why an output is late: the way to it, the line to blame, and masks that are large and finite."""
+"""Why an output is late: the path to it, the line to blame, and masks that are large but finite."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from pixkit.readiness.elements.unions import BITS, in_any, united
 from pixkit.readiness.proof import Index, Line, Several, Step
 
 LARGE = -30.0
-"""A fixed number below it is a mask: exp of it is lost beside 1 in float64, or nearly."""
+"""A fixed number below this is a mask: its exp is lost, or almost lost, next to 1 in float64."""
 WORDS = {
-    "host": "values that are not constant are taken to Python",
+    "host": "values that are not constant are passed to Python",
     "shape": "a shape depends on values that are not constant",
-    "unknown": "nobody knows what this operation reads, so that it is taken to read everything",
-    "random": "not deterministic in the mode that the module is in: random numbers are drawn",
-    "unwritten": "not deterministic: memory is read in which nothing has been written",
-    "otherwise": "the module does something else in another call, in which its operations are not followed",
-    "kept": "the module keeps something else for its next call after each, so that a later one may do something else "
+    "unknown": "it is unknown what this operation reads, so it is assumed to read everything",
+    "random": "not deterministic in the module's current mode: random numbers are drawn",
+    "unwritten": "not deterministic: uninitialised memory is read",
+    "otherwise": "the module behaves differently in a call whose operations are not followed",
+    "kept": "the module's state differs after every call, so that a later call may behave differently "
     "(a count may be a buffer)",
-    "memory": "values are reached by their address",
+    "memory": "values are accessed through their address",
     "failed": "the module fails when its operations are followed",
 }
 
@@ -44,10 +44,10 @@ class Explanation:
 
     Attributes:
         path: elements from the input to the output.
-        blame: who made late what was in time.
-        words: what there is to say of it.
-        pair: the input element and the output element, None if the path does not begin at the input.
-        mask: the line of a large finite mask on the way, if there is one.
+        blame: the operation that made a late value from values that were in time.
+        words: remarks on the cause.
+        pair: the input element and the output element; None if the path does not begin at the input.
+        mask: the line of a large finite mask on the path, if any.
     """
 
     path: tuple[Step, ...]
@@ -58,9 +58,9 @@ class Explanation:
 
 
 def explain(asked: Question, run: Run, output: tape.Held, allowed: Tensor) -> Explanation | None:
-    """Of the output elements that are late, why the one in the middle of those that are so most is.
+    """Explain the output element that is latest (the middle one, if there are several).
 
-    None if no operation made it late: the output is the input.
+    Returns None if no operation made it late, that is, if the output is the input.
     """
     index = _telling(output.marks.ready.cpu(), allowed)
     assert run.start is not None
@@ -76,20 +76,20 @@ def explain(asked: Question, run: Run, output: tape.Held, allowed: Tensor) -> Ex
         record, (place, at) = run.tape[each.number], each.result
         held = record.results[place]
         path.append(Step(at, held.place.shape, int(held.marks.ready[at]), line_at(record.line, record.op)))
-    path[-1] = replace(path[-1], index=index, shape=output.place.shape)  # as the module gave it, through views
+    path[-1] = replace(path[-1], index=index, shape=output.place.shape)  # as the module returned it, through views
     words = ("every output sees its own input: nothing hides it",) if leak.sees_itself() else ()
     mask, value = _finite_mask(run.tape, way[-1].number)
     if mask is not None:
         words = (
             *words,
-            f"a mask of {value:g} is finite: what it hides is multiplied by exp({value:g}), which is not 0",
+            f"a mask of {value:g} is finite: the values that it hides are multiplied by exp({value:g}), which is not 0",
         )
     pair = None if begin is None else (begin, index)
     return Explanation(tuple(path), blamed, words, pair, mask)
 
 
 def _telling(ready: Tensor, allowed: Tensor) -> Index:
-    """Of the elements that are late by most, the one in the middle: before and behind it is what may be read."""
+    """The middle one of the latest elements: it is surrounded by elements that may be read."""
     excess = torch.where(ready >= LATEST, LATEST, ready - allowed)
     worst = (excess == excess.max()).nonzero()
     if not allowed.ndim:
@@ -100,7 +100,7 @@ def _telling(ready: Tensor, allowed: Tensor) -> Index:
 
 
 def _finite_mask(records: Sequence[tape.Record], last: int) -> tuple[Line | None, float]:
-    """The last operation before a softmax that put a large finite number, a constant, where something varies."""
+    """The last operation before a softmax that wrote a large finite constant where other elements vary."""
     found: tuple[Line | None, float] = (None, 0.0)
     candidate = found
     for record in records[: last + 1]:
@@ -118,7 +118,7 @@ def _finite_mask(records: Sequence[tape.Record], last: int) -> tuple[Line | None
 
 
 def _lowest(marks: Marks, subtracted: bool) -> float:
-    """The lowest finite number among fixed elements, or the highest one's negative; 0 if there is none."""
+    """The lowest finite number among the fixed elements, or minus the highest; 0 if there is none."""
     if not marks.value.is_floating_point() or not marks.any_fixed:
         return 0.0
     values = marks.value.detach()[marks.fixed]
@@ -128,24 +128,24 @@ def _lowest(marks: Marks, subtracted: bool) -> float:
 
 
 def said_of(noted: Iterable[Noted]) -> Iterator[str]:
-    """What nothing can be proved of, in words, a line each."""
+    """Describe what prevents a proof, one line each."""
     for each in noted:
         line = line_at(each.line, each.op)
         yield f"{WORDS.get(each.kind, each.kind)}: {line}"
 
 
 def line_at(line: tape.Line, op: str) -> Line:
-    """A line of the user's code and the operation that it ran, by its short name."""
+    """A line of user code with the short name of the operation that it ran."""
     name = op.removeprefix("aten.").partition(".")[0] if op.startswith("aten.") else op
     text = line.text.partition("  #")[0].strip()
     return Line(line.file, line.number, line.function, text or line.module, name, line.module)
 
 
 def field_of(run: Run, output: Place, shape: torch.Size) -> Callable[[Several], Tensor]:
-    """What finds the input elements that output elements may depend on: the rules run anew for many at once."""
+    """Return a function that finds the input elements which output elements may depend on, for many at once."""
 
     def read_from(groups: Sequence[Tensor], index: Several) -> int:
-        """Which groups of input elements are read from, a bit for each."""
+        """Which groups of input elements are read, one bit each."""
         assert run.start is not None
         carried = Carried()
         chosen = torch.zeros(shape.numel(), dtype=torch.int64)
@@ -164,7 +164,7 @@ def field_of(run: Run, output: Place, shape: torch.Size) -> Callable[[Several], 
 
     def field(index: Several) -> Tensor:
         seen = torch.zeros(shape.numel(), dtype=torch.bool)
-        with torch._C.DisableTorchFunction():  # not `plainly`: rules are run in a mode
+        with torch._C.DisableTorchFunction():  # not `plainly`: rules run in a mode
             parts = [*torch.arange(shape.numel()).chunk(BITS)] if shape.numel() else []
             while parts:
                 groups, parts = parts[:BITS], parts[BITS:]

@@ -1,4 +1,4 @@
-"""The law of readiness: proof, receptive field, and who is to blame where it breaks."""
+"""The law of readiness: proof, receptive field, and what to blame where the law breaks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Unit = tuple[str, int, int, int]
 
 @dataclass(frozen=True)
 class Leak:
-    """A broken law: the unit that predicts too early, the way back to the pixel, the operation to blame."""
+    """A violation of the law: the unit that predicts too early, the path back to the pixel, the operation to blame."""
 
     path: tuple[Unit, ...]
     blamed: Operation
@@ -29,7 +29,7 @@ class Leak:
     readiness: int
 
     def describe(self, trace: Trace) -> list[str]:
-        """The path from the pixel to the prediction, one unit a line."""
+        """The path from the pixel to the prediction, one unit per line."""
         rows = []
         for name, group, row, column in reversed(self.path):
             operation = trace.operations[name]
@@ -39,7 +39,7 @@ class Leak:
 
 
 def find_leak(trace: Trace) -> Leak | None:
-    """None if every prediction is ready by the step of its sub-pixel; else the earliest one that is not."""
+    """Return the earliest prediction that is not ready by the step of its sub-pixel, or None if all are."""
     ready = trace.ready()
     steps = trace.network.ordering.group_steps
     late = ready[trace.output] > steps
@@ -64,9 +64,9 @@ def require_law(trace: Trace) -> None:
 
 
 def law_error(trace: Trace, leak: Leak, *, seen: bool = False) -> CausalityError:
-    """What a broken law comes to; `seen` if the network leaks beyond doubt.
+    """Build the error for a broken law; `seen` if the network certainly leaks.
 
-    Otherwise an operation that is only taken to mix everything may be what makes the prediction late, and why the
+    Otherwise the prediction may be late only because an operation is assumed to mix everything. Then the reason why the
     network could not be followed further comes first.
     """
     _, group, row, column = leak.path[0]
@@ -75,7 +75,7 @@ def law_error(trace: Trace, leak: Leak, *, seen: bool = False) -> CausalityError
     why = "" if mixing is None else f"; {mixing.label} {why_all(mixing.node, mixing.module)}, {TAKEN}"
     first = "" if trace.foreign is None or causal == "not causal" else f"{_told(trace.foreign)}; "
     return CausalityError(
-        f"{causal}: {first}what {leak.blamed.label} gives is ready too late{why}",
+        f"{causal}: {first}the output of {leak.blamed.label} is ready too late{why}",
         where=type(trace.network.backbone).__name__,
         found=f"the prediction of colour group {group} at row {row}, column {column} is made at step {leak.deadline} "
         f"and ready at {leak.readiness}, by this path",
@@ -86,7 +86,7 @@ def law_error(trace: Trace, leak: Leak, *, seen: bool = False) -> CausalityError
 
 
 def _foreign(trace: Trace) -> list[str]:
-    """What keeps a network that holds more than pixkit's layers from being followed site by site."""
+    """Why a network with layers from outside pixkit could not be followed site by site."""
     return [] if trace.foreign is None else [f"  not followed further: {message(trace.foreign)}"]
 
 
@@ -95,22 +95,22 @@ def _told(foreign: Untraceable) -> str:
 
 
 def _reads_pixels(trace: Trace, leak: Leak) -> bool:
-    """Whether what is to blame reads pixels of its own site, which no layer has hidden yet, on the leak's way."""
+    """Whether the blamed operation reads the pixel of its own site, not yet hidden by any layer on the leak's path."""
     names = [unit[0] for unit in leak.path]
     return names[names.index(leak.blamed.name) + 1] in _raw(trace)
 
 
 def _hidden(trace: Trace, leak: Leak) -> Operation | None:
-    """The KeepBefore that the leak went through, if it did."""
+    """The KeepBefore that the leak passed through, if any."""
     operations = (trace.operations[unit[0]] for unit in leak.path)
     return next((operation for operation in operations if isinstance(operation.module, KeepBefore)), None)
 
 
-TAKEN = "so it is taken to mix everything"
+TAKEN = "so it is assumed to mix everything"
 
 
 def _mixing_everything(trace: Trace, leak: Leak) -> Operation | None:
-    """The operation to blame, if it is taken to mix everything; else the last one on the path that is, if any."""
+    """The blamed operation, if it is assumed to mix everything; else the last such operation on the path, if any."""
     path = [trace.operations[unit[0]] for unit in leak.path]
     return next((operation for operation in (leak.blamed, *path) if operation.kind == "all"), None)
 
@@ -139,7 +139,7 @@ def permitted(trace: Trace, group: int, row: int, column: int) -> Tensor:
 
 
 def reads(trace: Trace, operation: Operation, units: Tensor) -> list[Tensor]:
-    """Which units of each input the given units of an operation read, bool [G, h, w] each."""
+    """The units of each input that the given units of an operation read, bool [G, h, w] each."""
     sources = [trace.operations[name] for name in operation.inputs]
     if operation.kind == "mixing":
         return operation.module.reads(units, [source.grid for source in sources])  # type: ignore[union-attr,operator]
@@ -150,7 +150,7 @@ def reads(trace: Trace, operation: Operation, units: Tensor) -> list[Tensor]:
 
 
 def _path_back(trace: Trace, ready: dict[str, Tensor], start: Unit) -> list[Unit]:
-    """From a unit back to the pixel that makes it as late as it is."""
+    """The path from a unit back to the pixel that determines its readiness."""
     path = [start]
     while (operation := trace.operations[path[-1][0]]).kind != "pixels":
         name, group, row, column = path[-1]
@@ -163,7 +163,7 @@ def _path_back(trace: Trace, ready: dict[str, Tensor], start: Unit) -> list[Unit
                 first = reason.nonzero()[0].tolist()
                 path.append((source, first[0], first[1], first[2]))
                 break
-        else:  # of a layer whose `reads` says less than its `ready`
+        else:  # a layer whose `reads` covers less than its `ready`
             source = max(operation.inputs, key=lambda name: int(ready[name].max()))
             first = (ready[source] == ready[source].max()).nonzero()[0].tolist()
             path.append((source, first[0], first[1], first[2]))
@@ -171,21 +171,21 @@ def _path_back(trace: Trace, ready: dict[str, Tensor], start: Unit) -> list[Unit
 
 
 def _blame(trace: Trace, ready: dict[str, Tensor], path: list[Unit]) -> Operation:
-    """The last operation on the way to the prediction that made something late out of what was in time.
+    """The last operation on the path to the prediction that made a late value from values that were in time.
 
-    A unit is in time if it is ready by the step of its own site. Where a late branch joins one in time, the nearest
-    layer that mixes up the late branch is blamed; where there is none, the join itself. Where all is late from the
-    pixel on, the first layer that mixes is to blame.
+    A unit is in time if it is ready by the step of its own site. Where a late branch joins one that is in time, the
+    nearest mixing layer on the late branch is blamed; if there is none, the join itself. If everything is late from the
+    pixel on, the first mixing layer is blamed.
     """
-    # What still carries the pixel of its own site is in time a step later: only its readers have to hide that pixel.
+    # A value that still carries the pixel of its own site is in time one step later: only its readers must hide it.
     raw = _raw(trace)
     operations = [trace.operations[unit[0]] for unit in path]
     mixing = [position for position, operation in enumerate(operations[:-1]) if _mixes(operation)]
-    # The path leads back from the prediction, so that the first layer found is the last that the pixel passed.
+    # The path leads back from the prediction, so the first layer found is the last that the pixel passed.
     for position in mixing:
         if _in_time(trace, ready, path[position + 1], raw):
             return _named(operations, position)
-    # No layer made it late. It has been late from the pixel on and joined something sound: a skip around a mask, say.
+    # No layer made it late: it was late from the pixel on and joined a sound branch, as in a skip around a mask.
     for position, (_, group, row, column) in enumerate(path[:-1]):
         others = [name for name in operations[position].inputs if name != path[position + 1][0]]
         if any(_in_time(trace, ready, (name, group, row, column), raw) for name in others):
@@ -194,12 +194,12 @@ def _blame(trace: Trace, ready: dict[str, Tensor], path: list[Unit]) -> Operatio
 
 
 def _mixes(operation: Operation) -> bool:
-    """Sites, or colour groups."""
+    """Whether it mixes sites or colour groups."""
     return operation.kind in ("mixing", "all", "channels") or not operation.groups_apart
 
 
 def _named(operations: list[Operation], position: int) -> Operation:
-    """Of a row of all-to-all operations a module says most (of attention, not the reshaping before and after it)."""
+    """Among consecutive all-to-all operations, the module is the most telling (attention, not its reshapes)."""
     row = [*itertools.takewhile(lambda operation: operation.kind == "all", reversed(operations[: position + 1]))]
     telling = [operation for operation in row if operation.module is not None]
     telling += [operation for operation in row if replaceable(operation)]
@@ -207,7 +207,7 @@ def _named(operations: list[Operation], position: int) -> Operation:
 
 
 def _raw(trace: Trace) -> set[str]:
-    """Operations that carry pixels of their own site, which no layer has made strictly earlier yet."""
+    """Operations that carry the pixel of their own site, not yet made strictly earlier by any layer."""
     raw: set[str] = set()
     for operation in trace.operations.values():
         carried = [name in raw for name in operation.inputs if trace.operations[name].kind != "static"]

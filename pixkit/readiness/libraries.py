@@ -1,4 +1,4 @@
-"""Libraries whose code stays what it is, and by which name a module belongs to one."""
+"""Libraries whose code does not change at run time, and how a module is recognised as theirs by its name."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import sys
 from pathlib import Path
 
 NAMES = frozenset({"torch", "pixkit", "numpy", "pydantic", "pydantic_core"})
-"""Whose functions stay what they are, so that nobody looks at what these refer to; Python's own, too."""
+"""Libraries whose functions never change, so their references are not examined; Python's standard library included."""
 OWN = frozenset({"pixkit_plugins"})
-"""Beside them, whose functions depend on nothing but what is told."""
+"""Libraries whose functions, in addition, depend on nothing but their examined content."""
 PYTHONS = sys.stdlib_module_names - {"__main__"}
 
 
 def is_known(name: str | None) -> bool:
-    """Whether the module of that name belongs to one of them."""
+    """Whether the named module belongs to one of them."""
     root = (name or "").partition(".")[0]
     return root in NAMES or (root in PYTHONS and _is_pythons(getattr(sys.modules.get(root), "__file__", None)))
 
 
 def is_own(name: str | None) -> bool:
-    """Whether code of that module depends on nothing but what is told: no files, no state of a library."""
+    """Whether the named module's code depends only on its examined content: no files, no library state."""
     return is_known(name) or (name or "").partition(".")[0] in OWN
 
 
 @functools.cache
 def _is_pythons(file: str | None) -> bool:
-    """Whether it is not a file of somebody's that happens to be called so, as `code.py` or `profile.py`."""
+    """Whether it is part of Python and not a user's file of the same name, such as `code.py` or `profile.py`."""
     return file is None or Path(file).parent.is_relative_to(Path(os.__file__).parent)

@@ -1,8 +1,8 @@
-"""What a traced operation may mix, and which instruction it is.
+"""What a traced operation may mix, and its instruction.
 
-The operations are the rows of one table (`pixkit.readiness.table`), pixkit's own layers, which speak for themselves,
-and two modules of torch. The table is closed: an operation that is not in it, or that is called in a way that its row
-does not know, is taken to mix everything, which is safe.
+The operations are the rows of one table (`pixkit.readiness.table`), pixkit's own layers, which describe themselves, and
+two modules of torch. The table is closed: an operation that is not in it, or that is called in a way that its row does
+not know, is assumed to mix everything, which is safe.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Call", "Expression", "Kind", "Row", "call_of", "kind_of", "row_of", 
 
 
 def kind_of(node: fx.Node, module: nn.Module | None) -> Kind:
-    """What a traced operation may mix; `module` is the one that a call_module node calls."""
+    """What a traced operation may mix; `module` is the target of a call_module node."""
     if isinstance(module, MixingLayer):
         return "mixing"
     if module is not None and (module.training or tampered(module)):
@@ -52,7 +52,7 @@ def _kind_of_layer(module: nn.BatchNorm2d | nn.Conv2d) -> Kind:
 
 
 def row_of(node: fx.Node, module: nn.Module | None) -> Row | None:
-    """The operation's row of the table, if it has one."""
+    """The operation's row of the table, if any."""
     if module is not None:
         known = _known(module)
         row = _by_alias().get(known)
@@ -61,33 +61,33 @@ def row_of(node: fx.Node, module: nn.Module | None) -> Row | None:
 
 
 def row_of_function(function: Any) -> Row | None:
-    """The row of a function of torch's, if it has one."""
+    """The row of a torch function, if any."""
     return _by_alias().get(function)
 
 
 def _known(module: nn.Module) -> type[nn.Module]:
     """The class that the operation is known by; nn.Module if there is none.
 
-    A module that torch has parametrised is a subclass made on the spot; others may have a forward of their own.
+    torch's parametrisation creates a subclass on the fly; other subclasses may override `forward`.
     """
     others = (nn.Conv2d, nn.BatchNorm2d, nn.Module)
     return next(cls for cls in type(module).__mro__ if cls in _by_alias() or cls in others)
 
 
 def why_all(node: fx.Node, module: nn.Module | None) -> str:
-    """Why an operation is taken to mix everything, for people: the end of a sentence that begins with its name."""
+    """Why an operation is assumed to mix everything: the end of a sentence that begins with its name."""
     if module is not None and hooked(module) and kind_of(node, module) != "all":
-        return "has a hook that changes what it gives"
+        return "has a hook that changes its output"
     if module is not None and (tampered(module) or not (_known(module) is nn.Module or plain(module, _known(module)))):
-        return "runs other code than the class that the table of operations knows"
+        return "runs different code from the class in the table of operations"
     if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
         return "reads more than its own site of its own image"
     row = row_of(node, module)
     if row is None:
         return "is not in the table of operations"
     if _bound(row, node, module) is None:
-        return "is called in a way that its row in the table of operations does not know"
-    return "does not go from images [B, maps, h, w] to an image of their size"
+        return "is called in a way that its row in the table of operations does not cover"
+    return "does not map images [B, maps, h, w] to an image of the same size"
 
 
 def call_of(node: fx.Node, module: nn.Module | None) -> Call | None:
@@ -100,7 +100,7 @@ def call_of(node: fx.Node, module: nn.Module | None) -> Call | None:
         return None
     try:
         call = row.call(**arguments)
-    except (TypeError, ValueError, KeyError, AttributeError):  # a number that is a tensor, say, or an unknown word
+    except (TypeError, ValueError, KeyError, AttributeError):  # for example a tensor for a number, or an unknown word
         return None
     numbers = () if call is None else call.numbers
     return call if all(isinstance(number, int | float) for number in numbers) else None
@@ -115,9 +115,9 @@ def _brought(node: fx.Node, module: Elementwise) -> Call | None:
 
 
 def _bound(row: Row, node: fx.Node, module: nn.Module | None) -> Mapping[str, Any] | None:
-    """The arguments by the names of the row's `call`; None for a call that it does not know.
+    """The arguments under the parameter names of the row's `call`; None for a call that it does not support.
 
-    Of a module they are the node's and, by name, the module's attributes; it is in evaluation mode.
+    For a module they are the node's arguments and the module's attributes of those names; it is in evaluation mode.
     """
     signature = _signature(row.call)
     given = dict(node.kwargs)
@@ -132,7 +132,7 @@ def _bound(row: Row, node: fx.Node, module: nn.Module | None) -> Mapping[str, An
     bound.apply_defaults()
     arguments = bound.arguments
     if not isinstance(arguments.get("inplace", False), bool):
-        return None  # elu_ of ATen has other arguments than elu
+        return None  # ATen's elu_ takes different arguments from elu
     return arguments if row.only(arguments) else None
 
 
@@ -143,12 +143,12 @@ def _signature(call: Callable[..., Call | None]) -> inspect.Signature:
 
 @functools.cache
 def _by_alias() -> dict[Any, Row]:
-    """Every row by all that torch.fx may hand over for it: classes, functions, and names of methods."""
+    """Every row by all that torch.fx may hand over for it: classes, functions and method names."""
     return {alias: row for row in ROWS for alias in aliases(row)}
 
 
 def aliases(row: Row) -> Iterator[Any]:
-    """Classes of modules, functions, and names of methods that are this operation, in place or not."""
+    """The module classes, functions and method names of this operation, in place or not."""
     yield from row.modules
     yield from row.functions
     for name in (row.short, *row.also):

@@ -1,8 +1,8 @@
-"""Whose `forward` a module runs: what is known of a class speaks for its own forward alone.
+"""Which `forward` a module runs: what is known about a class holds for its own forward only.
 
 A row of the table of operations, a layer's `ready` and `at`, and a lowering each know what one class computes. A module
-of that class may compute something else: a subclass may override `forward` or a method that it calls, as may a function
-assigned to the module itself.
+of that class may compute something else: a subclass may override `forward` or a method that it calls, and so may a
+function assigned to the instance.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from torch import nn
 from pixkit.layers.base import MixingLayer, TapLayer
 
 CALLED = {"forward", "__call__", "_call_impl", "_wrapped_call_impl", "__getattr__", "__getattribute__"}
-"""What a call of any module goes through."""
+"""Methods that a call of any module goes through."""
 SAFE = {"__init__", "Config", "extra_repr", "reset_parameters", "ready", "reads", "ranks", "plannable", "replayable"}
-"""What may be overridden without a change of values."""
+"""Methods that may be overridden without changing values."""
 MACHINERY = frozenset(vars(nn.Module()))
-"""What torch keeps in every module."""
+"""Attributes that torch keeps in every module."""
 
 
 def plain(module: nn.Module | None, cls: type[nn.Module]) -> bool:
-    """Whether a module computes what `cls` does: all that `cls` has stands as it was written there.
+    """Whether a module computes what `cls` does, with everything in `cls` as it was written there.
 
-    Abstract methods are there to be written by subclasses. A class that torch makes on the spot, to parametrise a
-    module, overrides nothing. Hooks are not looked at here: a recorder has seen what they do.
+    Abstract methods are meant to be overridden. A class that torch creates on the fly to parametrise a module overrides
+    nothing. Hooks are not examined here: a recorder has seen what they do.
     """
     if not isinstance(module, cls) or tampered(module):
         return False
@@ -36,38 +36,42 @@ def plain(module: nn.Module | None, cls: type[nn.Module]) -> bool:
 
 
 def tampered(module: nn.Module) -> bool:
-    """Whether a method has been assigned to the module itself, or a part of it, or a call does not reach `forward`."""
+    """Whether a method was assigned to the instance or a part of it, or a call does not reach `forward`."""
     return any(astray(part) for part in module.modules())
 
 
 def astray(module: nn.Module) -> bool:
-    """The same of the module alone."""
+    """The same for the module itself, without its parts."""
     kind = type(module)
     if any(callable(getattr(kind, name, None)) for name in vars(module).keys() - MACHINERY):
         return True
     if _patched(kind):
         return True
-    asked = kind.__getattribute__ is not nn.Module.__getattribute__  # it may give another forward
+    asked = kind.__getattribute__ is not nn.Module.__getattribute__  # it may return another forward
     return asked or kind.__call__ is not nn.Module.__call__ or kind._call_impl is not nn.Module._call_impl
 
 
 def _patched(kind: type[nn.Module]) -> bool:
-    """Whether a class of torch or pixkit has been given the forward of somebody else."""
+    """Whether a class of torch or pixkit had its forward replaced by foreign code."""
     cls = next(cls for cls in kind.__mro__ if "forward" in vars(cls))
     known = ("torch", "pixkit")
-    return package(cls) in known and package(vars(cls)["forward"]) not in (*known, "")  # torch.fx's is from nowhere
+    return package(cls) in known and package(vars(cls)["forward"]) not in (
+        *known,
+        "",
+    )  # torch.fx's forward belongs to no package
 
 
 def package(written: object) -> str:
-    """Where a class or a function was written."""
+    """The package in which a class or function was written."""
     return (getattr(written, "__module__", None) or "").partition(".")[0]
 
 
 def unsaid(layer: MixingLayer) -> str | None:
-    """The method that a mixing layer inherits from a class that did not know its `forward`; None if it has its own.
+    """The method that a mixing layer inherits from a class that did not know its `forward`; None if there is none.
 
-    `forward`, `ready` and `at` say the same thing, so that a class which overrides the first overrides the others. Of
-    tap layers, `taps` and `tap_weight` say it.
+    `forward`, `ready` and `at` describe the same computation, so a class that overrides the first must override the
+    others.
+    For tap layers, `taps` and `tap_weight` do that.
     """
     forward = _definer(layer, "forward")
     for name, tap in (("ready", "taps"), ("at", "tap_weight")):
@@ -86,7 +90,7 @@ def follows(module: nn.Module, name: str, other: str) -> bool:
 
 
 def _definer(module: nn.Module, name: str) -> int:
-    """Which class of those that a module inherits from, in their order, has the method."""
+    """The index, in method resolution order, of the class that defines the method."""
     return next(place for place, cls in enumerate(type(module).__mro__) if name in vars(cls))
 
 

@@ -1,4 +1,4 @@
-"""A numerical look for leaks: change one sub-pixel, see which parameters move."""
+"""A numerical check for leaks: change one sub-pixel and see which parameters move."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from pixkit.errors import CausalityError
 from pixkit.network import Autoregressive
 
 ROUNDING = 1e-9
-"""Of the largest parameter: what rounding may move in float64, and no dependence does with weights of this size."""
+"""Relative to the largest parameter: above float64 rounding, below any real dependence at this scale of weights."""
 
 
 def probe(network: Autoregressive, *, probes: int = 16, seed: int = 0, together: int = 1) -> None:
-    """Swap random sub-pixels of a random image for other levels, in float64 on the CPU and with random weights.
+    """Swap random sub-pixels of a random image for other levels, in float64 on the CPU with random weights.
 
-    No parameter of a sub-pixel of the same or an earlier step may move, by more than rounding does: some kernels sum
-    in another order when a far pixel changes. It is a look; the proof is readiness. Weights are redrawn, so that layers
-    which start at zero hide nothing; buffers (running statistics) are kept.
+    No parameter of a sub-pixel of the same or an earlier step may move by more than rounding: some kernels change their
+    summation order when a far pixel changes. This is a spot check; the proof is readiness. Weights are redrawn so that
+    zero-initialised layers hide nothing; buffers (running statistics) are kept.
 
-    So many, one drawn after the other, are swapped in one pass, `together`, before the earliest of which nothing may
-    move; they are swapped one by one if something does. The fewer, the more is seen, and the longer it takes.
+    Each pass swaps `together` sub-pixels that are drawn one after another; nothing before the earliest may move. If
+    something does, they are swapped one by one. Smaller values of `together` find more and take longer.
 
-    A leak is looked at again with attention as it is defined: beside float64 queries torch's quicker kernel (2.13, on
+    A leak is checked again with attention computed by its definition: with float64 queries, torch's faster kernel
+    (2.13, on
     a CPU) misreads a mask that a forward makes in float32.
 
     Raises:
-        CausalityError: naming the sub-pixel changed and one that saw it too early.
+        CausalityError: naming the changed sub-pixel and one that saw it too early.
     """
     twin = _randomised(network, seed)
     try:
@@ -69,7 +70,7 @@ def _look(twin: Autoregressive, probes: int, seed: int, together: int) -> None:
 
 
 def moved_subpixels(network: Autoregressive, moved: Tensor) -> Tensor:
-    """Which sub-pixels' parameters moved: bool [P, H, W] to [G, H, W]; parameter map p is of group p % G."""
+    """Which sub-pixels' parameters moved: bool [P, H, W] to [G, H, W]; parameter map p belongs to group p % G."""
     return moved.unflatten(0, (-1, network.ordering.groups)).any(0)
 
 
@@ -80,10 +81,10 @@ def _leak(network: Autoregressive, leaks: Tensor, swapped: int) -> CausalityErro
     return CausalityError(
         "the network leaks",
         where=type(network.backbone).__name__,
-        found=f"what is predicted for (colour {group}, row {row}, column {column}), "
+        found=f"the prediction for (colour {group}, row {row}, column {column}), "
         f"step {int(ordering.group_steps[group, row, column])}, "
         f"depends on (colour {site[0]}, row {site[1]}, column {site[2]}), step {int(ordering.steps[site])}",
-        expected="dependence on earlier steps alone",
+        expected="dependence on earlier steps only",
     )
 
 

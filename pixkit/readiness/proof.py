@@ -1,4 +1,4 @@
-"""What `prove` says of a module: the verdict, who is to blame, and what the proof stands on."""
+"""The result of `prove`: the verdict, what to blame, and what the proof relies on."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pixkit.errors import UsageError, printable, shorten
 from pixkit.readiness.elements.marks import LATEST
 
 Index = tuple[int, ...]
-"""An element of a tensor: a place on each axis."""
+"""An element of a tensor: an index on each axis."""
 Several: TypeAlias = tuple[int | slice, ...]
-"""Elements of a tensor, by the places on each axis."""
+"""Elements of a tensor: an index or a slice on each axis."""
 Verdict = Literal["proved", "underflow", "leaks", "unproved"]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the user's, and what it runs.
+    """A line of user code and the operation that it runs.
 
     Attributes:
         file: its path.
         line: its number.
-        function: what it stands in.
-        text: the line itself, without blanks around it.
-        operation: torch's operation, ``_softmax`` for one.
-        module: the path of the module that was running, and its class.
+        function: the enclosing function.
+        text: the line, stripped.
+        operation: torch's operation, such as ``_softmax``.
+        module: path and class of the module that was running.
     """
 
     file: str
@@ -47,13 +47,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Step:
-    """An element on the way from the input to the output; the input itself has no line.
+    """An element on the path from the input to the output; the input itself has no line.
 
     Attributes:
-        index: its place in the tensor that the operation gave.
+        index: its index in the tensor that the operation returned.
         shape: that tensor's shape.
-        ready: its readiness; from `elements.marks.LATEST` on, of what nothing is known of.
-        line: the line that made it, None of the input.
+        ready: its readiness; `elements.marks.LATEST` or more if it is unknown.
+        line: the line that made it, None for the input.
     """
 
     index: Index
@@ -64,12 +64,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Reliance:
-    """A constant whose zeros, or values of -inf, or truths the proof used.
+    """A constant whose zeros, -inf or truth values the proof used.
 
     Attributes:
-        name: the buffer's name, or what else it is.
+        name: the buffer's name, or a description.
         shape: its shape.
-        sha256: of its values, in row-major order: with others the proof has to be made anew.
+        sha256: hash of its values in row-major order: other values need a new proof.
     """
 
     name: str
@@ -79,15 +79,15 @@ class Reliance:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A leak that was seen: one element changed, another moved.
+    """A leak that was observed: one element changed and another moved.
 
     Attributes:
         changed: the input element, or the first of several that were changed together.
-        moved: the output element, which may not depend on it.
-        before: the output element's value.
-        after: the same, after the change.
+        moved: the output element that must not depend on it.
+        before: the output element's value before the change.
+        after: its value after the change.
         count: how many input elements were changed.
-        how: in which precision, with whose parameters.
+        how: the precision, and whose parameters were used.
     """
 
     changed: Index
@@ -105,22 +105,23 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Proof:
-    """What is known of a module's causality: `prove` makes it.
+    """What is known about a module's causality; made by `prove`.
 
     Attributes:
-        verdict: "proved": no output element can depend on what it may not, for all finite inputs and parameters.
-            "leaks": one does, and `evidence` shows it. "underflow": one does on paper, by way of a large finite mask,
-            and so little that a computer rounds it off; `influence` is the largest that was found. "unproved": it may,
-            `reasons` say why nothing better is known, and no change was seen.
-        blame: the line that made something late out of what was in time; None if proved, or if no line can be told.
+        verdict: "proved": no output element can depend on an input that it must not see, for all finite inputs and
+            parameters. "leaks": one does, and `evidence` shows it. "underflow": one does in exact arithmetic, through a
+            large finite mask, but so little that rounding removes it; `influence` is the largest that was found.
+            "unproved": one may, `reasons` say why no more is known, and no change was seen.
+        blame: the line that made a late value from values that were in time; None if proved or if no line is known.
         path: elements from the input to the output that is late, each with the line that made it.
-        readiness: int64, of the output's shape: 0 if an element needs no input, s + 1 if it may need one of step s but
+        readiness: int64 with the output's shape: 0 if an element needs no input, s + 1 if it may need one of step s but
             none of a later step.
-        allowed: int64, likewise: the readiness that each element may have.
+        allowed: int64 with the output's shape: the readiness that each element may have.
         relies_on: buffers and other constants whose zeros, -inf and conditions were used.
-        reasons: what stands in the way of a proof.
-        evidence: the change that was seen, of a leak.
-        influence: of an underflow, the largest change of an output that was found, inputs and weights made large, too.
+        reasons: what prevents a proof.
+        evidence: for a leak, the change that was seen.
+        influence: for an underflow, the largest change found in an output, with large inputs and weights among those
+            tried.
         operations: how many operations were followed.
     """
 
@@ -138,12 +139,12 @@ class Proof:
     _steps: Tensor | None = field(default=None, repr=False, compare=False)
 
     def receptive_field(self, index: Several) -> Tensor:
-        """Which input elements an output element may depend on, or any of several, bool of the input's shape.
+        """The input elements that one or several output elements may depend on, bool with the input's shape.
 
-        The operations' rules are run anew, once for some sixty input elements.
+        The operations' rules are run again, once per sixty or so input elements.
 
         Args:
-            index: a place on each axis, or a slice of places.
+            index: an index or a slice on each axis.
 
         Raises:
             UsageError: if the output has no such element.
@@ -153,7 +154,7 @@ class Proof:
         return self._fields(tuple(index))
 
     def blind_spot(self, index: Index) -> Tensor:
-        """Which input elements an output element may depend on by the law, and never does, bool of the input's shape.
+        """The input elements that an output element may lawfully depend on but never does, bool with the input's shape.
 
         Raises:
             UsageError: if the output has no such element.
@@ -163,7 +164,7 @@ class Proof:
         return (self._steps < self.allowed[tuple(index)]) & ~seen
 
     def dump(self) -> dict[str, Any]:
-        """The same as plain data: JSON can hold it."""
+        """Return the proof as plain data that JSON can hold."""
         return {
             "verdict": self.verdict,
             "blame": None if self.blame is None else vars(self.blame).copy(),
@@ -220,10 +221,10 @@ def _on_path(step: Step, blame: Line | None) -> str:
 
 
 _WORDS = {
-    "proved": "no output element can depend on an input element that it may not see",
-    "leaks": "an output element depends on an input element that it may not see",
-    "underflow": "an output element depends on one that it may not see, by so little that it is rounded off",
-    "unproved": "an output element may depend on one that it may not see, though none was seen to",
+    "proved": "no output element can depend on an input element that it must not see",
+    "leaks": "an output element depends on an input element that it must not see",
+    "underflow": "an output element depends on one that it must not see, but so little that rounding removes it",
+    "unproved": "an output element may depend on one that it must not see, though no such change was observed",
 }
 
 

@@ -1,4 +1,4 @@
-"""The proof of any module in plain torch: its verdict, and who is to blame where there is none."""
+"""The proof for any module in plain torch: its verdict, and what to blame where there is none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pixkit.readiness.evidence import Watch
 from pixkit.readiness.explaining import Explanation, explain, field_of, line_at, said_of
 from pixkit.readiness.proof import Proof, Reliance, Verdict
 
-HIDING = "no operation that torch was asked for does it: values are passed on where torch does not see them"
+HIDING = "no torch operation does it: values are passed on where torch does not see them"
 
 
 # Any: what the module returns
@@ -34,39 +34,46 @@ def prove(
     fixed: Collection[str] = (),
     output: Output = None,
 ) -> Proof:
-    """Prove that no output of a module depends on what becomes known later, or find what does.
+    """Prove that no output of a module depends on inputs that become known later, or find one that does.
 
         proof = pixkit.readiness.prove(gpt, tokens, steps, out_steps=steps[..., None], strict=False)
         assert proof.verdict == "proved", proof
 
-    The module is run once, and readiness is carried through every operation of torch that it asks for, element by
-    element. The claim is about all finite inputs and all finite values of the parameters with which everything that is
-    computed stays finite, too: a zero hides numbers, and neither infinities nor NaN. Buffers, shapes and Python's
-    constants are as they are; values are looked at only where nothing but constants and buffers went into them. Numbers
-    and arrays that Python and numpy compute while it runs are constants, too: an array is to hold the same in two more
-    calls, and may not come from `numpy.empty`, as nobody sees what is written to it. A module that keeps something for
-    its next call is called again, until it keeps the same; nothing is proved of one that counts its calls. "leaks" is
-    said only if input elements were changed and an output that may not depend on them moved.
+    The module is run once, and readiness is propagated element by element through every torch operation that it calls.
+    The
+    claim holds for all finite inputs and all finite parameter values for which every intermediate result is finite as
+    well:
+    a zero hides numbers, but neither infinities nor NaN. Buffers, shapes and Python constants are fixed; values are
+    examined only where they come from nothing but constants and buffers. Numbers and arrays that Python and numpy
+    compute
+    meanwhile count as constants: an array must hold the same values in two further calls and must not come from
+    `numpy.empty`, because nothing sees what is written to it. A module that keeps state between calls is called again
+    until
+    the state no longer changes; nothing is proved of one that counts its calls. "leaks" is reported only if input
+    elements
+    were changed and an output that must not depend on them moved.
 
-    It is run without gradients (with them only if it takes gradients itself and fails without), on a contiguous copy of
-    `x`, with the `requires_grad` and the number of threads that there are. Nothing is said of what code does that asks
-    for these and finds something else; nor for the length of `x` along some axis, as that of the batch.
+    The module runs without gradients (with them only if it takes gradients itself and fails without), on a contiguous
+    copy
+    of `x`, with the current `requires_grad` flags and number of threads. The claim does not cover code that asks for
+    these
+    and finds other values, nor other lengths of an axis of `x`, such as the batch.
 
     Args:
-        module: it is called with `x` alone, in the mode that it is in, and left as it is.
+        module: called with `x` as its only argument, in its current mode, and left unchanged.
         x: an input of any shape and type.
-        steps: integers from 0 on: when each input element becomes known; of the input's shape, or one that broadcasts
-            to it.
-        out_steps: likewise for the output's elements; by default `steps`, if the output has the input's shape.
-            ``steps[..., None]``, say, for logits of each token.
-        strict: an output element may depend on input elements of earlier steps alone; otherwise also on those of its
+        steps: non-negative integers: when each input element becomes known; must broadcast to the input's shape.
+        out_steps: the same for output elements; defaults to `steps` if the output has the input's shape. For logits of
+            each token, for example, ``steps[..., None]``.
+        strict: whether an output element may depend only on input elements of earlier steps; otherwise also on those of
+            its
             own step, as in a language model whose output at a token is about the next one.
-        fixed: names of parameters that are taken for constants.
-        output: which tensor, if the module gives several: its key or place; by default the first.
+        fixed: names of parameters to treat as constants.
+        output: which tensor, if the module returns several: its key or index; defaults to the first.
 
     Raises:
-        UsageError: if steps do not fit, a name is none of a parameter, or the module is lazy and was never called.
-        Exception: whatever the module raises by itself.
+        UsageError: if steps do not fit, a name is not a parameter's, or the module is lazy and was never called.
+        Exception: whatever the module raises.
     """
     asked = question(module, x, steps, out_steps=out_steps, strict=strict, output=output)
     _require_parameters(module, fixed)
@@ -101,7 +108,7 @@ def _judged(asked: Question, run: Run, fixed: Collection[str]) -> Proof:
     elif masked is not None and not run.noted:
         verdict = "underflow"
     elif found is not None and not run.noted:
-        reasons.append("every operation is known, and yet nothing moved: what is read may cancel out")
+        reasons.append("every operation is known, yet nothing moved: contributions may cancel out")
     blame = _blamed(run, found, verdict)
     return Proof(
         verdict,
@@ -124,7 +131,7 @@ def _blamed(run: Run, found: Explanation | None, verdict: Verdict) -> Any:
 
 
 def _called(asked: Question) -> Any:
-    """What the module gives by itself."""
+    """Call the module normally and return its output."""
     with untouched(asked.module), values_kept(asked.module), torch.random.fork_rng(devices=[]):
         return asked.module(asked.x.clone())
 
@@ -136,7 +143,7 @@ def _about(asked: Question, run: Run, given: Tensor) -> dict[str, Any]:
 
 
 def _of_training(module: Any, run: Run) -> Iterator[str]:
-    """That the module is in training mode, if that matters: random numbers were drawn, or it reads the batch."""
+    """Warn that the module is in training mode, if that matters: it drew random numbers or reads the batch."""
     parts = module.named_modules() if isinstance(module, nn.Module) else ()
     training = [(name, part) for name, part in parts if part.training]
     drawn = any(noted.kind == RANDOM for noted in run.noted)
@@ -153,7 +160,7 @@ def _require_parameters(module: Any, names: Collection[str]) -> None:
             "the module has no such parameter",
             where="fixed",
             found=listed(wrong) or repr(names),
-            expected=f"a list of names, of {listed(sorted(own))}",
+            expected=f"names from {listed(sorted(own))}",
         )
 
 

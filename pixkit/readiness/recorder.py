@@ -1,4 +1,4 @@
-"""The operations of a traced network, noted down while they run."""
+"""The operations of a traced network, recorded as they run."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ class Operation:
     """One operation of a traced network.
 
     Attributes:
-        name: unique, torch.fx's.
+        name: unique, from torch.fx.
         kind: what it may mix (`pixkit.readiness.operations`).
         node: the torch.fx node.
-        module: what a module node calls.
-        label: for people: the module's path and class, or the function's name.
+        module: the target of a module node.
+        label: a readable name: the module's path and class, or the function's name.
         inputs: names of the operations whose results it reads, in argument order.
         grid: height and width of the result, (1, 1) where it does not vary over sites.
-        maps: number of feature maps of the result, of the first part where it is a tuple; 0 where it is not an image.
-            What needs no pixel counts as an image if it is a tensor: its axes are the last of [B, M, h, w].
+        maps: number of feature maps of the result, or of its first part if it is a tuple; 0 if it is not an image. A
+            tensor
+            that needs no pixel counts as an image: its axes are the last of [B, M, h, w].
         parts: number of maps of each part of a tuple, else None.
         groups_apart: whether the result's maps still belong to colour groups, map m to m % G.
-        in_place: whether it writes to an input. Nothing that comes later in the network reads that input.
+        in_place: whether it writes to an input. Nothing later in the network reads that input.
     """
 
     name: str
@@ -54,12 +55,13 @@ class Operation:
 
 
 class Recorder(fx.Interpreter):
-    """Runs the graph on a small batch and notes what each operation is.
+    """Runs the graph on a small batch and records what each operation is.
 
-    Values are needed, not only the graph: shapes decide what an operation may mix, and a change in place, of which the
-    graph says nothing, shows in the values that it changes. Every value is compared with what it was before and after
-    it is read, and every tensor of the network at the end. Of values that lie in memory that an operation reads, and of
-    those whose version has grown, it is known at once which operation changed them.
+    The graph is not enough; values are needed as well. Shapes decide what an operation may mix, and an in-place change,
+    which the graph does not show, is visible in the values that it changes. Every value is compared with itself before
+    and
+    after it is read, and every tensor of the network at the end. Values in memory that an operation reads, and values
+    whose version has increased, are checked at once to find the operation that changed them.
     """
 
     def __init__(
@@ -70,15 +72,15 @@ class Recorder(fx.Interpreter):
         network: nn.Module,
         around: AbstractContextManager[Any],
     ) -> None:
-        """`around` is entered for each operation, once."""
+        """`around` is a context that is entered once per operation."""
         super().__init__(graph)
         self.around = around
-        self.extra_traceback = False  # which torch.fx would write into a refusal's message
+        self.extra_traceback = False  # torch.fx would append it to the message of an error
         self.groups, self.called = groups, modules
         self.operations: dict[str, Operation] = {}
         self.held: dict[fx.Node, Held] = {}
         self.fresh: set[fx.Node] = set()
-        # Of the graph itself the tensors that a forward makes; its modules are the network's.
+        # From the graph itself, the tensors that a forward makes; its modules are the network's.
         parts = [("", cast(nn.Module, graph)), *network.named_modules()]
         found = {id(tensor): (name, tensor) for path, part in parts for name, tensor in owned(part, path)}
         self.owned = [(name, Held(tensor)) for name, tensor in found.values()]
@@ -90,7 +92,7 @@ class Recorder(fx.Interpreter):
         self.output_name = ""
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
-        """Run them all; what belongs to the network is as it was."""
+        """Run all operations; the network's tensors must be unchanged afterwards."""
         result = super().run(*args, **kwargs)
         for name, held in self.owned:
             if held.changed():
@@ -98,7 +100,7 @@ class Recorder(fx.Interpreter):
         return result
 
     def run_node(self, n: fx.Node) -> Any:
-        """Run it, and describe it by what it gave."""
+        """Run an operation and describe it by its result."""
         self.held = {node: held for node, held in self.held.items() if node in self.env}
         if n.target == "projection":
             self.features = self.env[n.all_input_nodes[0]]
@@ -110,7 +112,7 @@ class Recorder(fx.Interpreter):
         if n.op == "output":
             self.output_name = cast(fx.Node, n.args[0]).name
             return result
-        # Torch counts what its own functions write; what other code does shows in the values alone.
+        # Torch counts writes by its own functions; writes by other code are visible only in the values.
         look = Held.written if watched and row_of(n, module) is not None else Held.changed
         changed = {source for source in n.all_input_nodes if look(self.held[source])}
         self.operations[n.name] = self._describe(n, result, bool(changed), watched)
@@ -122,7 +124,7 @@ class Recorder(fx.Interpreter):
     def _run_function(self, node: fx.Node) -> Any:
         with Changeable() as changeable:
             result = self._ran(node)
-        if call_of(node, None) is None:  # where an instruction does the same, torch's rrelu makes noise that it ignores
+        if call_of(node, None) is None:  # with an instruction, ignore the noise that torch's rrelu makes
             changeable.require_none(_label(node, None))
         return result
 
@@ -131,7 +133,7 @@ class Recorder(fx.Interpreter):
             return super().run_node(node)
 
     def _run_watched(self, node: fx.Node, module: nn.Module) -> tuple[Any, bool]:
-        """The result of a module, and whether its hooks, if it has any, do no more than watch."""
+        """The result of a module, and whether its hooks, if any, only observe."""
         if not hooked(module):
             return self._ran(node), True
         heard = Overheard(module)
@@ -145,7 +147,7 @@ class Recorder(fx.Interpreter):
         return result, all(same(*pair) and version_of(pair[0]) == version_of(pair[1]) for pair in pairs)
 
     def _check_overwritten(self, node: fx.Node, changed: set[fx.Node], near: bool) -> None:
-        """What is changed in place must not be read again: by the graph it would still have its old value."""
+        """Refuse if a value changed in place is read again: in the graph it would still have its old value."""
         reached = {place for source in node.all_input_nodes for place in self.held[source].storages if near}
         for earlier in self.env:
             if any(user.name not in self.operations for user in earlier.users):
@@ -199,7 +201,7 @@ class Recorder(fx.Interpreter):
         return "all" if node.target is operator.getitem and before[0].kind != "split" else kind
 
     def _changed(self, node: fx.Node, module: nn.Module | None, before: list[Operation]) -> Kind:
-        """The kind of a module whose hook gives other results than it does: nobody can say what they read."""
+        """The kind of a module whose hook changes its results: it is unknown what they read."""
         if all(operation.kind == "static" for operation in before):
             return "static"
         if isinstance(module, MixingLayer):
@@ -207,7 +209,7 @@ class Recorder(fx.Interpreter):
         return "all"
 
     def _apart(self, kind: Kind, before: list[Operation], sizes: tuple[int, ...]) -> bool:
-        """Whether maps still fall to colours by m % G: concatenated and split ones if G divides each part."""
+        """Whether maps still belong to colours by m % G: concatenated and split ones do if G divides each part."""
         if kind in ("channels", "all"):
             return False
         spread = [operation for operation in before if not (kind == "elementwise" and _one_for_all(operation))]
@@ -216,7 +218,7 @@ class Recorder(fx.Interpreter):
 
 
 def _sources(node: fx.Node, module: nn.Module | None) -> list[fx.Node]:
-    """What an operation reads; a module's arguments in the order of its `forward`, however they were passed."""
+    """The inputs of an operation; a module's arguments in the order of its `forward`, however they were passed."""
     if module is None:
         return node.all_input_nodes
     found: list[fx.Node] = []
@@ -229,12 +231,12 @@ def _sources(node: fx.Node, module: nn.Module | None) -> list[fx.Node]:
 
 
 def as_image(value: Tensor) -> Tensor:
-    """A tensor of fewer axes as [1, M, h, w], as torch broadcasts it."""
+    """View a tensor with fewer axes as [1, M, h, w], as torch broadcasts it."""
     return value[(None,) * (4 - value.ndim)] if value.ndim < 4 else value
 
 
 def _one_for_all(operation: Operation) -> bool:
-    """A map that needs no pixel and goes to every other map alike."""
+    """Whether it is a map that needs no pixel and combines with every other map in the same way."""
     return operation.kind == "static" and operation.parts is None and operation.maps == 1
 
 

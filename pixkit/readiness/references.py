@@ -1,4 +1,4 @@
-"""Whether objects still refer to what they referred to, looked at all at once, which takes less than one by one."""
+"""Whether objects still refer to the same objects, compared in bulk, which is faster than one by one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ BASES = attrgetter("__mro__")
 
 
 class References:
-    """Objects that can change, and, from `settle` on, what they refer to.
+    """Mutable objects and, after `settle`, what they refer to.
 
     Attributes:
         tables: dictionaries.
         lists: lists.
-        owners: objects with a dictionary of attributes, which is told as a table of its own; their classes count.
-        classes: of which attributes and bases count.
-        functions: of which code, defaults, and what they close over count.
-        others: functions that give what else is referred to, the same objects each time.
-        tests: functions that say of something else whether it is the same.
+        owners: objects whose attribute dictionary is listed separately as a table; only their classes count.
+        classes: whose attributes and bases count.
+        functions: whose code, defaults and closures count.
+        others: functions that return further referenced objects, the same ones each time.
+        tests: functions that say whether something else is unchanged.
     """
 
     def __init__(self) -> None:
@@ -38,13 +38,13 @@ class References:
         self.tests: list[Callable[[], bool]] = []
 
     def settle(self) -> None:
-        """From now on, this is what they refer to."""
-        for kind in self.classes:  # Python notes these in a class when an object of it is first copied
+        """Record what they refer to now."""
+        for kind in self.classes:  # Python caches these in a class when one of its objects is first copied
             copyreg._slotnames(kind)  # type: ignore[attr-defined]
         self._before, self._sizes = [*self._all()], self._counts()
 
     def same(self) -> bool:
-        """Whether they refer to the same objects as then."""
+        """Whether they refer to the same objects as when settled."""
         if self._counts() != self._sizes:
             return False
         now = [*self._all()]

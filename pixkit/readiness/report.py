@@ -23,36 +23,36 @@ Pixel = tuple[int, int, int]
 
 
 class Sight(IntEnum):
-    """What a sub-pixel is to a prediction."""
+    """The relation of a sub-pixel to a prediction."""
 
     LATER = 0
     """Drawn at the same step or later, and not seen."""
     SEEN = 1
-    """Drawn before, and seen."""
+    """Drawn earlier, and seen."""
     BLIND = 2
-    """Drawn before, and never seen: the blind spot."""
+    """Drawn earlier, but never seen: the blind spot."""
     ITSELF = 3
-    """The sub-pixel that is predicted."""
+    """The sub-pixel being predicted."""
     LEAK = 4
-    """Drawn at the same step or later, and seen all the same."""
+    """Drawn at the same step or later, yet seen."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `examine` found.
+    """The result of `examine`.
 
     Attributes:
         network: the network.
-        verdict: "proved" by readiness; "leaks", which was seen; "underflow", if only a large finite mask hides what is
-            later; or "unproved", though no leak was seen.
-        problem: why there is no proof, None where there is one.
-        trace: the traced network, None if it cannot be traced.
-        leak: the path that breaks the law, None if none does.
-        probes: how many sub-pixels were swapped for others.
-        seen_leak: what the probe saw, None if it saw no leak.
-        pixel: the sub-pixel whose prediction was looked at.
-        sight: int64 [C, H, W] of `Sight`, None without a trace, unless `proof` is of few sub-pixels.
-        proof: what following torch's own operations gave, None if the trace was enough.
+        verdict: "proved" by readiness; "leaks", which was seen; "underflow", if only a large finite mask hides later
+            sub-pixels; or "unproved", though no leak was seen.
+        problem: why there is no proof, or None if there is one.
+        trace: the traced network, or None if it cannot be traced.
+        leak: the path that breaks the law, if any.
+        probes: how many sub-pixels were swapped.
+        seen_leak: the leak that the probe saw, if any.
+        pixel: the sub-pixel whose prediction was examined.
+        sight: int64 [C, H, W] of `Sight`; without a trace, None unless `proof` covers few sub-pixels.
+        proof: the result of following torch's own operations, or None if the trace was enough.
     """
 
     network: Autoregressive
@@ -76,11 +76,11 @@ class Report:
         return int(self.network.ordering.steps[self.pixel])
 
     def count(self, sight: Sight) -> int:
-        """How many sub-pixels are that to the prediction."""
+        """How many sub-pixels have this relation to the prediction."""
         return 0 if self.sight is None else int((self.sight == sight).sum())
 
     def dump(self) -> dict[str, Any]:
-        """The same as plain data; `field` has a character of `CHARACTERS` for every sub-pixel, by colour and row."""
+        """Return plain data; `field` has a character of `CHARACTERS` for every sub-pixel, by colour and row."""
         ordering = self.network.ordering
         return {
             "backbone": type(self.network.backbone).__name__,
@@ -101,7 +101,7 @@ class Report:
         }
 
     def _path(self, leak: Leak, trace: Trace) -> list[dict[str, Any]]:
-        """From the pixel to the prediction."""
+        """The path from the pixel to the prediction."""
         return [
             {"operation": trace.operations[name].label, "colour_group": group, "row": row, "column": column}
             for name, group, row, column in reversed(leak.path)
@@ -109,8 +109,8 @@ class Report:
 
 
 FEW = 256
-"""Sub-pixels of which the receptive field is found without a trace: of a small transformer in a second, as against ten
-of 784."""
+"""The most sub-pixels for which the receptive field is found without a trace: one second for a small transformer, as
+against ten for 784."""
 COUNTED = {"sees": Sight.SEEN, "blind_spot": Sight.BLIND, "sees_too_early": Sight.LEAK}
 CHARACTERS = {Sight.LATER: ".", Sight.SEEN: "#", Sight.BLIND: "o", Sight.ITSELF: "@", Sight.LEAK: "!"}
 WORDS = {
@@ -123,11 +123,11 @@ WORDS = {
 
 
 def examine(network: Autoregressive, pixel: Pixel | None = None) -> Report:
-    """Prove a network causal or find what breaks the law, probe it numerically, and see what one prediction sees.
+    """Prove a network causal or find what breaks the law, probe it numerically, and find what one prediction sees.
 
     Args:
-        network: it is left as it is.
-        pixel: whose prediction; by default the last colour in the middle of the image.
+        network: left unchanged.
+        pixel: the sub-pixel to predict; defaults to the last colour in the middle of the image.
 
     Raises:
         UsageError: if there is no such sub-pixel.
@@ -137,7 +137,7 @@ def examine(network: Autoregressive, pixel: Pixel | None = None) -> Report:
 
 
 def report_of(network: Autoregressive, found: Finding, pixel: Pixel | None = None) -> Report:
-    """What was found of a network, and what one prediction sees."""
+    """Summarise what was found about a network and what one prediction sees."""
     chosen = chosen_pixel(network, pixel)
     return Report(
         network,
@@ -172,7 +172,7 @@ def _sight(network: Autoregressive, found: Finding, pixel: Pixel) -> Tensor | No
 
 
 def sight_of(trace: Trace, pixel: Pixel) -> Tensor:
-    """What every sub-pixel is to the prediction of one, int64 [C, H, W] of `Sight`."""
+    """The relation of every sub-pixel to the prediction of one, int64 [C, H, W] of `Sight`."""
     site = (pixel[0] % trace.groups, *pixel[1:])
     return _told(receptive_field(trace, *site), permitted(trace, *site), pixel)
 
@@ -191,7 +191,7 @@ def rows_of(sight: Tensor) -> list[list[str]]:
 
 
 def chosen_pixel(network: Autoregressive, pixel: Pixel | None) -> Pixel:
-    """The sub-pixel, or the last colour in the middle of the image; UsageError if there is none such."""
+    """Return the sub-pixel, or the last colour in the middle of the image; UsageError if there is no such sub-pixel."""
     spec = network.spec
     chosen = (spec.channels - 1, spec.height // 2, spec.width // 2) if pixel is None else pixel
     numbers = chosen if isinstance(chosen, tuple | list) and len(chosen) == 3 else (-1,) * 3

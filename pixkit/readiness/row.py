@@ -1,4 +1,4 @@
-"""What the table of operations is made of: rows, the calls of instructions, and functions that give these."""
+"""Building blocks of the table of operations: rows, instruction calls, and functions that create these."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import fx, nn
 
 Kind: TypeAlias = Literal["pixels", "static", "elementwise", "concat", "split", "channels", "mixing", "all"]
 """How readiness moves. `elementwise` keeps sites and colour groups apart, as do `concat` and `split` of maps;
-`channels` mixes the maps of one site; a layer of kind `mixing` says it itself; `all` waits for all of all inputs.
-`pixels` and `static`, which needs no pixel, are where it starts."""
+`channels` mixes the maps of one site; a layer of kind `mixing` defines it itself; `all` waits for all of all inputs.
+`pixels` and `static`, which needs no pixel, are the sources."""
 
 
 class Expression(str):
@@ -22,12 +22,12 @@ class Expression(str):
 
 
 class Call(NamedTuple):
-    """An instruction with what it is given.
+    """An instruction with its operands.
 
     Attributes:
-        instruction: a name in elementwise.h, or VIEW for an operation that gives its first operand as it is, COPY or
-            GLU; or an `Expression`.
-        operands: up to three: torch.fx nodes, numbers, or parameters with a value for each map, or one for all.
+        instruction: a name in elementwise.h, or COPY, GLU or VIEW, which returns its first operand unchanged; or an
+            `Expression`.
+        operands: up to three: torch.fx nodes, numbers, or parameters with one value per map or one for all.
         numbers: the numbers a and b of elementwise.h.
     """
 
@@ -41,17 +41,20 @@ class Row:
     """One operation.
 
     Attributes:
-        name: what ATen calls it, `aten.NAME`, though without `special_`. The functions of this name in torch,
-            torch.nn.functional and torch.special and the method of this name are the operation, as are those that end
-            in an underscore, which write in place. Where no function of that name will do: what the module is called.
-        call: takes the operation's arguments by torch's names and gives the `Call`, or None for arguments that mean
-            something no instruction does: then it is planned all the same, and runs by torch. A module's numbers are
-            attributes of these names. What it does not take (`out`) makes the operation all-to-all.
+        name: ATen's name, `aten.NAME`, without any `special_` prefix. The operation comprises the functions of this
+            name in
+            torch, torch.nn.functional and torch.special, the method of this name, and their in-place versions, which
+            end in
+            an underscore. If no function of that name fits, the module's name.
+        call: takes the operation's arguments under torch's names and returns the `Call`, or None for arguments that no
+            instruction supports: the operation is then planned as usual and run by torch. For a module, its attributes
+            of
+            these names are used. An argument that it does not take (`out`) makes the operation all-to-all.
         kind: what the operation may mix.
-        modules: classes of modules that are this operation.
-        also: other names of it in the same places.
-        functions: what else it may be: Python's operators.
-        only: whether the operation is of this kind with these arguments; else it is all-to-all.
+        modules: module classes that are this operation.
+        also: other names for it in the same namespaces.
+        functions: further functions: Python's operators.
+        only: whether the operation is of this kind with these arguments; otherwise it is all-to-all.
     """
 
     name: str
@@ -79,7 +82,7 @@ def default(value: Any, otherwise: float) -> Any:
 
 
 def power(input: Any, exponent: Any) -> Call:
-    """Powers that torch, too, takes by another way than pow."""
+    """Powers; torch also computes some of them without pow."""
     simple = {2: "SQUARE", 0.5: "SQRT", -0.5: "RSQRT", -1: "RECIPROCAL"}
     if isinstance(exponent, int | float) and exponent in simple:
         return Call(simple[exponent], (input,))
@@ -92,14 +95,14 @@ def divided(input: Any, other: Any, rounding_mode: str | None = None) -> Call:
 
 
 def logit(input: Any, eps: float | None = None) -> Call:
-    """Clamped to eps..1 - eps; without eps, or below 0, as it is."""
+    """Clamped to eps..1 - eps; unclamped if eps is missing or negative."""
     return Call("LOGIT", (input,), (-math.inf if eps is None or eps < 0 else eps,))
 
 
 def finite(
     input: Any, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
 ) -> Call | None:
-    """A number that is not given is NaN, for the largest and the least number of the precision at hand."""
+    """A missing number is NaN and stands for the largest or smallest number of the precision in use."""
     given = [number for number in (posinf, neginf) if number is not None]
     if any(math.isnan(number) for number in given):
         return None
@@ -112,20 +115,20 @@ def binary(instruction: str) -> Callable[..., Call]:
 
 
 def dropped(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Call | None:
-    """Dropout, which is nothing in evaluation."""
+    """Dropout, the identity in evaluation mode."""
     return None if training and p != 0 else Call("VIEW", (input,))
 
 
 def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Call | None:
-    """No instruction does it."""
+    """No instruction computes it."""
     return None
 
 
 def along_maps(arguments: Mapping[str, Any]) -> bool:
-    """Whether it is done along the maps; what is not an image of four axes is all-to-all whatever its row says."""
+    """Whether it runs along the maps; anything but an image of four axes is all-to-all whatever its row says."""
     return arguments["dim"] in (1, -3)
 
 
 def of_two_values(arguments: Mapping[str, Any]) -> bool:
-    """Whether it is the max or min of two values: others of these names are along an axis."""
+    """Whether it is the max or min of two values; other overloads reduce along an axis."""
     return isinstance(arguments["other"], fx.Node)

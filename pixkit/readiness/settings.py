@@ -1,4 +1,4 @@
-"""How torch is set, as far as what is computed depends on it beside the numbers."""
+"""Torch's settings, as far as results depend on them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SWITCHES = (
     *(torch.is_grad_enabled, torch.is_inference_mode_enabled, torch.get_default_dtype, torch.get_default_device),
     torch.are_deterministic_algorithms_enabled,
 )
-"""What is asked of torch."""
+"""Queries on torch."""
 BACKENDS = attrgetter(
     *("fp32_precision", "mkldnn.enabled", "mkldnn.matmul.fp32_precision", "mkldnn.conv.fp32_precision"),
     *("cudnn.enabled", "cudnn.deterministic", "cudnn.benchmark", "cudnn.conv.fp32_precision"),
     *("cuda.matmul.fp32_precision", "cuda.matmul.allow_fp16_reduced_precision_reduction"),
     "cuda.matmul.allow_bf16_reduced_precision_reduction",
 )
-"""What is asked of torch.backends: not by the old names of precision, which fail where it was set by new ones."""
+"""Queries on torch.backends; not the old names for precision, which fail if it was set by the new ones."""
 
 
 def settings() -> Hashable:
@@ -36,14 +36,14 @@ def settings() -> Hashable:
 
 
 def moded() -> bool:
-    """Whether a mode looks at torch's functions, or operations, which may make something else of them."""
+    """Whether a mode intercepts torch's functions or operations, and so may change what they do."""
     modes = [mode for mode in _get_current_function_mode_stack() if type(mode) is not DeviceContext]
     return bool(modes or _get_current_dispatch_mode_stack())
 
 
 @contextmanager
 def memory_filled() -> Iterator[None]:
-    """While it is entered, memory in which nothing has been written holds NaN, True, and the largest integers."""
+    """While entered, fill uninitialised memory with NaN, True, or the largest integers."""
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     fills = torch._C._get_deterministic_fill_uninitialized_memory()
     with warnings.catch_warnings():
@@ -58,15 +58,15 @@ def memory_filled() -> Iterator[None]:
 
 
 def uncompiled() -> AbstractContextManager[object]:
-    """While it is entered, what torch would compile is run as it is written: each copy of a module takes seconds."""
+    """While entered, run eagerly what torch would compile: compiling takes seconds for each copy of a module."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 @contextmanager
 def slow_paths() -> Iterator[None]:
-    """While it is entered, torch's layers of transformers run operation by operation what they may do by a single one.
+    """While entered, make torch's transformer layers run operation by operation instead of by a single fused one.
 
-    They alone are told that they must: whoever else asks hears what is set.
+    Only they see the changed flag; other callers see the actual setting.
     """
     own = torch.backends.mha.get_fastpath_enabled
 

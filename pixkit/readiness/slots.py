@@ -1,4 +1,4 @@
-"""Where the values of a class keep what they refer to: a dictionary, slots, or where nobody can see it."""
+"""Where the instances of a class hold their references: a dictionary, slots, or places that cannot be inspected."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import types
 from typing import Any
 
 WRITTEN = 1 << 9
-"""A class that a class statement, or the like, has made (Py_TPFLAGS_HEAPTYPE)."""
+"""Flag of a class created by a class statement or the like (Py_TPFLAGS_HEAPTYPE)."""
 IMMUTABLE = 1 << 8
-"""A class whose attributes nobody can set (Py_TPFLAGS_IMMUTABLETYPE)."""
+"""Flag of a class whose attributes cannot be set (Py_TPFLAGS_IMMUTABLETYPE)."""
 BASES = (slice, types.SimpleNamespace)
-"""Python's own classes of which all can be seen."""
+"""Python's own classes whose instances can be inspected completely."""
 
 
 def slots(value: Any) -> tuple[str, ...]:
-    """The slots that class statements have given the values of its type."""
+    """The slots that class statements have given to instances of its type."""
     kind: Any = type(value)
     return _slots(kind)
 
 
 def in_slots(value: Any) -> list[Any]:
-    """What a value's slots hold."""
+    """The contents of a value's slots."""
     return [getattr(value, name, None) for name in slots(value)]
 
 
 def is_open(value: Any) -> bool:
-    """Whether it holds nothing beside its slots and its dictionary."""
+    """Whether it holds nothing besides its slots and its dictionary."""
     kind: Any = type(value)
     return _is_open(kind)
 

@@ -1,13 +1,13 @@
-"""The table of operations: one row says what an operation of torch is called, mixes, and comes to.
+"""The table of operations: each row gives an operation's name in torch, what it mixes, and its instruction.
 
-A new elementwise operation is a row here and, if no instruction does it yet, its expression in
+A new elementwise operation is a row here and, if no instruction computes it yet, its expression in
 `pixkit/execution/native/elementwise.h`.
 
-Every operation that ATen marks as pointwise is here (tests/execution/test_pointwise.py goes through them), but for what
-does not go from real numbers to real numbers, since executors remember values of the network's own precision. Left out,
-so that they are taken to mix everything, are comparisons, tests and logic, which give bool, with where and masked_fill,
-which read it; what is of whole or complex numbers; frexp, whose second result is whole; float_power, which always
-gives float64; and what draws at random.
+It contains every operation that ATen marks as pointwise (tests/execution/test_pointwise.py goes through them), except
+those that do not map real numbers to real numbers, since executors store values in the network's own precision. These
+are left out, so they are assumed to mix everything: comparisons, tests and logic, which return bool, and where and
+masked_fill, which read it; operations on integers or complex numbers; frexp, whose second result is an integer;
+float_power, which always returns float64; and random draws.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ ROWS: tuple[Row, ...] = (
         ),
         modules=(nn.RReLU,),
     ),
-    # The module alone: the function's weight is a vector, which would count as one row of sites.
+    # Only the module: the function's weight is a vector, which would count as one row of sites.
     Row("nn.PReLU", lambda input, weight: Call("PRELU", (input, weight)), modules=(nn.PReLU,)),
     Row("aten.elu", lambda input, alpha=1.0, inplace=False: Call("ELU", (input,), (alpha,)), modules=(nn.ELU,)),
     Row("aten.celu", lambda input, alpha=1.0, inplace=False: Call("CELU", (input,), (alpha,)), modules=(nn.CELU,)),
@@ -139,7 +139,7 @@ ROWS: tuple[Row, ...] = (
     ),
     Row("aten.clamp_min", lambda input, min: Call("CLAMP", (input,), (min, math.inf))),
     Row("aten.clamp_max", lambda input, max: Call("CLAMP", (input,), (-math.inf, max))),
-    # Of two values, of which one may be a number, and of three.
+    # Functions of two values, one of which may be a number, and of three.
     Row(
         "aten.add",
         lambda input, other, alpha=1: Call("ADD", (input, other), (alpha,)),
@@ -187,7 +187,7 @@ ROWS: tuple[Row, ...] = (
     Row("aten.lerp", lambda input, end, weight: Call("LERP", (input, end, weight))),
     Row("aten.addcmul", lambda input, tensor1, tensor2, value=1: Call("ADDCMUL", (input, tensor1, tensor2), (value,))),
     Row("aten.addcdiv", lambda input, tensor1, tensor2, value=1: Call("ADDCDIV", (input, tensor1, tensor2), (value,))),
-    # Special functions that the C library has not, or not for threads: planned, and run by torch.
+    # Special functions that the C library lacks, or that are not thread-safe: planned, and run by torch.
     *(Row(f"aten.{name}", lambda input: None) for name in ("i0", "i0e", "i1", "i1e", "erfinv", "erfcx", "ndtri")),
     *(Row(f"aten.{name}", lambda input: None) for name in ("log_ndtr", "airy_ai", "spherical_bessel_j0")),
     *(Row(f"aten.bessel_{name}", lambda input: None) for name in ("j0", "j1", "y0", "y1")),
@@ -195,13 +195,13 @@ ROWS: tuple[Row, ...] = (
     Row("aten.lgamma", lambda input: None, also=("gammaln",)),
     Row("aten.digamma", lambda input: None, also=("psi",)),
     Row("aten.mvlgamma", lambda input, p: None, also=("multigammaln",)),
-    # Tensor.polygamma takes them the other way round; neither is read.
+    # Tensor.polygamma takes them in the opposite order; neither is read.
     Row("aten.polygamma", lambda n, input: None),
     Row("aten.igamma", lambda input, other: None, also=("gammainc",)),
     Row("aten.igammac", lambda input, other: None, also=("gammaincc",)),
     Row("aten.zeta", lambda input, other: None),
     *(Row(f"aten.{name}", lambda input, n: None) for name in _POLYNOMIALS),
-    # What leaves values as they are, in evaluation.
+    # Operations that leave values unchanged in evaluation mode.
     Row(
         "aten.alias",
         lambda input: Call("VIEW", (input,)),

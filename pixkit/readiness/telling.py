@@ -1,7 +1,7 @@
-"""Telling what a module's calls depend on, all but the numbers in tensors, as a list of plain values.
+"""Describe what a module's calls depend on, except the numbers in tensors, as a list of plain values.
 
-Modules, and what they refer to, are gone through once, object by object. What is the same object as before, and has not
-been changed itself, need not be told again: for each object that can change there is a check of what it refers to.
+Modules and the objects that they refer to are visited once each. An object that is the same as before and has not been
+changed need not be described again: for each mutable object there is a check of what it refers to.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ ALONE = (
     *(types.MethodDescriptorType, types.WrapperDescriptorType, types.MemberDescriptorType, types.GetSetDescriptorType),
     *(operator.itemgetter, operator.attrgetter, OpOverload, OpOverloadPacket),
 )
-"""Types of what is the same if it is the same object."""
+"""Types whose values are equal only if they are the same object."""
 LAZY = ("__slotnames__", "__annotations__", "__annotations_cache__", "__annotate_func__")
-"""Attributes of classes that Python adds when something first asks for them."""
+"""Class attributes that Python adds when they are first asked for."""
 SIZES = (1, 2, 4, 8)
-"""Bytes of the numbers of a tensor whose bits can be compared."""
+"""Bytes per number of a tensor whose bits can be compared."""
 
 
 class Telling(Values):
-    """What is told of a module.
+    """The description of a module.
 
     Attributes:
-        said: plain values. What has none of its own stands there by its `id`.
-        tensors: those that were found, each once.
-        references: of what was found, the module itself left out, what can change.
-        foreign: whether code has a part in it that may depend on something else: files, or the state of a library.
+        said: plain values. An object without one is represented by its `id`.
+        tensors: the tensors found, each once.
+        references: the mutable objects found, except the module itself.
+        foreign: whether code takes part that may depend on something else: files, or the state of a library.
 
     Raises:
-        Untold: if it cannot be told.
+        Untold: if the module cannot be described.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -69,7 +69,7 @@ class Telling(Values):
     def _tensor(self, value: Tensor) -> None:
         plain = value.layout is torch.strided and not (value.is_conj() or value.is_neg() or value.is_quantized)
         if type(value) not in (Tensor, nn.Parameter, nn.Buffer) or not plain or value.element_size() not in SIZES:
-            raise Untold("a tensor of another kind")
+            raise Untold("a tensor of an unsupported kind")
         self.said += (value.dtype, value.device, value.shape, value.requires_grad)
         self.tensors.append(value)
         self._table(vars(value))
@@ -80,7 +80,7 @@ class Telling(Values):
         self._parts(module, attributes=False)
 
     def _parts(self, module: nn.Module, attributes: bool = True) -> None:
-        """Parameters, buffers, modules, and, of one that nothing may hold, attributes."""
+        """Parameters, buffers, submodules and, for modules that must not be held, attributes."""
         own = vars(module)
         if any(own[name] for name in HOOKS):
             raise Untold("a hook")
@@ -91,12 +91,12 @@ class Telling(Values):
             self._table(own[name])
         if attributes:
             for name, value in sorted(own.items()):
-                if name not in MACHINERY and not isinstance(value, Keep):  # it would be held by what it keeps
+                if name not in MACHINERY and not isinstance(value, Keep):  # it would be held by its own cache
                     self._note(name)
                     self._note(value)
 
     def _function(self, value: types.FunctionType) -> None:
-        """Code, defaults, what it closes over, and the globals that it names."""
+        """Its code, defaults, closure, and the globals that it names."""
         self.references.functions.append(value)
         self.said.append(value.__code__)
         self._each((value.__defaults__, value.__kwdefaults__))
@@ -108,7 +108,7 @@ class Telling(Values):
             self._named(Places(value))
 
     def _named(self, places: Places) -> None:
-        """What code names; in modules of known ones, which objects these are."""
+        """The objects that code names; for those in known modules, their identity."""
         self.references.others.append(places.values)
         for table, name in places.found:
             self.said.append(name)
@@ -119,9 +119,9 @@ class Telling(Values):
                 self._note(table[name])
 
     def _class(self, cls: type) -> None:
-        """The attributes of a class and of those that it is derived from: of known ones, which they are.
+        """The attributes of a class and its bases; for known classes, only their identity.
 
-        Somebody else's function may have got into a known class, too.
+        A foreign function may have been assigned to a known class as well.
         """
         self.said += map(id, cls.__mro__)
         for part in cls.__mro__:
@@ -150,14 +150,14 @@ class Telling(Values):
             self._class(value)
 
     def _object(self, value: Any) -> None:
-        """The attributes of an object that has nothing else."""
+        """The attributes of an object that has no other state."""
         if not is_open(value):
             raise Untold(f"a {type(value).__name__}")
         self._class(type(value))
         self._attributes(value)
 
     def _member(self, value: enum.Enum) -> None:
-        """Of an enumeration: the same if it is the same object, and stands for the same."""
+        """An enumeration member: unchanged if it is the same object with the same value."""
         self._alone(value)
         if not self._is_known(type(value).__module__):
             self._class(type(value))
@@ -190,7 +190,7 @@ TELLERS: tuple[tuple[Any, Callable[[Telling, Any], None]], ...] = (
     (np.ndarray | np.generic, Telling._array),
     (object, Telling._object),
 )
-"""What tells the content of values, by their types; the first that fits."""
+"""Functions that describe values, by type; the first match counts."""
 
 
 @functools.lru_cache(512)

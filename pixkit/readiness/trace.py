@@ -1,7 +1,7 @@
-"""Tracing a network once, and propagating readiness through it.
+"""Trace a network once and propagate readiness through it.
 
 Readiness (see `pixkit.layers.base`) is kept per colour group and site, int64 [G, h, w]; a value that does not vary over
-sites has a grid of (1, 1). One law makes a network causal: what predicts a sub-pixel of step s is ready by s.
+sites has a grid of (1, 1). A network is causal if the units that predict a sub-pixel of step s are ready by s.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Trace:
 
     Attributes:
         network: the network.
-        foreign: why its backbone, which holds more than pixkit's layers, could not be rewritten into these, if so.
-        adopted: what its backbone was rewritten to, if it was.
+        foreign: if its backbone has layers from outside pixkit, why it could not be rewritten with pixkit's, if so.
+        adopted: the rewritten backbone, if any.
     """
 
     def __init__(self, network: Autoregressive) -> None:
@@ -59,13 +59,13 @@ class Trace:
         self.groups = network.ordering.groups
         self.foreign: Untraceable | None = None
         self.adopted: nn.Module | None = None
-        # Not in the inference mode of a caller, in which torch does not count what is written to a tensor.
+        # Not in a caller's inference mode, in which torch does not count writes to a tensor.
         with evaluating(network), torch.inference_mode(False), torch.no_grad(), unfused(network.reference):
             x, context = _examples(network)
-            # What a network keeps from its last call would pass for a constant if that had been a call with x.
+            # State that a network keeps from its last call would pass for a constant if that call had the same x.
             _require_lasting(network, ((network.spec.levels - 1 - x)[:1], None if context is None else context[:1]))
             apart = taken_apart(network)
-            # Without a layer of pixkit that mixes, sites are mixed by what a trace cannot follow, if at all.
+            # Without a mixing layer of pixkit, only operations that a trace cannot follow can mix sites.
             mixes = any(isinstance(part, MixingLayer) for part in apart.backbone.modules())
             if not mixes and self._adopt(x, context):
                 return
@@ -83,9 +83,10 @@ class Trace:
                     self._adopt(x, context)
 
     def _record(self, network: Autoregressive, like: Autoregressive, x: Tensor, context: Tensor | None) -> None:
-        """Trace and run a network, the one given or a twin of it; what the trace computes has to be what `like` does.
+        """Trace and run a network, the given one or a twin of it; the trace must compute what `like` does.
 
-        That is the twin itself where torch has exported it: adoption has compared it, and allows for more rounding.
+        `like` is the twin itself where torch has exported it: adoption has compared it, with more tolerance for
+        rounding.
         """
         modules = dict(network.named_modules())
         graph = _trace(network)
@@ -98,7 +99,7 @@ class Trace:
             params = recorder.run(x, context)
         except Untraceable:
             raise
-        except Exception as error:  # of a forward that runs its parts one by one, as with gradients that it takes
+        except Exception as error:  # raised while running its parts, as by a forward that takes gradients
             raise untraceable(who, message(error)[:300]) from error
         _require_same(like, (x, context), (recorder.features, params), who)
         if asks:
@@ -108,7 +109,7 @@ class Trace:
         self.output: str = recorder.output_name
 
     def _hopeless(self) -> bool:
-        """Whether predictions are late, by way of something that is only taken to mix everything."""
+        """Whether predictions are late because of something that is only assumed to mix everything."""
         return any(operation.kind == "all" for operation in self.operations.values()) and self._late()
 
     def _late(self) -> bool:
@@ -116,9 +117,9 @@ class Trace:
         return bool((self.ready()[self.output] > self.network.ordering.group_steps).any())
 
     def _adopt(self, x: Tensor, context: Tensor | None) -> bool:
-        """Trace a twin whose backbone torch has exported and that is made of pixkit's layers.
+        """Trace a twin whose backbone was exported by torch and rewritten with pixkit's layers.
 
-        If that cannot be, or does not hold the law either, all is as it was before, and `foreign` says why.
+        If that fails, or the twin breaks the law as well, everything is left as before, and `foreign` says why.
         """
         before = dict(vars(self))
         try:
@@ -137,10 +138,10 @@ class Trace:
         return True
 
     def require_same(self, count: int) -> None:
-        """A network that was rewritten computes what was compared of other numbers of images of so many, too.
+        """Require that a rewritten network, which was compared for other batch sizes, is equivalent for `count` images.
 
         Raises:
-            Untraceable: if it does something else with so many.
+            Untraceable: if it is not.
         """
         if self.adopted is None or count in (0, *SIZES):
             return
@@ -184,14 +185,14 @@ class Trace:
 
 
 def _examples(network: Autoregressive) -> tuple[Tensor, Tensor | None]:
-    """Three images, and their context."""
+    """Three images and their context."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(network.spec.levels, (3, *network.spec.shape), generator=generator)
     return x.to(network.reference.device), network.example_context(len(x))
 
 
 TRACING = threading.Lock()
-"""Torch.fx changes nn.Module itself while it traces: one thread at a time."""
+"""Torch.fx patches nn.Module itself while tracing: one thread at a time."""
 
 
 class _Tracer(fx.Tracer):
@@ -203,13 +204,13 @@ class _Tracer(fx.Tracer):
         self.thread = threading.get_ident()
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        """Torch.fx changes what every module's attributes are; those of other threads' modules stay."""
+        """Torch.fx patches attribute access for all modules; leave those of other threads alone."""
         if threading.get_ident() != self.thread:
             return attr_val
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Trace a call; what is called is in evaluation mode, as the network was put. Not other threads' calls."""
+        """Trace a call, checking that the module is in evaluation mode like the network; not calls of other threads."""
         if threading.get_ident() != self.thread:
             return forward(*args, **kwargs)
         require_evaluation(m, self.path_of_module(m))
@@ -217,10 +218,10 @@ class _Tracer(fx.Tracer):
 
 
 class _Graph(fx.GraphModule):
-    """One that is run operation by operation: torch need not write its code, and compile that."""
+    """A graph that runs operation by operation, so torch need not generate and compile its code."""
 
     def recompile(self) -> Any:
-        """Nothing is."""
+        """Do nothing."""
 
 
 def _trace(network: Autoregressive) -> fx.GraphModule:
@@ -233,18 +234,18 @@ def _trace(network: Autoregressive) -> fx.GraphModule:
         return graph
     except Untraceable:
         raise
-    except Exception as error:  # whatever a foreign forward raises on proxies
+    except Exception as error:  # a foreign forward may raise anything on proxies
         raise untraceable(type(network.backbone).__name__, message(error)[:300]) from error
     finally:
-        for name in set(vars(network)) - attributes:  # torch.fx leaves tensors that forward makes on the root
+        for name in set(vars(network)) - attributes:  # torch.fx leaves tensors made by forward on the root
             delattr(network, name)
 
 
 def _require_lasting(network: Autoregressive, inputs: tuple[Tensor, Tensor | None]) -> None:
-    """Call the network: no call finds something else than another, be it in an array or kept by the one before.
+    """Call the network, and require that no array or state differs between calls.
 
     Raises:
-        Untraceable: if an array, or an attribute, holds something else in another call.
+        Untraceable: if an array or an attribute differs in another call.
     """
     own = [*inputs, *(tensor for part in network.modules() for _, tensor in owned(part, ""))]
     changing = next(differing(lambda: network(*inputs), tensors_in(own), lambda: line_here({}, None)), None)
@@ -252,8 +253,8 @@ def _require_lasting(network: Autoregressive, inputs: tuple[Tensor, Tensor | Non
         raise Untraceable(
             "the network cannot be traced",
             where=type(network.backbone).__name__,
-            found=f"what no operation of torch has made holds something else in another call: {changing}",
-            expected="a forward without randomness, and numpy.zeros in place of arrays in which nothing is written",
+            found=f"data that no torch operation made differs from call to call: {changing}",
+            expected="a forward without randomness, and numpy.zeros in place of numpy.empty",
         )
     if known(network, *OWN):
         return
@@ -264,15 +265,15 @@ def _require_lasting(network: Autoregressive, inputs: tuple[Tensor, Tensor | Non
         raise Untraceable(
             "the network cannot be traced",
             where=kept[0],
-            found=f"something else in its attribute `{kept[1]}` after each call, by which a later one may go",
-            expected="a forward that does the same however often it was called before",
+            found=f"a different value in its attribute `{kept[1]}` after each call, which a later call may use",
+            expected="a forward that does the same on every call",
         )
 
 
 def _require_same(
     network: Autoregressive, inputs: tuple[Tensor, Tensor | None], traced: tuple[Tensor | None, Tensor], who: str
 ) -> None:
-    """Compare features, since parameters are all alike until the head is trained, and parameters."""
+    """Compare parameters, and features as well, since all parameters are equal until the head is trained."""
     given: list[Tensor] = []
     handle = network.projection.register_forward_pre_hook(lambda module, args: given.append(args[0]))
     try:
@@ -285,20 +286,20 @@ def _require_same(
         raise Untraceable(
             "the network cannot be traced",
             where=who,
-            found="its trace computes something else than its forward",
+            found="its trace computes something different from its forward",
             expected="a forward without in-place changes (+=) of tensors that are read again, and without randomness",
         )
 
 
 def _require_followed(network: Autoregressive, inputs: Sequence[Tensor], traced: list[Step], who: str) -> None:
-    """Compare operations, too: a forward may ask whether it is being traced."""
+    """Compare operations as well: a forward may ask whether it is being traced."""
     apart = parted(network, inputs, traced)
     if apart is not None:
         raise Untraceable(
             "the network cannot be traced",
             where=who,
-            found=f"its trace does something else than its forward, which goes on with {apart[0].op} ({apart[0].line})",
-            expected="a forward that does the same, whoever calls it with whatever kind of tensors",
+            found=f"its trace differs from its forward, which continues with {apart[0].op} ({apart[0].line})",
+            expected="a forward that does the same for every caller and every kind of tensor",
         )
 
 

@@ -1,4 +1,4 @@
-"""Telling values as a list of plain ones: containers, and what has parts that can be asked for."""
+"""Describe values as a list of plain ones: containers, and objects whose parts can be inspected."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from pixkit.readiness.slots import IMMUTABLE, in_slots, slots
 
 PLAIN = (None, ..., NotImplemented, True, 0, "", b"", range(0), torch.float32, torch.device("cpu"), torch.strided)
 PLAIN_TYPES = frozenset(map(type, PLAIN)) | {torch.memory_format}
-"""Types of values that are the same if they are equal."""
+"""Types whose values are the same if they are equal."""
 MOST = 50_000
-"""Objects above which it takes longer to look than to plan."""
+"""With more objects than this, the comparison takes longer than planning."""
 
 
 class Untold(Exception):
-    """There is something of which nobody can tell whether it is the same."""
+    """Something cannot be compared with what it was."""
 
 
 class Values(ABC):
-    """What is told of values, object by object, each once.
+    """The description of values, object by object, each once.
 
     Attributes:
-        said: plain values. What has none of its own stands there by its `id`.
-        references: of what was found, what can change.
+        said: plain values. An object without one is represented by its `id`.
+        references: the mutable objects found.
 
     Raises:
-        Untold: from methods, if it cannot be told.
+        Untold: from methods, if something cannot be described.
     """
 
     def __init__(self) -> None:
@@ -45,16 +45,16 @@ class Values(ABC):
 
     @abstractmethod
     def _tell(self, value: Any) -> None:
-        """Tell the content of what has not been told."""
+        """Describe an object that has not been described yet."""
 
     @abstractmethod
     def _class(self, cls: type) -> None:
-        """Tell the attributes of a class."""
+        """Describe the attributes of a class."""
 
     def _go_through(self) -> None:
-        """Tell what waits, and what that refers to: one after the other, since some lies deep."""
+        """Describe all queued values and what they refer to, iteratively, since some are deeply nested."""
         for value in self._waiting:
-            self.said.append(Values)  # where the next one begins
+            self.said.append(Values)  # separator
             self._tell(value)
 
     def _note(self, value: Any) -> None:
@@ -68,7 +68,7 @@ class Values(ABC):
         number = self._numbers.setdefault(id(value), len(self._numbers))
         self.said += (kind, number)
         if number < len(self._numbers) - 1:
-            return  # it has been told
+            return  # already described
         if number > MOST:
             raise Untold("too many values")
         self._held.append(value)
@@ -79,7 +79,7 @@ class Values(ABC):
             self._note(value)
 
     def _table(self, table: dict[Any, Any], left_out: Collection[str] = ()) -> None:
-        """Names, or other keys, and what they stand for."""
+        """Keys and their values."""
         self.references.tables.append(table)
         for name, value in table.items():
             if name not in left_out:
@@ -87,7 +87,7 @@ class Values(ABC):
                 self._note(value)
 
     def _attributes(self, value: Any, left_out: Collection[str] = ()) -> None:
-        """Of an object, with what its slots hold; those of its class are told elsewhere."""
+        """An object's attributes and the contents of its slots; those of its class are described elsewhere."""
         if slots(value):
             self.references.others.append(lambda: [type(value), *in_slots(value)])
             self._each(in_slots(value))
@@ -100,7 +100,7 @@ class Values(ABC):
         self.said.append(id(value))
 
     def _items(self, value: Any) -> None:
-        """Of a container: what is in it, and, of a subclass's, its attributes."""
+        """A container's items and, for a subclass, its attributes."""
         self.said.append(len(value))
         if isinstance(value, dict):
             self._table(value)
@@ -136,12 +136,12 @@ class Values(ABC):
         self._each((value.__func__, value.__self__))
 
     def _descriptor(self, value: Any) -> None:
-        """A property, a static or class method, a function whose results are kept."""
+        """A property, a static or class method, or a function with cached results."""
         parts = ("fget", "fset", "__func__", "func", "__wrapped__")
         self._each(getattr(value, name) for name in parts if hasattr(value, name))
 
     def _builtin(self, value: types.BuiltinFunctionType) -> None:
-        """Of a function written in C: what it is a method of, as a dictionary's get."""
+        """For a function written in C, the object that it is a method of, as for a dictionary's get."""
         self._alone(value)
         if not isinstance(value.__self__, types.ModuleType | type):
             self._note(value.__self__)

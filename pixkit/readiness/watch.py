@@ -1,7 +1,7 @@
-"""What changes while a network runs that should not: values that are still going to be read, and what hooks do.
+"""Detect what must not happen while a network runs: changes of values still to be read, and hooks that change results.
 
-The graph of a traced network says what reads what. A value that is changed in place, or a module whose hook gives
-another result, is a way past the graph: nothing could be proved of it.
+The graph of a traced network says what reads what. A value changed in place, or a module whose hook replaces its
+result, bypasses the graph, so nothing could be proved.
 """
 
 from __future__ import annotations
@@ -21,42 +21,43 @@ HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 
 
 class Held:
-    """A value as it was, to see later whether it has been changed in place.
+    """A snapshot of a value, to detect in-place changes.
 
-    A tensor's version tells of most changes, and of those through views. Writes by way of `.data`, of numpy, or of code
-    that is not torch's leave it as it is, so that values are compared, too.
+    A tensor's version reveals most changes, including those through views. Writes through `.data`, numpy or code
+    outside
+    torch do not increase it, so values are compared as well.
     """
 
     def __init__(self, value: Any) -> None:
         self.tensors = list(tensors_in(value))
         self.versions = [version_of(tensor) for tensor in self.tensors]
         self.copies = [tensor.detach().clone() for tensor in self.tensors]
-        # Where in memory it lies.
+        # Where it lies in memory.
         self.storages = {tensor.untyped_storage().data_ptr() for tensor in self.tensors if tensor.numel()}
 
     def written(self) -> bool:
-        """Whether torch says that it has been changed."""
+        """Whether torch has counted a write."""
         return any(version_of(tensor) != version for tensor, version in zip(self.tensors, self.versions, strict=True))
 
     def changed(self) -> bool:
-        """Whether torch says so, or its values are others."""
+        """Whether torch has counted a write, or the values differ."""
         return self.written() or not all(map(same, self.tensors, self.copies))
 
 
 def version_of(tensor: Tensor) -> int:
-    """How often torch has seen it written to; it does not count for tensors that were made in inference mode."""
+    """How many writes torch has counted; it does not count for tensors made in inference mode."""
     return 0 if tensor.is_inference() else tensor._version
 
 
 def same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors hold the same values; what is no number is like itself."""
+    """Whether two tensors hold the same values; NaN equals NaN."""
     if one.shape != other.shape or one.dtype != other.dtype:
         return False
     return torch.equal(one, other) or bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """The tensors of a value: itself, or of what it is made of."""
+    """The tensors of a value: itself, or those it contains."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, dict | tuple | list):
@@ -65,7 +66,7 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 def owned(module: nn.Module, path: str) -> Iterator[tuple[str, Tensor]]:
-    """The tensors that a module has, by name: parameters, buffers, and those that are plain attributes."""
+    """A module's tensors by name: parameters, buffers and plain attributes."""
     own = {name: value for name, value in vars(module).items() if name not in MACHINERY}
     for name, value in {**own, **module._parameters, **module._buffers}.items():
         for tensor in tensors_in(value):
@@ -78,22 +79,23 @@ def hooked(module: nn.Module) -> bool:
 
 
 def hooked_everywhere() -> bool:
-    """Whether torch has been told to call a hook for every module there is."""
+    """Whether a global module hook is registered."""
     return bool(machinery._global_forward_pre_hooks or machinery._global_forward_hooks)
 
 
 class Overheard:
-    """What the hooks of a module and its parts give, while it runs once: `silent` if none gave a value.
+    """What the hooks of a module and its parts return during one run: `silent` if none returned a value.
 
-    A hook that gives nothing, and after which the result is what it is without hooks, watches: it counts calls, or sets
-    a weight as `torch.nn.utils.weight_norm` does.
+    A hook that returns nothing, and with which the result is the same as without hooks, only observes: it counts calls,
+    or
+    sets a weight as `torch.nn.utils.weight_norm` does.
     """
 
     def __init__(self, module: nn.Module) -> None:
         self.module, self.silent = module, True
 
     def listening(self) -> Any:
-        """Context in which what hooks give is noted."""
+        """Context in which the return values of hooks are noted."""
         return _replaced(self.module, lambda hooks: OrderedDict((key, self._heard(hooks[key])) for key in hooks))
 
     def silenced(self) -> Any:
@@ -111,7 +113,7 @@ class Overheard:
 
 @contextmanager
 def _replaced(module: nn.Module, change: Callable[[Any], Any]) -> Iterator[None]:
-    """Every dictionary of hooks replaced by another for a while; torch knows more of a hook by its key."""
+    """Temporarily replace every dictionary of hooks; torch keeps more about a hook under its key."""
     before = [(part, name, getattr(part, name)) for part in module.modules() for name in HOOKS]
     for part, name, hooks in before:
         setattr(part, name, change(hooks))

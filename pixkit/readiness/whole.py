@@ -1,4 +1,4 @@
-"""A whole network, as torch runs it, followed element by element: what is asked where the trace gives no proof."""
+"""A whole network, as torch runs it, followed element by element: used where the trace gives no proof."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pixkit.readiness.proving import prove
 from pixkit.readiness.recorder import Operation
 
 PIXKIT = Path(__file__).parents[1]
-"""Where code lies whose lines are nobody's to mend."""
+"""Where library code lies, whose lines users cannot fix."""
 
 
 class _Conditioned(nn.Module):
-    """A network and a context; as a parameter, whose values nothing is made of, it stands for every context."""
+    """A network and a context; since no parameter's value is used, a context held as one stands for every context."""
 
     def __init__(self, network: Autoregressive) -> None:
         super().__init__()
@@ -36,10 +36,10 @@ class _Conditioned(nn.Module):
 
 
 def prove_whole(network: Autoregressive) -> Proof:
-    """What is known of the parameters of a network's head, for one image; parameter map m is of colour group m % G.
+    """Prove what can be proved of a network's head parameters, for one image; map m is of colour group m % G.
 
     Raises:
-        Exception: whatever the network raises by itself.
+        Exception: whatever the network raises.
     """
     steps = network.ordering.steps.cpu()
     groups = network.ordering.group_steps.cpu()
@@ -57,15 +57,15 @@ def pixels_seen(network: Autoregressive, proof: Proof, group: int, row: int, col
 
 
 def tells_more(proof: Proof | None, blamed: Operation | None, operations: Iterable[Operation]) -> bool:
-    """Whether a leak's line is known, and a trace has nobody to blame, or somebody else.
+    """Whether the proof knows a leak's line where the trace blames nothing, or something else.
 
-    What a trace cannot follow it takes to mix everything, and blames the first such operation, innocent though it may
-    be. A line of pixkit's own is right, but nothing to mend.
+    A trace assumes that whatever it cannot follow mixes everything, and blames the first such operation, which may be
+    innocent. A line within pixkit is correct, but users cannot fix it.
 
     Args:
         proof: of the whole network.
         blamed: the operation that the trace blames.
-        operations: those of the trace.
+        operations: the trace's operations.
     """
     line = None if proof is None or proof.verdict != "leaks" else proof.blame
     if line is None or not line.file or Path(line.file).is_relative_to(PIXKIT):
@@ -80,18 +80,18 @@ def tells_more(proof: Proof | None, blamed: Operation | None, operations: Iterab
 
 
 def leak_error(network: Autoregressive, proof: Proof, seen: CausalityError | None = None) -> CausalityError:
-    """What a leak that the proof has shown comes to, with the user's line first, and what else was seen of it."""
-    line = "" if proof.blame is None else f"; what is ready too late is given by {proof.blame}"
+    """The error for a leak that the proof has shown, with the user's line first, then whatever else was seen of it."""
+    line = "" if proof.blame is None else f"; the value that is ready too late comes from {proof.blame}"
     return CausalityError(
         f"the network leaks{line}",
         where=type(network.backbone).__name__,
         found="a prediction depends on a sub-pixel that is drawn at its step or later" if seen is None else seen.found,
         lines=[f"  {row}" for row in str(proof).splitlines()[1:]],
-        expected="dependence on earlier steps alone",
-        hint="let the line that is blamed read only what is drawn earlier, as layers of pixkit.layers do",
+        expected="dependence on earlier steps only",
+        hint="make the blamed line read only what is drawn earlier, as the layers in pixkit.layers do",
     )
 
 
 def line_of(proof: Proof | None) -> list[str]:
-    """The user's line that is to blame, as a line of an error; nothing where none is known."""
+    """The user's line to blame, as a line of an error; empty if none is known."""
     return [] if proof is None or proof.blame is None or not proof.blame.file else [f"  line to blame: {proof.blame}"]

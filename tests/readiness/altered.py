@@ -189,16 +189,19 @@ UNSAID = [
     (planted("SubclassedMasked", lambda spec: masked(MixingMasked, spec)), "an inherited `taps`"),
     (planted("HalfSaid", lambda spec: masked(HalfSaid, spec)), "an inherited `taps`"),
     (AttentionOfItsOwn, "an inherited `ready`"),
-    (planted("HookedMasked", lambda spec: hooked(masked(MaskedConv2d, spec))), "a hook changes what a mixing layer"),
+    (
+        planted("HookedMasked", lambda spec: hooked(masked(MaskedConv2d, spec))),
+        "a hook changes the output of a mixing layer",
+    ),
     (
         planted("HookedPart", lambda spec: hooked(masked(MaskedConv2d, spec), lambda layer: layer.apply_kernel)),
-        "a hook changes what a mixing layer",
+        "a hook changes the output of a mixing layer",
     ),
-    (planted("AssignedMasked", lambda spec: assigned(masked(MaskedConv2d, spec))), "a method assigned to the layer"),
-    (planted("ReachingMasked", lambda spec: masked(Reaching, spec)), "a method assigned to the layer"),
+    (planted("AssignedMasked", lambda spec: assigned(masked(MaskedConv2d, spec))), "a method assigned to the instance"),
+    (planted("ReachingMasked", lambda spec: masked(Reaching, spec)), "a method assigned to the instance"),
     (Trained, "not in evaluation mode"),
     (TrainedForACall, "not in evaluation mode"),
-    (Stashed, "computes something else"),
+    (Stashed, "computes something different"),
 ]
 """What nothing is proved of, and why."""
 

@@ -43,7 +43,9 @@ def test_a_module_that_is_not_what_its_class_is_mixes_everything(cls, blamed):
         require_law(Trace(net))
     assert f"what {blamed} gives" in str(error.value)
     if "Wave" not in blamed:  # of which nothing is known anyway
-        assert ("has a hook that changes" if "hook" in blamed else "runs other code than the class") in str(error.value)
+        assert ("has a hook that changes" if "hook" in blamed else "runs different code from the class") in str(
+            error.value
+        )
     assert isinstance(find(net).seen, CausalityError)
 
 
@@ -108,7 +110,7 @@ class Counting(Sound):
 
 
 def test_a_network_that_counts_its_calls_is_not_traced():
-    with pytest.raises(Untraceable, match="something else in its attribute `calls` after each call"):
+    with pytest.raises(Untraceable, match="a different value in its attribute `calls` after each call"):
         Trace(net_of(Counting, GREY))
 
 

@@ -56,8 +56,8 @@ def by_error(self, x):
     ("forward", "said"),
     [
         *((each, "torch does not see them") for each in (by_array, by_bytes)),
-        (by_class, "in which its operations are not followed: " + __file__),
-        (by_error, "taken to Python"),
+        (by_class, "in a call whose operations are not followed: " + __file__),
+        (by_error, "passed to Python"),
     ],
 )
 def test_what_no_operation_shows_is_seen_to_leak(forward, said):
@@ -82,7 +82,7 @@ def test_what_is_kept_outside_the_module_is_found_by_a_second_call():
 def test_a_module_that_counts_its_calls_elsewhere_is_not_said_to_leak():
     count = itertools.count()
     proof = prove(Hiding(lambda self, x: torch.full(x.shape, float(next(count)))), X, STEPS)
-    assert proof.verdict == "unproved" and "does something else" in proof.reasons[0]
+    assert proof.verdict == "unproved" and "behaves differently" in proof.reasons[0]
 
 
 class Count:
@@ -151,9 +151,7 @@ def test_a_module_of_which_every_call_leaves_something_else_is_not_proved(forwar
     proof = prove(module, X, STEPS, strict=False)
     assert proof.verdict == "unproved"
     (reason,) = proof.reasons
-    assert reason.startswith("the module keeps something else for its next call") and reason.endswith(
-        f"Hiding ({name})"
-    )
+    assert reason.startswith("the module's state differs after every call") and reason.endswith(f"Hiding ({name})")
 
 
 @torch.library.custom_op("pixkit_tests::writes_unsaid", mutates_args=())

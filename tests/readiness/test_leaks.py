@@ -164,7 +164,7 @@ def test_a_law_that_fails_without_a_leak_is_a_warning():
         (lambda h: h.cumsum(1).abs(), r"cumsum \(cumsum\) is not in the table of operations"),
         (lambda h: torch.exp(h, out=None), "exp .exp. is called in a way that its row in the table"),
         (lambda h: h.flatten(2).tanh().unflatten(2, (3, 4)), "flatten .flatten. is not in the table of operations"),
-        (lambda h: h * h.dim(), r"mul \(mul\) does not go from images \[B, maps, h, w\] to an image"),
+        (lambda h: h * h.dim(), r"mul \(mul\) does not map images \[B, maps, h, w\] to an image"),
     ],
 )
 @pytest.mark.usefixtures("nothing_adopted")
@@ -175,22 +175,24 @@ def test_what_is_taken_to_mix_everything_is_named_and_why(function, why):
         def wrong(self, h):
             return function(h)
 
-    with pytest.warns(RuntimeWarning, match=f"{why}.*, so it is taken to mix everything") as warned:
+    with pytest.warns(RuntimeWarning, match=f"{why}.*, so it is assumed to mix everything") as warned:
         assert verify(net_of(Careful, GREY)) is None
     text = str(warned[0].message)
-    assert "Careful: not proved causal: nothing is exported here; what " in text and "not causal" not in text
+    assert "Careful: not proved causal: nothing is exported here; the output of " in text and "not causal" not in text
 
 
 def test_what_is_seen_to_leak_is_not_causal_for_certain():
     with pytest.raises(CausalityError) as error:
         verify(net_of(MixedByHand, GREY))
     first = str(error.value).split("\n")[0]
-    assert first.startswith("MixedByHand: not causal: what roll (roll) gives is ready too late; roll (roll) is not in")
+    assert first.startswith(
+        "MixedByHand: not causal: the output of roll (roll) is ready too late; roll (roll) is not in"
+    )
     with pytest.raises(CausalityError, match=r"not causal: .*; backbone.bad \(Conv2d\) reads more than its own site"):
         verify(net_of(OrdinaryConvolution, GREY))
     with pytest.raises(CausalityError) as error:
         verify(net_of(WrongMaskType, GREY))
-    assert "taken to mix everything" not in str(error.value)
+    assert "assumed to mix everything" not in str(error.value)
 
 
 class Branching(Base):
@@ -223,10 +225,10 @@ def test_an_untraceable_network_that_leaks_is_refused():
         verify(net_of(Branching, GREY))
     first, seen, *_, advice = str(caught.value).split("\n")
     assert (
-        first.startswith("Branching: the network leaks; what is ready too late is given by ")
+        first.startswith("Branching: the network leaks; the value that is ready too late comes from ")
         and "h.mean((2, 3)" in first
     )
-    assert "depends on (colour 0" in seen and advice.startswith("  try: let the line that is blamed read only")
+    assert "depends on (colour 0" in seen and advice.startswith("  try: make the blamed line read only")
 
 
 REGISTER = f"""

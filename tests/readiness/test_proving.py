@@ -159,7 +159,7 @@ def test_values_that_are_taken_to_python_are_told_with_their_line():
     proof = of(forward)
     assert proof.verdict == "unproved"
     assert proof.blame.text == "if float(x.sum()) > 1e6:"
-    assert any("taken to Python" in reason for reason in proof.reasons)
+    assert any("passed to Python" in reason for reason in proof.reasons)
 
 
 TABLE = torch.arange(TOKENS)
@@ -182,7 +182,7 @@ def suppressed(self, x):
 @pytest.mark.parametrize("forward", [caught, suppressed])
 def test_an_error_that_depends_on_values_and_is_caught_says_something_of_them(forward):
     proof = of(forward)
-    assert proof.verdict != "proved" and any("taken to Python" in reason for reason in proof.reasons)
+    assert proof.verdict != "proved" and any("passed to Python" in reason for reason in proof.reasons)
 
 
 def test_an_index_of_constants_may_raise_errors_where_it_likes():
@@ -281,7 +281,7 @@ def test_the_module_is_left_as_it_is():
     [
         ({"out_steps": None}, r"out_steps=steps\[\.\.\., None\]"),
         ({"out_steps": torch.zeros(1, 3, dtype=torch.int64)}, "does not fit the output"),
-        ({"steps": torch.zeros(2, TOKENS)}, "no integers"),
+        ({"steps": torch.zeros(2, TOKENS)}, "not integers"),
         ({"steps": torch.full((2, TOKENS), -1)}, "negative"),
         ({"steps": torch.zeros(3, 5, dtype=torch.int64)}, "does not fit the input"),
         ({"x": [1, 2]}, "no tensor"),

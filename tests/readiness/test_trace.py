@@ -118,9 +118,9 @@ class Asking(Base):
     ("cls", "reason"),
     [
         (Residual, "changed in place"),
-        (Accumulated, "computes something else"),
+        (Accumulated, "computes something different"),
         (Random, "random numbers"),
-        (Asking, rf"does something else than its forward, which goes on with aten.amin.default \({__file__}:"),
+        (Asking, rf"differs from its forward, which continues with aten.amin.default \({__file__}:"),
     ],
 )
 @pytest.mark.usefixtures("nothing_adopted")
@@ -135,7 +135,7 @@ def test_a_wrong_trace_is_noticed_before_the_head_is_trained():
     net = net_of(Accumulated, GREY)
     for tensor in net.projection.parameters():
         nn.init.zeros_(tensor)
-    with pytest.raises(Untraceable, match="computes something else"):
+    with pytest.raises(Untraceable, match="computes something different"):
         Trace(net)
 
 

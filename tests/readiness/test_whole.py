@@ -121,7 +121,7 @@ def test_a_label_may_be_read_at_any_time_and_pixels_beside_it_may_not():
 
 def test_a_backbone_that_is_causal_by_underflow_is_warned_of():
     net = net_of(Underflown, GREY, colours="joint")
-    with pytest.warns(RuntimeWarning, match="causal by underflow alone"):
+    with pytest.warns(RuntimeWarning, match="causal only by underflow"):
         verify(net)
     said = examine(net).dump()
     assert said["verdict"] == "underflow" and said["influence"] is not None

@@ -160,7 +160,7 @@ def test_functions_with_arguments_and_classes_in_place_of_modules(mine):
         "module",
         "this is a class",
         "Identity",
-        "an nn.Module made of it",
+        "an instance of it",
         None,
     )
 

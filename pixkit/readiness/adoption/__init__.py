@@ -1,4 +1,4 @@
-"""Foreign networks rewritten into pixkit's layers, so that they are proved, planned and sampled like its own."""
+"""Foreign networks rewritten with pixkit's layers, so that they are proved, planned and sampled like its own."""
 
 from pixkit.readiness.adoption.export import adopted
 from pixkit.readiness.adoption.separable import NotSeparable

@@ -1,4 +1,4 @@
-"""What a forward does to `parameter.data`, as masked convolutions often do, for torch's exporter to see."""
+"""Make assignments to `parameter.data`, common in masked convolutions, visible to torch's exporter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pixkit.readiness.adoption.known import Known
 
 
 class Assigned(TorchFunctionMode):
-    """While it is entered, `x.data` is a view of x without gradient, and `x.data = y` copies y there."""
+    """While active, `x.data` is a view of x without gradient, and `x.data = y` copies y into it."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """See torch.overrides."""
@@ -29,10 +29,10 @@ class Assigned(TorchFunctionMode):
 
 
 def written(program: ExportedProgram, values: list[Any]) -> list[str]:
-    """Names of what a forward changes that is not its own; parameters that it leaves with their values do not count.
+    """Names of external tensors that a forward changes; parameters that keep their values do not count.
 
     Args:
-        program: exported.
+        program: the exported program.
         values: what each of its outputs is rewritten to.
     """
     changed = []

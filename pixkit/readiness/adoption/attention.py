@@ -18,7 +18,7 @@ from pixkit.readiness.adoption.separable import Mixed
 class Heads:
     """Addresses of queries, keys or values as [B, heads, R, T, D].
 
-    R is of axes before T along which sites vary, as where rows attend to themselves alone.
+    R stands for axes before T along which sites vary, for example where each row attends only to itself.
     """
 
     addresses: Tensor
@@ -26,10 +26,10 @@ class Heads:
     sizes: tuple[int, ...]
 
     def rows(self, plane: Tensor, lead: torch.Size) -> Tensor:
-        """What there is of each row of products, [1 or heads, R, T, U or 1], of a plane [..., T, U or 1].
+        """Reshape a plane [..., T, U or 1] to the rows of products, [1 or heads, R, T, U or 1].
 
         Raises:
-            Mixed: if it is not the same for all images.
+            Mixed: if it differs between images.
         """
         _, heads, rows, count, _ = self.addresses.shape
         last = plane.shape[-1]
@@ -55,10 +55,10 @@ def attended(builder: Builder, read: tuple[Tensor, Tensor, Tensor], bias: Known 
     """Addresses [..., T, E] of attention.
 
     Args:
-        builder: where it is added.
+        builder: the graph to add it to.
         read: addresses of queries [..., T, D], of keys [..., U, D], and of values [..., U, E].
         bias: [..., T, U] as torch broadcasts it, added to the products; -inf hides a key. None: nothing is hidden.
-        scale: what products are multiplied by; 1 / sqrt(D) if None.
+        scale: factor of the products; 1 / sqrt(D) if None.
     """
     lead = torch.broadcast_shapes(*(x.shape[:-2] for x in read))
     query, key, value = (x.expand(*lead, *x.shape[-2:]) for x in read)
@@ -82,10 +82,10 @@ def attended(builder: Builder, read: tuple[Tensor, Tensor, Tensor], bias: Known 
 
 
 def heads_of(builder: Builder, x: Tensor, like: Heads | None = None) -> Heads:
-    """Addresses [..., T, D] by what their axes are; keys as queries are."""
+    """Arrange addresses [..., T, D] by the roles of their axes; keys in the same way as queries."""
     sizes, batch, varying = axes(builder.space, [x], 2)
     if varying[-1]:
-        raise Mixed("which takes together what belongs to several sites")
+        raise Mixed("which combines values of several sites")
     if like is None:
         rest = [each for each in range(len(sizes) - 2) if each != batch]
         flags = dict(zip([each for each in range(len(sizes)) if each != batch], varying, strict=True))
@@ -100,7 +100,7 @@ def heads_of(builder: Builder, x: Tensor, like: Heads | None = None) -> Heads:
 def _masks(
     bias: Known | None, queries: Heads, lead: torch.Size, shape: tuple[int, int, int, int]
 ) -> tuple[Tensor, Tensor | None]:
-    """Which keys are seen, bool [1 or heads, R, T, U], and what is added, the same shape, or None."""
+    """Which keys are seen, bool [1 or heads, R, T, U], and the additive bias of the same shape, or None."""
     _, rows, count, seen = shape
     if bias is None:
         return torch.ones(1, rows, count, seen, dtype=torch.bool), None
@@ -112,7 +112,7 @@ def _masks(
 
 
 def heads_plane(builder: Builder, heads: Heads) -> torch.fx.Node:
-    """[B, heads * D, R * T], on the grid of the operation that it is all of; else a row."""
+    """[B, heads * D, R * T], on the grid of the operation if it covers that entirely; else as a row."""
     addresses = heads.addresses.permute(0, 1, 4, 2, 3).flatten(3).flatten(1, 2)
     layout = builder.space.likenesses.remembered("plane", [addresses], lambda: _layout(builder, addresses))
     return builder.read(addresses, layout)

@@ -1,4 +1,4 @@
-"""The graph that a foreign network is rewritten into: layers of pixkit, 1x1 convolutions, and the table's functions."""
+"""The graph that a foreign network is rewritten to: layers of pixkit, 1x1 convolutions, and functions of the table."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Builder:
     """Adds operations to the new graph, each an image [B, M, h, w].
 
     Attributes:
-        space: the addresses of all that has been added.
+        space: the addresses of everything added so far.
         graph: the new graph.
         root: holds its layers and constants.
         dtype: of all values.
-        name: what the next operation is called.
-        remark: what hides nothing for sure in the operation that is rewritten, if something does not.
+        name: the name of the next operation.
+        remark: which part of the current operation does not reliably hide what it is meant to hide, if any.
     """
 
     def __init__(self, batch: int, dtype: torch.dtype) -> None:
@@ -36,21 +36,21 @@ class Builder:
         self.parts: dict[tuple[fx.Node, int, int], fx.Node] = {}
 
     def placeholder(self, name: str, maps: int, grid: Grid, *, groups: int | None) -> Tensor:
-        """An input of so many colour groups, and its addresses, int64 [B, maps, h, w]; None: it needs no pixel."""
+        """Add an input of `groups` colour groups (None: needs no pixel); return addresses, int64 [B, maps, h, w]."""
         node = self.graph.placeholder(name)
         static = groups is None
         self.sources[node], addresses = self.space.operation(node, maps, grid, static=static, groups=groups or 1)
         return addresses.unflatten(2, grid)
 
     def layer(self, module: nn.Module, inputs: list[fx.Node], maps: int, grid: Grid) -> Tensor:
-        """A layer of images, and the addresses of what it gives, int64 [B, maps, h * w]."""
+        """Add a layer of images; return the addresses of its result, int64 [B, maps, h * w]."""
         name = self._free(self.name)
         self.root.add_module(name, module.requires_grad_(False).eval())
         node = self.graph.call_module(name, tuple(inputs))
         return self._own(node, maps, grid, self._static(inputs))
 
     def call(self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any], maps: int, grid: Grid) -> Tensor:
-        """A function of images and numbers, and the addresses of what it gives, int64 [B, maps, h * w]."""
+        """Add a function of images and numbers; return the addresses of its result, int64 [B, maps, h * w]."""
         node = self.graph.call_function(function, tuple(args), kwargs)
         return self._own(node, maps, grid, self._static(node.all_input_nodes))
 
@@ -63,7 +63,7 @@ class Builder:
         return node
 
     def scattered(self, layout: Layout, addresses: Tensor, shape: torch.Size) -> Tensor:
-        """The addresses of an operation [B, M, S] where its elements lie in a logical tensor."""
+        """Put the addresses of an operation [B, M, S] where its elements lie in a logical tensor."""
 
         def place() -> Tensor:
             out = torch.empty(shape.numel(), dtype=torch.int64)
@@ -72,18 +72,18 @@ class Builder:
         return self.space.likenesses.placed(("scattered", layout, shape), addresses, place)
 
     def read(self, x: Tensor, layout: Layout) -> fx.Node:
-        """A node that gives the elements of a logical tensor where a layout has them."""
+        """A node whose result holds the elements of a logical tensor where a layout has them."""
         found = self.read_spread(x, layout, spread=False)
         assert isinstance(found, fx.Node)
         return found
 
     def read_spread(self, x: Tensor, layout: Layout, *, spread: bool = True) -> fx.Node | float:
-        """The same, which may have fewer maps or sites, as torch broadcasts, or be a number."""
+        """The same, except that it may have fewer maps or sites, as torch broadcasts, or be a number."""
         source = self.space.likenesses.source(x)
         now: list[fx.Node | float] = []
 
         def look() -> tuple[int, int] | None:
-            """Which maps of the operation it comes to, if these are a run."""
+            """The range of the operation's maps that it equals, if it is one."""
             now.append(self.image(x.flatten()[layout.index], layout.grid, spread=spread))
             if source is None or now[0] is source.node:
                 return None if source is None else (0, source.maps)
@@ -97,11 +97,11 @@ class Builder:
         return now[0]
 
     def image(self, addresses: Tensor, grid: Grid, *, spread: bool = False) -> fx.Node | float:
-        """A node that gives these values, int64 [B, M, S] on a grid.
+        """A node whose result has these values, int64 [B, M, S] on a grid.
 
         Args:
             addresses: of operations and constants.
-            grid: h and w, h * w = S.
+            grid: h and w, with h * w = S.
             spread: whether it may have fewer maps or sites, as torch broadcasts, or be a number.
 
         Raises:
@@ -130,7 +130,7 @@ class Builder:
         return self._rearranged(numbers, addresses[0], (source, maps, sites), grid)
 
     def given(self, addresses: Tensor, grid: Grid) -> fx.Node | None:
-        """The operation that gives these values as they are, if one does: as is most often the case, and soon seen."""
+        """The operation whose result has exactly these values, if any: the common case, and quick to check."""
         if not addresses.numel():
             return None
         source = self.space.sources[int(self.space.which(addresses[0, 0, :1]))]
@@ -140,7 +140,7 @@ class Builder:
         return source.node if torch.equal(addresses, own) else None
 
     def node(self, addresses: Tensor, grid: Grid) -> fx.Node:
-        """A node that gives these values on all of the grid."""
+        """A node whose result has these values on the whole grid."""
         found = self.image(addresses, grid)
         assert isinstance(found, fx.Node)
         return found
@@ -163,7 +163,7 @@ class Builder:
         return self.constant(value.unflatten(2, grid))
 
     def _same_site(self, number: int, maps: Tensor, sites: Tensor, grid: Grid, spread: bool) -> fx.Node | None:
-        """All maps of an operation, or a run of them, where they are; None if they are elsewhere."""
+        """All maps of an operation, or a range of them, in their places; None if they are elsewhere."""
         source = self.space.sources[number]
         assert isinstance(source, Source)
         lone = spread and source.sites == 1
@@ -175,7 +175,7 @@ class Builder:
         return self.part(source, int(maps[0, 0]), len(maps)) if torch.equal(maps, run.expand_as(maps)) else None
 
     def part(self, source: Source, first: int, count: int) -> fx.Node:
-        """Some maps in a row of an operation's."""
+        """A range of an operation's maps."""
         if count == source.maps:
             return source.node
         key = (source.node, first, count)
@@ -216,7 +216,7 @@ class Builder:
         return all(self.sources[node].static for node in nodes)
 
     def _free(self, name: str) -> str:
-        """A name that the root has not got yet."""
+        """A name that the root does not have yet."""
         found, number = name, 1
         while hasattr(self.root, found):
             found, number = f"{name}_{number}", number + 1

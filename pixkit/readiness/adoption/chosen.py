@@ -1,4 +1,4 @@
-"""What takes what pixels say for a place among the maps of a site, or chooses by it."""
+"""Operations that use pixel values as indices into the maps of a site, or choose by them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pixkit.readiness.adoption.moves import TABLES
 from pixkit.readiness.adoption.separable import Mixed
 
 Chooser = Callable[[Builder, fx.Node, dict[str, Any]], Any]
-"""Called with the builder, the exported operation, and its arguments by ATen's names; gives addresses."""
+"""Called with the builder, the exported operation, and its arguments by ATen's names; returns addresses."""
 
 
 def chooses(name: str, arguments: dict[str, Any]) -> bool:
-    """Whether the tables of the operation are made of pixels."""
+    """Whether the operation's indices are computed from pixels."""
     tables = [arguments[each] for each in TABLES.get(name, ())]
     flat = [each for table in tables for each in (table if isinstance(table, list | tuple) else [table])]
     return name not in TABLES or any(isinstance(each, Tensor) for each in flat)
@@ -32,7 +32,7 @@ def looked_up(table: Tensor, place: Tensor) -> Tensor:
 
 
 def put(x: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
-    """Another value where a mask says so."""
+    """Replace values where a mask is set."""
     return torch.where(mask, value, x)
 
 
@@ -47,18 +47,18 @@ def _embedded(builder: Builder, node: fx.Node, given: dict[str, Any]) -> Tensor:
 
 def _indexed(builder: Builder, node: fx.Node, given: dict[str, Any]) -> Tensor:
     if len(given["indices"]) != 1 or torch.bool in _types(node):
-        raise Mixed("which takes what pixels say for a place among several sites")
+        raise Mixed("which uses pixel values as indices of several sites")
     return _from_table(builder, given["self"], given["indices"][0])
 
 
 def _types(node: fx.Node) -> list[torch.dtype]:
-    """Of the tensors that say which places are meant."""
+    """The types of the index tensors."""
     return [each.meta["val"].dtype for each in pytree.tree_leaves(node.args[1]) if isinstance(each, fx.Node)]
 
 
 def _from_table(builder: Builder, table: Any, place: Any) -> Tensor:
     if not isinstance(table, Known) or not isinstance(place, Tensor):
-        raise Mixed("which takes what pixels say for a place in what needs pixels")
+        raise Mixed("which uses pixel values as indices of values that need pixels")
     found: Tensor = computed(builder, looked_up, [table.value.detach().clone(), Operand(place, 0, torch.int64)])
     return found
 
@@ -70,11 +70,11 @@ def _one_hot(builder: Builder, node: fx.Node, given: dict[str, Any]) -> Tensor:
 
 
 def _along_axis(builder: Builder, node: fx.Node, given: dict[str, Any]) -> Tensor:
-    """Places along one axis, for each line by itself."""
+    """Indices along one axis, separately for each line."""
     function: Any = node.target
     axis, index = given["dim"], given["index"]
     if isinstance(given.get("reduce"), str) or not isinstance(axis, int):
-        raise Mixed("which combines what it puts to one place")
+        raise Mixed("which combines values that it puts in one place")
     changed = given | {"dim": -1}
     own = dtypes(node)[0]
     for name, kind in (("self", own), ("index", torch.int64), ("src", own)):
@@ -89,7 +89,7 @@ def _along_axis(builder: Builder, node: fx.Node, given: dict[str, Any]) -> Tenso
     found: Tensor = computed(builder, function, [changed[name] for name in names])
     out = found.movedim(-1, axis)
     if out.shape != node.meta["val"].shape:
-        raise Mixed("which puts values to a part of what it changes")
+        raise Mixed("which puts values in only a part of its input")
     return out
 
 
@@ -99,7 +99,7 @@ def _put(builder: Builder, node: fx.Node, given: dict[str, Any]) -> Tensor:
     mask = indices[0] if len(indices) == 1 else None
     alone = isinstance(values, Known) and values.value.numel() == 1
     if mask is None or not alone or given.get("accumulate") or mask.shape != x.shape or kinds != [torch.bool]:
-        raise Mixed("which puts values where pixels say; torch.where chooses value by value")
+        raise Mixed("which puts values where pixels decide; torch.where chooses value by value")
     kind = dtypes(node)[0]
     arguments = [Operand(x, 0, kind), Operand(mask, 0, torch.bool), values.value.item()]
     found: Tensor = computed(builder, put, arguments)

@@ -1,4 +1,4 @@
-"""Complex numbers that need pixels: pairs of real ones, turned and added, as in rotary positions."""
+"""Complex numbers that need pixels: pairs of real ones, rotated and added, as in rotary positions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pixkit.readiness.adoption.pointwise import pointwise
 from pixkit.readiness.adoption.separable import Mixed
 
 MADE = frozenset(("view_as_complex", "complex"))
-"""What makes complex numbers of real ones."""
+"""Operations that make complex numbers from real ones."""
 NEGATED = frozenset(("neg", "conj", "_conj", "conj_physical", "_conj_physical"))
-"""What makes imaginary parts negative."""
+"""Operations that negate imaginary parts."""
 COMPLEX = MADE | NEGATED | {"view_as_real", "real", "imag", "add", "sub", "mul"}
-"""What is done to complex numbers, beside putting them elsewhere."""
+"""Operations on complex numbers other than moves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +38,16 @@ Part = Tensor | Known | float | None
 def of_pairs(
     builder: Builder, name: str, arguments: dict[str, Any], each: Callable[[dict[str, Any]], Any]
 ) -> Tensor | Pairs:
-    """What is done to complex numbers.
+    """Apply an operation to complex numbers.
 
     Args:
-        builder: where it is added.
-        name: what ATen calls the operation.
+        builder: the graph to add it to.
+        name: ATen's name of the operation.
         arguments: by ATen's names: `Pairs`, addresses, `Known`, numbers.
-        each: what does the operation to real numbers, for what only puts them elsewhere.
+        each: applies the operation to real numbers, for operations that only move them.
 
     Raises:
-        Mixed: if it is no product, sum or conjugate, nor a way to or from real numbers.
+        Mixed: if it is not a product, sum, conjugate, or a conversion from or to real numbers.
     """
     if name in MOVED | SAME:
         return Pairs(*(each({key: _part(value, place) for key, value in arguments.items()}) for place in (0, 1)))
@@ -65,7 +65,7 @@ def of_pairs(
         return Pairs(*(_addresses(builder, part) for part in (straight, _minus(builder, first[1]))))
     if name in ("add", "sub", "mul") and arguments.get("alpha", 1) == 1:
         return _combined(builder, name, first, _parts(values[1]))
-    raise Mixed("which does something else with complex numbers than to multiply, add and conjugate them")
+    raise Mixed("which does not just multiply, add or conjugate complex numbers")
 
 
 def _combined(builder: Builder, name: str, one: tuple[Part, Part], two: tuple[Part, Part]) -> Pairs:

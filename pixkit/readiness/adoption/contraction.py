@@ -1,4 +1,4 @@
-"""Sums over all sites by known weights, each result by a row of its own."""
+"""Sums over all sites with known weights, each result by its own row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pixkit.readiness.adoption.space import Source
 
 
 def settled(builder: Builder, x: Tensor, *, zeros: bool = False) -> Tensor:
-    """The same values, of one operation: sums over sites read one. There may be zeros among them, if so."""
+    """The same values as the result of one operation, as sums over sites need; with zeros among them if `zeros`."""
     places = builder.space.where(x)
     numbers = places.numbers()
     if len(numbers) == 1 and numbers[0] >= 0:
@@ -31,7 +31,7 @@ def settled(builder: Builder, x: Tensor, *, zeros: bool = False) -> Tensor:
 
 
 def require_own(builder: Builder, x: Tensor, source: Source) -> None:
-    """Every image reads itself, and as the first one does."""
+    """Require that every image reads itself, in the same way as the first one."""
     step = source.maps * source.sites
     offset = torch.arange(len(x)).view(-1, *[1] * (x.ndim - 1)) * step
     inside = (x >= source.first) & (x < source.first + step * len(x))
@@ -41,7 +41,7 @@ def require_own(builder: Builder, x: Tensor, source: Source) -> None:
 
 
 def dense(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Tensor:
-    """Addresses [B, P, O] of sums over all sites, of addresses [B, P, K]."""
+    """Addresses [B, P, O] of sums over all sites, from addresses [B, P, K]."""
     x = settled(builder, x)
     place = builder.space.where(x[0])
     source = builder.space.sources[int(place.source[0, 0])]
@@ -57,7 +57,7 @@ def dense(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Ten
 
 
 def _sums(builder: Builder, source: Source, read: tuple[Tensor, Tensor], weight: Known, bias: Known | None) -> Tensor:
-    """The same sums of sites in some maps."""
+    """The same for sums of sites in some maps."""
     maps, sites = read
     count = len(weight.value)
     matrix = weight.value.new_zeros(count, source.sites).index_add(1, sites.to(weight.value.device), weight.value)
@@ -66,7 +66,7 @@ def _sums(builder: Builder, source: Source, read: tuple[Tensor, Tensor], weight:
     added = None if bias is None else bias.value.detach()
     order = torch.arange(count)
     if count == source.sites == len(sites) and len(sites.unique()) == count:
-        # What comes of a site's row lies where the site does.
+        # The result of a site's row lies where the site does.
         order = sites
         back = sites.argsort()
         matrix, allowed = matrix[back.to(matrix.device)], allowed[back]
@@ -79,7 +79,7 @@ def _sums(builder: Builder, source: Source, read: tuple[Tensor, Tensor], weight:
 
 
 def _units(builder: Builder, source: Source, read: tuple[Tensor, Tensor], weight: Known, bias: Known | None) -> Tensor:
-    """Units that each read some sites: those that read the same are the maps of one new site."""
+    """Units that each read some sites: those that read the same sites are the maps of one new site."""
     kinds, which = (~weight.zeros()).unique(dim=0, return_inverse=True)
     order = which.argsort(stable=True)
     sizes = which.bincount(minlength=len(kinds))

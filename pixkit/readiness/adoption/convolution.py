@@ -1,4 +1,4 @@
-"""Convolutions and pools of one or two axes: maps of what lies under their kernels."""
+"""Convolutions and pools over one or two axes: maps of the values under their kernels."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pixkit.readiness.adoption.linear import linear, summed
 from pixkit.readiness.adoption.separable import Mixed
 
 FEW = 4
-"""Groups of a convolution that are convolutions of their own."""
+"""The most groups for which a convolution is split into separate ones."""
 
 
 def convolved(builder: Builder, given: dict[str, Any]) -> Tensor:
-    """Addresses [B, O, *L] of a convolution of addresses [B, C, *L'], by ATen's names of its arguments."""
+    """Addresses [B, O, *L] of a convolution of addresses [B, C, *L'], with arguments by ATen's names."""
     x, weight, bias = given["input"], given["weight"], given["bias"]
     if not isinstance(x, Tensor) or isinstance(weight, Tensor) or isinstance(bias, Tensor):
         raise Mixed("whose kernel needs pixels")
@@ -42,14 +42,14 @@ def _convolved(
 ) -> Tensor:
     weight, bias = kernel
     patches = _windows(builder, x, weight.value.shape[2:], places).movedim(1, -2).flatten(-2)
-    if groups > FEW:  # of which one sum with zeros is better than sums of their own
+    if groups > FEW:  # then one sum with zeros is better than separate sums
         weight, groups = _full(weight, groups), 1
     pairs = zip(patches.chunk(groups, -1), _kernels(weight, groups), _biases(bias, groups), strict=True)
     return torch.cat([linear(builder, patch, part, added) for patch, part, added in pairs], -1).movedim(-1, 1)
 
 
 def spread(builder: Builder, given: dict[str, Any]) -> Tensor:
-    """A transposed convolution: zeros are put between what is read, and the kernel is turned around."""
+    """A transposed convolution: zeros are put between the inputs, and the kernel is flipped."""
     x, weight = given["input"], given["weight"]
     if not isinstance(x, Tensor) or not isinstance(weight, Known) or isinstance(given["bias"], Tensor):
         raise Mixed("whose kernel needs pixels")
@@ -74,7 +74,7 @@ def spread(builder: Builder, given: dict[str, Any]) -> Tensor:
 
 
 def pooled(mean: bool) -> Callable[[Builder, dict[str, Any]], Tensor]:
-    """Means, or maxima, of windows, of each map by itself."""
+    """Means, or maxima, of windows, separately for each map."""
 
     def handler(builder: Builder, given: dict[str, Any]) -> Tensor:
         x = given["self"]
@@ -83,7 +83,7 @@ def pooled(mean: bool) -> Callable[[Builder, dict[str, Any]], Tensor]:
         stride, padding = (_each(given[name] or list(size), len(size)) for name in ("stride", "padding"))
         uneven = given.get("ceil_mode") or given.get("divisor_override")
         if x.ndim != len(size) + 2 or uneven or (mean and any(padding) and not given["count_include_pad"]):
-            raise Mixed("which counts differently at edges, or is of one image")
+            raise Mixed("which counts differently at edges, or has unbatched input")
         places = ([(each, each) for each in padding], stride, _each(given.get("dilation", 1), len(size)))
         windows = _windows(builder, x, size, places, 0.0 if mean else -torch.inf)
         if mean:
@@ -101,7 +101,7 @@ def _windows(
     places: tuple[list[tuple[int, int]], list[int], list[int]],
     outside: float = 0.0,
 ) -> Tensor:
-    """Addresses [B, C, *L, K] of what lies under a kernel, of [B, C, *L'] with edges, by strides and dilations."""
+    """Addresses [B, C, *L, K] of the values under a kernel, from [B, C, *L'] with edges, by strides and dilations."""
     edges, stride, dilation = places
     flat = list(itertools.chain.from_iterable(reversed(edges)))
     if any(flat):
@@ -122,7 +122,7 @@ def _each(value: Any, count: int) -> list[int]:
 
 
 def _edges(padding: Any, size: torch.Size, dilation: list[int]) -> list[tuple[int, int]]:
-    """How many zeros lie before and after each axis; "same" puts the smaller half before."""
+    """How many zeros lie before and after each axis; "same" puts the smaller half first."""
     if isinstance(padding, str):
         totals = [reach * (side - 1) if padding == "same" else 0 for side, reach in zip(size, dilation, strict=True)]
         return [(total // 2, total - total // 2) for total in totals]
@@ -130,7 +130,7 @@ def _edges(padding: Any, size: torch.Size, dilation: list[int]) -> list[tuple[in
 
 
 def _kernels(weight: Known, groups: int) -> list[Known]:
-    """A kernel by groups, as matrices."""
+    """A kernel split by groups, as matrices."""
     pairs = zip(weight.value.chunk(groups), weight.fixed.chunk(groups), strict=True)
     return [Known(value.flatten(1), fixed.flatten(1)) for value, fixed in pairs]
 

@@ -33,9 +33,9 @@ from pixkit.readiness.settings import memory_filled, slow_paths
 
 
 def adopted(network: Autoregressive, x: Tensor, context: Tensor | None) -> Autoregressive:
-    """The same network with its backbone rewritten into layers of pixkit, which says site by site what it reads.
+    """The same network with its backbone rewritten with pixkit's layers, which say site by site what they read.
 
-    It holds the values that parameters have now.
+    It holds the current parameter values.
 
     Args:
         network: in evaluation mode.
@@ -43,7 +43,7 @@ def adopted(network: Autoregressive, x: Tensor, context: Tensor | None) -> Autor
         context: of these images, or None.
 
     Raises:
-        NotSeparable: naming the operation that cannot be done site by site, and its line.
+        NotSeparable: naming the operation that cannot be computed site by site, and its line.
     """
     backbone = _rewritten(network, _inputs(network, x, context), type(network.backbone).__name__)
     require_same(network, backbone, x, context, SIZES)
@@ -55,17 +55,17 @@ def adopted(network: Autoregressive, x: Tensor, context: Tensor | None) -> Autor
 def require_same(
     network: Autoregressive, backbone: nn.Module, x: Tensor, context: Tensor | None, sizes: Sequence[int]
 ) -> None:
-    """A backbone computes what the network's own does, but for little rounding, in batches of these sizes.
+    """Require that a backbone computes what the network's does, up to rounding, for these batch sizes.
 
     Args:
         network: in evaluation mode.
-        backbone: what its backbone was rewritten to.
+        backbone: its rewritten backbone.
         x: int64 [B, C, H, W]; batches are made of these images.
         context: of these images, or None.
-        sizes: of batches.
+        sizes: batch sizes.
 
     Raises:
-        NotSeparable: if it computes something else.
+        NotSeparable: if it computes something different.
     """
     who = type(network.backbone).__name__
     with _failing_to_export(who):
@@ -74,21 +74,21 @@ def require_same(
     if not same:
         counts = " or ".join(map(str, sizes))
         raise NotSeparable(
-            "what the network was rewritten to computes something else",
+            "the rewritten network computes something different",
             where=who,
-            found=f"other features than its forward's, of another number of images ({counts})",
-            expected="a forward that does the same for each image, without randomness and whatever was there before",
+            found=f"features that differ from its forward's for another batch size ({counts})",
+            expected="a forward that does the same for each image, without randomness or state",
         )
 
 
 def _inputs(network: Autoregressive, x: Tensor, context: Tensor | None) -> tuple[Tensor, ...]:
-    """What the backbone is called with."""
+    """The backbone's arguments."""
     conditions = () if network.conditioner is None else (network.conditioner(context),)
     return (network.encoding(x), *conditions)
 
 
 def _rewritten(network: Autoregressive, inputs: tuple[Tensor, ...], who: str) -> fx.GraphModule:
-    """Made on the CPU, where addresses are, and moved to where the network is."""
+    """Rewrite on the CPU, where addresses are, and move the result to the network's device."""
     device = inputs[0].device
     with _failing_to_export(who):
         foreign = network.backbone if device.type == "cpu" else copy.deepcopy(network.backbone).cpu()
@@ -101,10 +101,10 @@ def _rewritten(network: Autoregressive, inputs: tuple[Tensor, ...], who: str) ->
     changed = written(program, rewriter.read(program.graph, given))
     if changed:
         raise NotSeparable(
-            "the network changes what it does not own",
+            "the network changes tensors that it does not own",
             where=who,
             found=f"its forward writes to {', '.join(changed)}",
-            expected="a forward that gives features and leaves everything else as it is",
+            expected="a forward that returns features and leaves everything else unchanged",
         )
     (features,) = program.graph_signature.user_outputs
     return rewriter.made(program.graph, features, grid).to(device).eval()
@@ -116,7 +116,7 @@ def _failing_to_export(who: str) -> Iterator[None]:
         yield
     except NotSeparable:
         raise
-    except Exception as error:  # whatever a foreign forward, or torch's exporter, raises
+    except Exception as error:  # a foreign forward, or torch's exporter, may raise anything
         raise NotSeparable(
             "the network cannot be exported",
             where=who,
@@ -129,12 +129,12 @@ def _exported(backbone: nn.Module, inputs: tuple[Tensor, ...], who: str) -> Expo
     scripted = [name for name, part in backbone.named_modules() if isinstance(part, torch.jit.ScriptModule)]
     if scripted:
         raise NotSeparable(
-            "a module of the network is compiled by TorchScript, into which torch's exporter does not look",
+            "a module of the network is compiled by TorchScript, which torch's exporter cannot inspect",
             where=f"{who}: {scripted[0] or 'the backbone itself'}",
             found="torch.jit.ScriptModule",
-            expected="the module that it was made of",
+            expected="the module that it was compiled from",
         )
-    # Where it fails it prints the graph so far, for those who develop torch; and it leaves copies of lists and tuples.
+    # On failure the exporter prints the graph so far, for torch developers; and it leaves copies of lists and tuples.
     unread, kept, raw = redirect_stderr(io.StringIO()), untouched(backbone), list[str]()
     arrays = raw_arrays(backbone, lambda name: raw.append(f"{name}: {line_here({}, None)}"))
     with _failing_to_export(who), warnings.catch_warnings(), left_as_set(), _without_shortcuts(), unread, kept, arrays:
@@ -153,15 +153,15 @@ def _exported(backbone: nn.Module, inputs: tuple[Tensor, ...], who: str) -> Expo
                 program = program.run_decompositions({})
     if raw:
         raise NotSeparable(
-            "the network makes an array in which nothing has been written",
+            "the network makes an uninitialised array",
             where=who,
             found=raw[0],
-            expected="numpy.zeros, or torch.empty, of which is seen what is written there",
+            expected="numpy.zeros, or torch.empty, whose writes can be followed",
         )
     program.graph.eliminate_dead_code()
     if sum(spec.kind is OutputKind.USER_OUTPUT for spec in program.graph_signature.output_specs) != 1:
         raise NotSeparable(
-            "the network gives several results",
+            "the network returns several results",
             where=who,
             found=f"{len(program.graph_signature.user_outputs)} of them",
             expected="features, one image",
@@ -171,10 +171,11 @@ def _exported(backbone: nn.Module, inputs: tuple[Tensor, ...], who: str) -> Expo
 
 @contextmanager
 def _without_shortcuts() -> Iterator[None]:
-    """Torch's layers of transformers do without a mask that is causal.
+    """Make torch's transformer layers apply the mask even if it is causal.
 
-    They look at a mask for that, which an exporter cannot. It is applied whether they know it to be causal or not.
-    A forward that asks whether it is being exported does what it does when nobody does that: what follows is of that.
+    They examine the mask to find out, which an exporter cannot do. The result is the same either way. A forward that
+    asks
+    whether it is being exported is told no, so the export shows what it normally does.
     """
 
     def said(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
@@ -190,9 +191,9 @@ def _without_shortcuts() -> Iterator[None]:
 
 @contextmanager
 def _left_whole(exported: fx.GraphModule) -> Iterator[None]:
-    """Of the operations that are made of others, a program's alone are registered as those to leave whole.
+    """Of torch's composite operations, register only those in the program to be left whole.
 
-    Torch (2.13) does that for each of the 700 that there are, and back, which takes longer than everything else.
+    Torch (2.13) registers and unregisters all of the 700 or so, which takes longer than everything else.
     """
     asked = ("_collect_all_valid_cia_ops", "_is_preservable_cia_op")
     where = torch.export.exported_program
@@ -207,7 +208,7 @@ def _left_whole(exported: fx.GraphModule) -> Iterator[None]:
 
 
 def _writes(node: fx.Node) -> bool:
-    """Whether an exported operation changes a tensor in place, or is something else than ATen's."""
+    """Whether an exported operation changes a tensor in place, or is not ATen's."""
     schema = getattr(node.target, "_schema", None)
     return node.op == "call_function" and (schema.is_mutable if schema else node.target is not operator.getitem)
 
@@ -215,7 +216,7 @@ def _writes(node: fx.Node) -> bool:
 def _given(
     program: ExportedProgram, builder: Builder, inputs: tuple[Tensor, ...], groups: int, who: str
 ) -> dict[str, Any]:
-    """What each placeholder stands for."""
+    """The value of each placeholder."""
     given: dict[str, Any] = {}
     names = iter(("x", "context"))
     images = iter(inputs)
@@ -235,19 +236,19 @@ def _given(
             value = kept[str(target)]
             if not isinstance(value, Tensor):
                 raise NotSeparable(
-                    "the network reads what is no tensor",
+                    "the network reads something that is not a tensor",
                     where=who,
                     found=type(value).__name__,
-                    expected="features made of pixels, parameters, buffers and constants",
+                    expected="features computed from pixels, parameters, buffers and constants",
                 )
             given[name] = Known.constant(value)
     return given
 
 
 def _same(foreign: nn.Module, backbone: nn.Module, inputs: tuple[Tensor, ...], sizes: Sequence[int]) -> bool:
-    """Whether both compute the same, but for little rounding, of other numbers of images than was exported with.
+    """Whether both compute the same, up to rounding, for batch sizes other than the exported one.
 
-    What was rewritten takes each image by itself, so that it is asked once.
+    The rewritten backbone treats each image separately, so it is run only once.
     """
     with finite(backbone):
         found = backbone(*inputs)
@@ -258,7 +259,7 @@ def _same(foreign: nn.Module, backbone: nn.Module, inputs: tuple[Tensor, ...], s
 
 
 SIZES = (1, 5)
-"""Of batches: a forward may do something else with a single image, or with many; who draws others compares those."""
+"""Batch sizes: a forward may treat a single image, or many, differently; other sizes are compared when drawn."""
 
 
 def _alike(expected: Tensor, found: Tensor) -> bool:
@@ -271,9 +272,9 @@ def _alike(expected: Tensor, found: Tensor) -> bool:
 
 
 def _same_without_rounding(network: Autoregressive, x: Tensor, context: Tensor | None, sizes: Sequence[int]) -> bool:
-    """Whether the network in float64, rewritten in the same way, computes what it computes.
+    """Whether the network in float64, rewritten in the same way, computes the same.
 
-    How far rounding takes a network in less precision depends on its weights; a real difference stays one.
+    The effect of rounding in lower precision depends on the weights; a real difference remains in float64.
     """
     if network.reference.dtype == torch.float64:
         return False
@@ -281,5 +282,5 @@ def _same_without_rounding(network: Autoregressive, x: Tensor, context: Tensor |
         twin = copy.deepcopy(network).double()
         inputs = _inputs(twin, x, context)
         return _same(twin.backbone, _rewritten(twin, inputs, type(network.backbone).__name__), inputs, sizes)
-    except Exception:  # of a forward that insists on another type: it cannot be told
+    except Exception:  # a forward that insists on another type: unknown
         return False

@@ -1,4 +1,4 @@
-"""What is done with each operation of ATen that computes something, by its name."""
+"""Rewrites for each computing operation of ATen, by its name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pixkit.readiness.adoption.scores import Scores
 from pixkit.readiness.adoption.separable import Mixed
 
 Handler = Callable[[Builder, dict[str, Any]], Any]
-"""Called with the builder and the arguments by ATen's names; gives addresses."""
+"""Called with the builder and the arguments by ATen's names; returns addresses."""
 
 
 def _linear(builder: Builder, given: dict[str, Any]) -> Tensor:
@@ -40,13 +40,13 @@ def _addmm(builder: Builder, given: dict[str, Any]) -> Tensor:
     names = ("mat1", "mat2") if "mat1" in given else ("batch1", "batch2")
     first = _times(builder, given[names[0]], given["alpha"])
     out = product(builder, first, given[names[1]])
-    if given["beta"] == 0:  # what is there does not count, whatever it is
+    if given["beta"] == 0:  # then the addend does not count, whatever it is
         return out  # type: ignore[return-value]
     addend = _times(builder, given["self"], given["beta"])
     if isinstance(out, Scores):
         if isinstance(addend, Known):
             return out.added(addend)  # type: ignore[return-value]
-        raise Mixed("which adds what needs pixels to products of queries and keys")
+        raise Mixed("which adds values that need pixels to products of queries and keys")
     return applied(builder, torch.add, (out, addend), {})
 
 
@@ -67,9 +67,9 @@ def _normed(kind: Any, flat: str) -> Handler:
 
 
 def _batch_norm(builder: Builder, given: dict[str, Any]) -> Tensor:
-    """With running statistics: a number for each map is multiplied by, and one added."""
+    """With running statistics: a scale and a shift for each map."""
     if given.get("training") or given["running_mean"] is None:
-        raise Mixed("which takes its statistics of the batch")
+        raise Mixed("which takes its statistics from the batch")
     mean, variance = given["running_mean"], given["running_var"]
     scale = (variance.value + given["eps"]).rsqrt()
     scale = scale if given["weight"] is None else scale * given["weight"].value
@@ -82,7 +82,7 @@ def _batch_norm(builder: Builder, given: dict[str, Any]) -> Tensor:
 
 
 def _group_norm(builder: Builder, given: dict[str, Any]) -> Tensor:
-    """Mean 0 and variance 1 of groups of maps, then a number for each map is multiplied by, and one added."""
+    """Groups of maps normalised to mean 0 and variance 1, then a scale and a shift for each map."""
     x, groups = given["input"], given["num_groups"]
     rows = x.reshape(len(x), groups, -1)
     out = normed(builder, LAYER, rows, (None, None), given["eps"]).view(x.shape)
@@ -98,7 +98,7 @@ def _softmax(function: Callable[..., Any]) -> Handler:
         x = given["self"].movedim(given["dim"], -1)
         layout = arranged(builder.space, [x], 1)
         if layout.lead > 1:
-            raise Mixed("which takes the maps of a site together by parts")
+            raise Mixed("which combines the maps of a site in parts")
         node = builder.node(x.flatten()[layout.index], layout.grid)
         out = builder.call(function, (node, 1), {}, x.shape[-1], layout.grid)
         return builder.scattered(layout, out, x.shape).movedim(-1, given["dim"])
@@ -146,14 +146,14 @@ def _bilinear(builder: Builder, given: dict[str, Any]) -> Tensor:
     weight, bias = given["weight"], given["bias"]
     operands = [given["input1"], given["input2"]]
     if any(not isinstance(x, Tensor) for x in operands) or not isinstance(weight, Known):
-        raise Mixed("part of which needs no pixel, or whose weight does")
+        raise Mixed("with an operand that needs no pixel, or a weight that does")
     values = [None if each is None else each.value.detach().clone() for each in (weight, bias)]
     found: Tensor = computed(builder, F.bilinear, [*(Operand(x, 1, builder.dtype) for x in operands), *values])
     return found
 
 
 def _prelu(builder: Builder, given: dict[str, Any]) -> Tensor:
-    """max(x, 0) - weight * max(-x, 0), of a weight for each map."""
+    """max(x, 0) - weight * max(-x, 0), with a weight for each map."""
     x, weight = given["self"], given["weight"]
     if not isinstance(weight, Known):
         raise Mixed("whose weight needs pixels")

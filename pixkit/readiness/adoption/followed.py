@@ -1,4 +1,4 @@
-"""Whether what torch has exported is what is run when nobody exports it."""
+"""Whether an exported program is what runs when nothing is being exported."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from pixkit.readiness.elements.performed import parted, steps_of
 
 
 def require_followed(program: ExportedProgram, module: nn.Module, inputs: Sequence[Tensor], who: str) -> None:
-    """A module does what its exported program does, operation by operation: a forward may ask how it is run.
+    """Require that a module does, operation by operation, what its export does: a forward may ask how it is run.
 
     Args:
-        program: as it was exported, in which memory is written as the module writes it.
-        module: what was exported.
+        program: as exported; it writes to memory as the module does.
+        module: the exported module.
         inputs: of the shapes that it was exported with.
         who: the class of the network.
 
     Raises:
-        NotSeparable: naming the line at which they part.
+        NotSeparable: naming the line at which they diverge.
     """
     apart = parted(module, inputs, steps_of(module, _Executed(program), inputs))
     if apart is not None:
         step, other = apart
-        instead = "the same of something else" if other.op == step.op else other.op
+        instead = "the same on different values" if other.op == step.op else other.op
         raise NotSeparable(
-            "what torch exports of the network is not what is run",
+            "torch's export of the network differs from what runs",
             where=who,
-            found=f"run by itself it goes on with {step.op} ({step.line}), exported with {instead}",
-            expected="a forward that does the same, whoever calls it with whatever kind of tensors",
+            found=f"run normally it continues with {step.op} ({step.line}), exported with {instead}",
+            expected="a forward that does the same for every caller and every kind of tensor",
         )
 
 
@@ -45,7 +45,7 @@ class _Executed:
         self.kept = program.constants | program.state_dict
 
     def __call__(self, *inputs: Tensor) -> list[Any]:
-        """What its module gives."""
+        """The module's outputs."""
         users, specs = iter(inputs), self.signature.input_specs
         args = [next(users) if spec.kind is InputKind.USER_INPUT else self.kept[str(spec.target)] for spec in specs]
         results = fx.Interpreter(self.graph).run(*args)

@@ -1,4 +1,4 @@
-"""Functions of what lies at one site, whatever their type: reductions, choices and look-ups by pixels."""
+"""Functions of the values at one site, of any type: reductions, choices and look-ups by pixels."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ ALONG = frozenset(
         *("cumprod", "cummax", "cummin", "logcumsumexp", "nanmean", "nanmedian"),
     )
 )
-"""What goes along one or several axes, an argument `dim`, and gives each line by itself."""
+"""Operations along one or several axes, given as `dim`, that treat each line separately."""
 
 
 @dataclass(frozen=True)
 class Operand:
-    """What a function reads of each site.
+    """What a function reads at each site.
 
     Attributes:
         addresses: [*lead, *inner], the lead as torch broadcasts it.
@@ -47,17 +47,17 @@ class Operand:
 
     @property
     def lead(self) -> torch.Size:
-        """The axes along which the function is done again."""
+        """The axes along which the function is repeated."""
         return self.addresses.shape[: self.addresses.ndim - self.axes]
 
     @property
     def inner(self) -> torch.Size:
-        """The axes that the function takes together."""
+        """The axes that the function combines."""
         return self.addresses.shape[self.addresses.ndim - self.axes :]
 
 
 def require_held(dtype: torch.dtype, builder: Builder) -> None:
-    """Values of a type that the network's own holds without loss.
+    """Require that the network's own type holds values of this type without loss.
 
     Raises:
         Mixed: if it does not.
@@ -67,19 +67,19 @@ def require_held(dtype: torch.dtype, builder: Builder) -> None:
     whole = not dtype.is_floating_point and not dtype.is_complex and own in (torch.float32, torch.float64)
     narrower = dtype.is_floating_point and torch.promote_types(dtype, own) == own
     if not (small or whole or narrower):
-        raise Mixed(f"which gives {dtype} of pixels, which {own}, the network's type, does not hold")
+        raise Mixed(f"which computes {dtype} from pixels, which {own}, the network's type, cannot hold")
 
 
 def computed(
     builder: Builder, function: Callable[..., Any], arguments: list[Any], named: dict[str, Any] | None = None
 ) -> Any:
-    """Addresses [*lead, *result] of what a function gives of each site, or several such.
+    """Addresses [*lead, *result] of a function's result at each site, or several such.
 
     Args:
-        builder: where it is added.
+        builder: the graph to add it to.
         function: of tensors [..., *inner]; see `SiteFunction`.
-        arguments: `Operand` for what needs pixels, constants and numbers.
-        named: the rest.
+        arguments: `Operand` for values that need pixels, constants and numbers.
+        named: keyword arguments.
     """
     operands = [each for each in arguments if isinstance(each, Operand)]
     lead = torch.broadcast_shapes(*(each.lead for each in operands))
@@ -92,7 +92,7 @@ def computed(
     nodes = [builder.node(joined.flatten()[part.flatten(1, 2)], layout.grid) for part in parts]
     reads = iter([Read((layout.lead, *each.inner), each.dtype) for each in operands])
     given = [next(reads) if isinstance(each, Operand) else each for each in arguments]
-    row = index[:, :, 0] // sum(sizes)  # of the lead, which each site's function is of
+    row = index[:, :, 0] // sum(sizes)  # the element of the lead that each site's function is for
     return _results(builder, function, (given, named or {}), nodes, (lead, row, layout))
 
 
@@ -124,10 +124,10 @@ def _results(
 
 
 def along(builder: Builder, node: fx.Node, given: dict[str, Any]) -> Any:
-    """An operation of `ALONG`: its axes are put last."""
+    """An operation of `ALONG`, with its axes moved last."""
     function: Any = node.target
     if "dim" not in given:
-        raise Mixed("which takes all of a tensor together, images too")
+        raise Mixed("which combines all of a tensor, including its images")
     name, named = next(iter(given)), given["dim"]
     x = given[name]
     axes = [axis % x.ndim for axis in ([named] if isinstance(named, int) else list(named or range(x.ndim)))]
@@ -147,26 +147,26 @@ def along(builder: Builder, node: fx.Node, given: dict[str, Any]) -> Any:
 
 
 def dtypes(node: fx.Node, pixels: Iterable[fx.Node] = ()) -> list[torch.dtype]:
-    """Of the results of an operation, and of the operands that are given, which need pixels."""
+    """The types of the results of an operation, and of the operands in `pixels`."""
     values = pytree.tree_leaves(node.meta["val"]) + [each.meta["val"] for each in pixels]
     return [value.dtype for value in values if isinstance(value, Tensor)]
 
 
 def require_type(kinds: Iterable[torch.dtype], builder: Builder) -> None:
-    """Sums are made in the network's own type: in less precision they would depend on how many sites are computed.
+    """Require the network's own type for sums: with less precision, they would depend on how many sites are computed.
 
     Raises:
-        Mixed: if the operation computes in another.
+        Mixed: if the operation computes in another type.
     """
     other = next((kind for kind in kinds if kind.is_floating_point and kind != builder.dtype), None)
     if other is not None:
-        raise Mixed(f"which adds up in {other}, not in {builder.dtype}, the network's type")
+        raise Mixed(f"which sums in {other}, not in {builder.dtype}, the network's type")
 
 
 def typed(
     builder: Builder, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any], function: Any = None
 ) -> Tensor:
-    """A function of one value after the other which the table of operations has not, or not of these types."""
+    """An element-wise function that the table of operations lacks, or lacks for these types."""
     leaves, spec = pytree.tree_flatten((list(args), dict(kwargs)))
     nodes = pytree.tree_leaves((list(node.args), dict(node.kwargs)))
     places, operands = [], []
@@ -182,7 +182,7 @@ def typed(
 
 
 class Spelled:
-    """An operation with all arguments but some, wherever they stand among them."""
+    """An operation with all arguments bound but some, wherever they stand."""
 
     def __init__(self, function: Any, leaves: list[Any], places: list[int], spec: Any) -> None:
         self.function, self.places, self.spec = function, places, spec
@@ -190,7 +190,7 @@ class Spelled:
         self.__name__ = str(function)
 
     def __call__(self, *values: Tensor) -> Any:
-        """With these in their places."""
+        """Call it with these values in their places."""
         leaves = list(self.leaves)
         for place, value in zip(self.places, values, strict=True):
             leaves[place] = value

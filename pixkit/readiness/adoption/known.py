@@ -1,4 +1,4 @@
-"""What needs no pixel: values, and which of them are the same whatever the parameters are."""
+"""Values that need no pixel, and which of them do not depend on parameters."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from torch.utils import _pytree as pytree
 
 @dataclass(frozen=True)
 class Known:
-    """A tensor that is computed from parameters, buffers and constants alone.
+    """A tensor computed only from parameters, buffers and constants.
 
     Attributes:
-        value: as it is now.
-        fixed: bool, its shape: whether an element stays as it is whatever finite values the parameters have. What a
-            fixed zero multiplies, or a fixed -inf masks, is not read.
-        unwritten: bool, its shape: memory in which nothing has been written, which holds something else in each call.
-            It may be moved, viewed, and written to; nothing may read it. None: there is no such element.
+        value: its current value.
+        fixed: bool, its shape: whether an element stays the same for all finite parameter values. Values multiplied by
+            a
+            fixed zero or masked by a fixed -inf are not read.
+        unwritten: bool, its shape: uninitialised memory, which differs from call to call. It may be moved, viewed and
+            written to, but not read. None: there is no such element.
     """
 
     value: Tensor
@@ -29,41 +30,41 @@ class Known:
 
     @classmethod
     def constant(cls, value: Tensor) -> Known:
-        """Of a buffer, or of what a forward makes."""
+        """A buffer, or a constant that a forward makes."""
         return cls(value, torch.ones(value.shape, dtype=torch.bool))
 
     @classmethod
     def memory(cls, like: Tensor) -> Known:
-        """Of the shape and type of another, with nothing written in it."""
+        """Uninitialised memory with the shape and type of another tensor."""
         zeros = torch.zeros(like.shape, dtype=like.dtype)
         return cls(zeros, *(torch.ones(like.shape, dtype=torch.bool) for _ in range(2)))
 
     @property
     def written(self) -> bool:
-        """Whether something has been written to all of it."""
+        """Whether all of it has been written."""
         return self.unwritten is None or not bool(self.unwritten.any())
 
     def alike(self, change: Callable[[Tensor], Tensor]) -> Known:
-        """With all planes changed in the same way."""
+        """Change all planes in the same way."""
         unwritten = None if self.unwritten is None else change(self.unwritten)
         return Known(change(self.value), change(self.fixed), unwritten)
 
     @property
     def all_fixed(self) -> bool:
-        """Whether no parameter has a say in it."""
+        """Whether it is independent of all parameters."""
         return bool(self.fixed.all())
 
     def zeros(self) -> Tensor:
-        """Where it is zero whatever the parameters are, bool."""
+        """Where it is zero for all parameter values, bool."""
         return self.fixed & (self.value == 0).cpu()
 
 
 COPIES = frozenset(("alias", "detach", "clone", "contiguous", "to", "_to_copy", "type_as", "lift_fresh_copy"))
-"""What gives the same values, perhaps in another type."""
+"""Operations that keep values, perhaps in another type."""
 
 
 def evaluate(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """An operation of known values: known values."""
+    """Apply an operation to known values."""
     operands = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Known)]
     plain = pytree.tree_map(_value, (args, kwargs))
     with torch.no_grad():
@@ -84,7 +85,7 @@ def _settled(part: Any, settled: bool) -> Any:
 
 
 def _fixed(function: Any, args: tuple[Any, ...], operands: list[Known], result: Tensor) -> Tensor | None:
-    """Element by element, where something is known of the operation; None where nothing is."""
+    """Which elements of an operation's result are fixed; None if that is unknown."""
     name = getattr(getattr(function, "overloadpacket", None), "__name__", "")
     if not operands:
         return None
@@ -112,7 +113,7 @@ def _fixed(function: Any, args: tuple[Any, ...], operands: list[Known], result: 
 
 
 def _chosen(name: str, args: tuple[Any, ...]) -> Tensor:
-    """By a condition that is fixed, of what is chosen alone."""
+    """For a fixed condition, only the chosen elements count."""
     fixed = [each.fixed if isinstance(each, Known) else torch.tensor(True) for each in args]
     if name == "masked_fill":
         (_, mask, _), fixed = args, [fixed[1], fixed[2], fixed[0]]

@@ -20,9 +20,9 @@ class Layout:
     """Where the elements of a logical tensor lie in an image.
 
     Attributes:
-        index: int64 [B, M, S], the flat element of the logical tensor that is there.
-        grid: h and w, h * w = S.
-        lead: of the M maps, how many runs of the last axes there are.
+        index: int64 [B, M, S], the flat index in the logical tensor of the element there.
+        grid: h and w, with h * w = S.
+        lead: how many runs of the last axes the M maps consist of.
     """
 
     index: Tensor
@@ -31,10 +31,10 @@ class Layout:
 
 
 def whole(space: Space, operands: Sequence[Tensor]) -> Layout | None:
-    """That of the first operand which is all of one operation, in whatever order; of those that need a pixel, if any.
+    """The layout of the first operand that is all of one operation, in any order; preferably one that needs a pixel.
 
     Args:
-        space: where the addresses come from.
+        space: the space of the addresses.
         operands: addresses, of one shape.
     """
     return space.likenesses.remembered("whole", operands, lambda: _whole(space, operands))
@@ -58,12 +58,12 @@ def _whole(space: Space, operands: Sequence[Tensor]) -> Layout | None:
 
 
 def arranged(space: Space, operands: Sequence[Tensor], last: int = 0) -> Layout:
-    """By axes: along one the image varies, along some the site, along the others neither.
+    """A layout by axes: the image varies along one, the site along some, and neither along the others.
 
     Args:
-        space: where the addresses come from.
+        space: the space of the addresses.
         operands: addresses, of one shape.
-        last: how many of the last axes are taken together: they become maps of one site, wherever they are read.
+        last: how many of the last axes are combined: they become maps of one site, wherever they are read.
 
     Raises:
         Mixed: if images mix.
@@ -87,12 +87,12 @@ def _arranged(space: Space, operands: Sequence[Tensor], last: int) -> Layout:
 
 
 def axes(space: Space, operands: Sequence[Tensor], last: int = 1) -> tuple[tuple[int, ...], int, list[bool]]:
-    """The shape in which images are an axis, which one, and whether sites vary along each of the others.
+    """The shape in which images form an axis, which one, and whether sites vary along each of the others.
 
     Args:
-        space: where the addresses come from.
+        space: the space of the addresses.
         operands: addresses, of one shape.
-        last: how many of the last axes stay as they are.
+        last: how many of the last axes stay unchanged.
 
     Raises:
         Mixed: if images mix.
@@ -110,7 +110,7 @@ def _axes(space: Space, operands: Sequence[Tensor], last: int) -> tuple[tuple[in
 
 
 def _images(places: list[Where]) -> Tensor:
-    """The image that each element is of, -1 for constants."""
+    """The image that each element belongs to, -1 for constants."""
     image = places[0].image
     for place in places[1:]:
         if bool(((image != place.image) & (image >= 0) & (place.image >= 0)).any()):
@@ -120,7 +120,7 @@ def _images(places: list[Where]) -> Tensor:
 
 
 def _batch_axis(image: Tensor, batch: int, free: int) -> tuple[tuple[int, ...], int]:
-    """The axis along which the image varies, and the shape in which it is an axis by itself."""
+    """The axis along which the image varies, and the shape in which it is a separate axis."""
     shape = tuple(image.shape)
     for axis, size in enumerate(shape[:free]):
         if size % batch:
@@ -138,9 +138,10 @@ def _batch_axis(image: Tensor, batch: int, free: int) -> tuple[tuple[int, ...], 
 def _unique(space: Space, place: Where) -> Tensor:
     """A number for each colour group of each site, -1 for constants.
 
-    Operations on one grid have sites in common, but for those of one site: steps of a loop, say, put in a row.
+    Operations on one grid share their sites, except on a grid of one site: for example, steps of a loop arranged in a
+    row.
     """
-    if place.only is not None:  # a number to itself: there is nothing to tell it from
+    if place.only is not None:  # only one source: nothing to distinguish it from
         one = space.sources[place.only]
         if not isinstance(one, Source):
             return place.source
@@ -159,9 +160,9 @@ def _unique(space: Space, place: Where) -> Tensor:
 
 
 def _varies(plane: Tensor, axis: int, *, mixed: bool) -> bool:
-    """Whether along the axis there are values of different sites, or also constants among such values if `mixed`.
+    """Whether values of different sites lie along the axis; if `mixed`, also constants among values of one site.
 
-    What begins with a row of zeros, say, has rows, even if there is one other row alone.
+    A tensor that begins with a row of zeros has rows, even if there is only one other row.
     """
     latest = plane.amax(axis)
     earliest = plane if mixed else torch.where(plane < 0, torch.iinfo(torch.int64).max, plane)
@@ -169,7 +170,7 @@ def _varies(plane: Tensor, axis: int, *, mixed: bool) -> bool:
 
 
 def _aligned(space: Space, operands: Sequence[Tensor], index: Tensor, lead: int) -> Layout:
-    """With the sites in the order, and on the grid, of an operation all of whose sites are read, each by its own."""
+    """A layout on the grid of an operation all of whose sites are read, each by its own site, in that order."""
     count = index.shape[2]
     found: list[tuple[bool, Tensor, Grid]] = []
     for addresses in operands:

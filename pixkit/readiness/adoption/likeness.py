@@ -1,4 +1,4 @@
-"""What was found of a table of addresses, kept for tables that are like it: the blocks of a network are alike."""
+"""Reuse of results for tables of addresses that are alike: most blocks of a network are."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ Found = TypeVar("Found")
 
 
 class Likenesses:
-    """Tables that differ by the operation that they point to, and by nothing else, are alike.
+    """Tables are alike if they differ only in the operation that they point to.
 
-    Each lies in memory that was made for the addresses of one operation, in a known order: views of two such memories
-    are alike if the operations are of one shape, the orders are the same, and so are the views' offsets and strides.
+    Each lies in memory that was allocated for the addresses of one operation, in a known order: views of two such
+    memories
+    are alike if the operations have the same shape, the orders are equal, and so are the views' offsets and strides.
     """
 
     def __init__(self) -> None:
@@ -25,7 +26,7 @@ class Likenesses:
         self._orders: list[Tensor] = []
 
     def note(self, addresses: Tensor, source: Any, order: int = -1) -> Tensor:
-        """Say which operation these are all addresses of, in which order they lie, and that nobody else has them."""
+        """Register addresses: all those of one operation, in some order, in memory that is not shared."""
         self._lying[StorageWeakRef(addresses.untyped_storage())] = (source, order)
         return addresses
 
@@ -34,12 +35,13 @@ class Likenesses:
         return self._lying.get(StorageWeakRef(addresses.untyped_storage()), (None, -1))[0]
 
     def remembered(self, what: Hashable, operands: Sequence[Tensor], find: Callable[[], Found]) -> Found:
-        """What was found of operands that were alike; else what is found now.
+        """The result found earlier for operands that were alike; else computed now.
 
         Args:
-            what: is to be found; whatever it depends on beside the operands, but for which operations they are of.
+            what: identifies the result; whatever it depends on besides the operands, except which operations they are
+                from.
             operands: addresses.
-            find: finds it.
+            find: computes the result.
         """
         described = [self._describe(operand) for operand in operands]
         if None in described:
@@ -55,9 +57,9 @@ class Likenesses:
         """All addresses of an operation in another order.
 
         Args:
-            what: says which order.
-            addresses: as the operation gives them.
-            place: puts them in that order.
+            what: identifies the order.
+            addresses: in the operation's own order.
+            place: puts them in the new order.
         """
         source = self.source(addresses)
         if source is None:
@@ -66,7 +68,7 @@ class Likenesses:
         return self.note(self._orders[number] + source.first, source, number)
 
     def _number(self, order: Tensor) -> int:
-        """Of an order: what comes to the same by another way is the same."""
+        """The number of an order; equal orders have the same number."""
         known = (number for number, other in enumerate(self._orders) if torch.equal(order, other))
         number = next(known, None)
         if number is None:

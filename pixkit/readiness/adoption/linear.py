@@ -1,4 +1,4 @@
-"""Linear maps by known weights: of the maps of a site, of some sites by taps, of all sites."""
+"""Linear maps with known weights: over the maps of a site, over some sites as taps, or over all sites."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def linear(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Te
     """Addresses [..., O] of a linear map of the last axis.
 
     Args:
-        builder: where it is added.
+        builder: the graph to add it to.
         x: addresses [..., K].
         weight: [O, K].
         bias: [O], or None.
     """
     if x.shape[-1] == 0:
-        raise Mixed("which has nothing to add up")
+        raise Mixed("which has nothing to sum")
     _, _, varying = axes_of(builder.space, [x])
     if not varying[-1]:
         return _of_maps(builder, x, weight, bias)
@@ -36,7 +36,7 @@ def linear(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Te
 
 
 def _by_rows(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Tensor:
-    """Of several sites for each of several: rows of a matrix that read other sites than others by themselves."""
+    """Several sites to several sites: matrix rows that read different sites are computed separately."""
     kinds, which = (~weight.zeros()).unique(dim=0, return_inverse=True)
     out = torch.empty(*x.shape[:-1], len(which), dtype=torch.int64)
     for kind, used in enumerate(kinds):
@@ -52,7 +52,7 @@ def _by_rows(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> 
 
 
 def _joined(builder: Builder, x: Tensor, out: Tensor) -> Tensor:
-    """Addresses [..., O] as those of one operation, where each of O is a site of its own, as each that varies in x."""
+    """Addresses [..., O] as those of one operation, where each of O is a separate site, like each that varies in x."""
     sizes, batch, varying = axes_of(builder.space, [x])
     rest = [each for each in range(len(sizes) - 1) if each != batch]
     flags = dict(zip([each for each in range(len(sizes)) if each != batch], varying, strict=True))
@@ -66,7 +66,7 @@ def _joined(builder: Builder, x: Tensor, out: Tensor) -> Tensor:
 
 
 def _same_read(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Tensor:
-    """A window that slides along one operation; anything else is put together at each site first."""
+    """A window that slides along one operation; anything else is first gathered at each site."""
     try:
         return _of_sites(builder, x, weight, bias)
     except Mixed:
@@ -74,7 +74,7 @@ def _same_read(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -
 
 
 def summed(builder: Builder, x: Tensor, axes: list[int], *, mean: bool = False) -> Tensor:
-    """Addresses of sums, or means, along some axes, which are gone."""
+    """Addresses of sums, or means, along some axes, which are removed."""
     gone = [axis % x.ndim for axis in axes]
     rest = [axis for axis in range(x.ndim) if axis not in gone]
     moved = x.permute(*rest, *sorted(gone)).flatten(len(rest))
@@ -97,14 +97,14 @@ def _of_maps(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> 
 
 
 def _given(layout: Layout, inner: int, outer: int) -> Layout:
-    """Where the maps that are given lie, of so many that are read."""
+    """The layout of `outer` result maps in place of `inner` input maps."""
     rows = layout.index.unflatten(1, (layout.lead, inner))[:, :, 0] // inner
     index = rows[:, :, None] * outer + torch.arange(outer)[:, None]
     return Layout(index.flatten(1, 2), layout.grid, 1)
 
 
 def conv(matrix: Tensor, bias: Tensor | None) -> nn.Conv2d:
-    """A 1x1 convolution by a matrix [O, K]; none of torch's random numbers are used up."""
+    """A 1x1 convolution with a matrix [O, K]; does not consume torch's random numbers."""
     made: nn.Conv2d = nn.utils.skip_init(nn.Conv2d, matrix.shape[1], len(matrix), 1, bias=bias is not None)
     made.weight = nn.Parameter(matrix.detach()[:, :, None, None].clone())
     if bias is not None:
@@ -113,9 +113,9 @@ def conv(matrix: Tensor, bias: Tensor | None) -> nn.Conv2d:
 
 
 def _unmoved(builder: Builder, x: Tensor, layout: Layout, matrix: Tensor) -> tuple[torch.fx.Node, Tensor]:
-    """What gives these values [B, K, S], and the matrix [O, K] for it.
+    """A node with these values [B, K, S], and the matrix [O, K] to apply to it.
 
-    Maps of one operation in any order stay where they are: the columns of the matrix are moved.
+    Maps of one operation in any order stay in place: the columns of the matrix are permuted instead.
     """
     origin = builder.space.likenesses.source(x)
     grid = layout.grid
@@ -140,7 +140,7 @@ def _unmoved(builder: Builder, x: Tensor, layout: Layout, matrix: Tensor) -> tup
 
 
 def _of_sites(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Tensor:
-    """Sums over sites: addresses are looked at as [B, P, S, K], of S sites and P rows of maps at each."""
+    """Sums over sites: addresses are viewed as [B, P, S, K], with S sites and P rows of maps at each."""
     sizes, batch, varying = axes_of(builder.space, [x])
     rest = [each for each in range(len(sizes) - 1) if each != batch]
     flags = dict(zip([each for each in range(len(sizes)) if each != batch], varying, strict=True))
@@ -160,7 +160,7 @@ def _of_sites(builder: Builder, x: Tensor, weight: Known, bias: Known | None) ->
 
 
 def _window(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> Tensor:
-    """Addresses [B, S, O] of the same sum of taps for each of S sites, of addresses [B, S, K]."""
+    """Addresses [B, S, O] of the same sum of taps for each of S sites, from addresses [B, S, K]."""
     matrix = weight.value
     place = builder.space.where(x[0])
     numbers = place.numbers()
@@ -177,13 +177,13 @@ def _window(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> T
         raise Mixed("which reads constants among several sites")
     require_own(builder, x, source)
     taps, which = torch.where(outside, source.sites, place.site).unique(dim=1, return_inverse=True)
-    # In the kernel's order: executors read taps together that rise.
+    # In the kernel's order: executors combine taps whose positions increase.
     first = which.new_full((taps.shape[1],), len(which)).scatter_reduce(0, which, torch.arange(len(which)), "amin")
     order = first.argsort()
     taps, which = taps[:, order], order.argsort()[which]
     maps = torch.where(outside, -1, place.map).amax(0)
     if not torch.equal(torch.where(outside, maps, place.map), maps.expand_as(place.map)):
-        raise Mixed("which reads other maps at other sites")
+        raise Mixed("which reads different maps at different sites")
     kernel = matrix.new_zeros(taps.shape[1], len(matrix), source.maps)
     for column, (tap, of) in enumerate(zip(which.tolist(), maps.tolist(), strict=True)):
         if of >= 0:

@@ -1,4 +1,4 @@
-"""Operations that put values elsewhere and compute nothing: they are done to addresses."""
+"""Operations that move values and compute nothing: they are applied to addresses."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SAME = frozenset(
         *("reshape_as", "dropout", "feature_dropout", "alpha_dropout", "resolve_conj", "resolve_neg"),
     )
 )
-"""What leaves values as they are in evaluation, or takes a shape from elsewhere."""
+"""Operations that leave values unchanged in evaluation mode, or take a shape from another tensor."""
 CASTS = frozenset(("to", "_to_copy", "type_as"))
-"""What gives the same in another type."""
+"""Operations that convert to another type."""
 MOVED = frozenset(
     (
         *(
@@ -47,14 +47,14 @@ MOVED = frozenset(
         *("replication_pad2d", "tril", "triu", "upsample_nearest1d", "upsample_nearest2d", "expand_as"),
     )
 )
-"""What puts them elsewhere; whatever is not data among its arguments has to be fixed."""
+"""Operations that move values; arguments other than data must be fixed."""
 SHAPED = frozenset(
     (
         *("zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"),
         *("new_empty_strided",),
     )
 )
-"""What takes of a tensor its shape and type alone."""
+"""Operations that use only the shape and type of a tensor."""
 TABLES = {
     "index": ("indices",),
     "index_put": ("indices",),
@@ -68,26 +68,26 @@ TABLES = {
     "masked_fill": ("mask",),
     "repeat_interleave": ("repeats",),
 }
-"""Arguments that say where values go, by operation."""
+"""Arguments that hold indices, by operation."""
 
 
 def move(name: str, function: Callable[..., Any], arguments: dict[str, Any], space: Space, dtype: torch.dtype) -> Any:
-    """Do an operation of `MOVED` to addresses.
+    """Apply an operation of `MOVED` to addresses.
 
     Args:
-        name: what ATen calls it.
+        name: ATen's name.
         function: ATen's operation.
         arguments: by ATen's names; data are addresses or `Known`.
-        space: where addresses come from.
+        space: the space of the addresses.
         dtype: of the result.
 
     Raises:
-        Mixed: if a table depends on parameters.
+        Mixed: if an index depends on parameters.
     """
     if name == "index_put" and arguments.get("accumulate"):
-        raise Mixed("which adds up what it puts to one place")
+        raise Mixed("which sums values that it puts in one place")
     if name == "scatter" and arguments.get("reduce") is not None:
-        raise Mixed("which combines what it puts to one place")
+        raise Mixed("which combines values that it puts in one place")
     changed = dict(arguments)
     for argument in TABLES.get(name, ()):
         changed[argument] = pytree.tree_map(_table, arguments[argument])
@@ -100,12 +100,12 @@ def move(name: str, function: Callable[..., Any], arguments: dict[str, Any], spa
 
 
 def positional(function: Any) -> list[str]:
-    """ATen's names of the arguments that are given by place."""
+    """ATen's names of the positional arguments."""
     return [argument.name for argument in function._schema.arguments if not argument.kwarg_only]
 
 
 def keywords(function: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Those that are given by name."""
+    """The keyword arguments."""
     names = [argument.name for argument in function._schema.arguments if argument.kwarg_only]
     return {name: arguments[name] for name in names if arguments.get(name) is not None}
 
@@ -113,12 +113,12 @@ def keywords(function: Any, arguments: dict[str, Any]) -> dict[str, Any]:
 def _table(leaf: Any) -> Any:
     if isinstance(leaf, Known):
         if not leaf.all_fixed:
-            raise Mixed("which takes what parameters say for a place")
+            raise Mixed("which uses parameters as indices")
         if not leaf.written:
-            raise Mixed("which takes what memory says in which nothing has been written")
+            raise Mixed("which uses uninitialised memory as indices")
         return leaf.value.cpu()
     if isinstance(leaf, Tensor):
-        raise Mixed("which takes what pixels say for a place, or chooses by them")
+        raise Mixed("which uses pixel values as indices or conditions")
     return leaf
 
 
@@ -127,7 +127,7 @@ def _data(leaf: Any, space: Space) -> Any:
 
 
 def _fill(name: str, arguments: dict[str, Any], space: Space, dtype: torch.dtype) -> None:
-    """Numbers that are put in become addresses of numbers."""
+    """Replace numbers that are written into a tensor by their addresses."""
     if name in ("masked_fill", "scatter") and isinstance(arguments.get("value"), int | float):
         arguments["value"] = int(space.literal(float(arguments["value"]), dtype))
     if name in ("pad", "constant_pad_nd") and arguments.get("mode", "constant") == "constant":
@@ -145,7 +145,7 @@ def _triangle(function: Callable[..., Any], given: dict[str, Any], where: tuple[
 
 
 def _columns(function: Callable[..., Any], given: dict[str, Any], where: tuple[Space, torch.dtype]) -> Tensor:
-    """Patches as columns; around the image lie zeros."""
+    """Patches as columns, with zeros around the image."""
     names = ("kernel_size", "dilation", "padding", "stride")
     found = torch.nn.functional.unfold(given["self"].double() + 1, *[given[name] for name in names]).long() - 1
     return torch.where(found < 0, where[0].literal(0.0, where[1]), found)
@@ -168,14 +168,14 @@ BY_ITSELF: dict[tuple[str, ...], Callable[..., Tensor]] = {
     ("tril", "triu"): _triangle,
     ("im2col",): _columns,
     ("pad", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d"): _padded,
-    # Addresses are exact in float64, for what torch does to real numbers alone.
+    # Addresses are exact in float64, for operations that torch has only for real numbers.
     ("upsample_nearest1d", "upsample_nearest2d"): lambda function, given, where: function(
         given["input"].double(), *list(given.values())[1:]
     ).long(),
     ("copy",): lambda function, given, where: given["src"].expand(given["self"].shape),
     # Numbers have become addresses.
     ("where",): lambda function, given, where: torch.where(given["condition"], given["self"], given["other"]),
-    # Copies that were made to lie in a row were not made of addresses.
+    # Copies that make values contiguous were not made for addresses.
     ("view", "_unsafe_view"): lambda function, given, where: given["self"].reshape(given["size"]),
 }
-"""By ATen's names: given ATen's operation, its arguments, and where addresses come from, with the result's type."""
+"""By ATen's names: called with ATen's operation, its arguments, and the space of addresses with the result's type."""

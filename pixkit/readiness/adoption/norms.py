@@ -1,4 +1,4 @@
-"""Norms of the maps of a site."""
+"""Norms over the maps of a site."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def normed(
     """Addresses of a norm of the last axis.
 
     Args:
-        builder: where it is added.
+        builder: the graph to add it to.
         kind: `SiteLayerNorm` or `SiteRMSNorm`.
         x: addresses [..., K].
         affine: weight and bias, [K] or None each.
-        eps: what is added to the mean square.
+        eps: added to the mean square.
     """
     weight, bias = affine
     layout = arranged(builder.space, [x], 1)
     count, out = x.shape[-1], []
-    for part in layout.index.split(count, 1):  # a norm for each head, say
+    for part in layout.index.split(count, 1):  # for example, a norm for each head
         layer = kind(count, eps=eps, weight=weight is not None, bias=bias is not None)
         if weight is not None:
             layer.weight = nn.Parameter(weight.value.detach().flatten().clone())
@@ -40,4 +40,4 @@ def normed(
 
 
 LAYER, RMS = SiteLayerNorm, SiteRMSNorm
-"""By what ATen calls them."""
+"""By ATen's names."""

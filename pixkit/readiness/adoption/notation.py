@@ -1,4 +1,4 @@
-"""Einstein's notation: sums of one tensor, and products of two matrices after the other."""
+"""Einstein notation: sums of one tensor, and products of matrices two at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Operand = Tensor | Known | Scores
 
 
 def einsum(builder: Builder, given: dict[str, Any]) -> Any:
-    """Addresses of `torch.einsum`, by ATen's names of its arguments."""
+    """Addresses of `torch.einsum`, with arguments by ATen's names."""
     names, out = _letters(given["equation"].replace(" ", ""), [len(_shape(each)) for each in given["tensors"]])
     if any(len(set(term)) < len(term) for term in (*names, out)):
         raise Mixed("which names an axis twice")
@@ -35,7 +35,7 @@ def einsum(builder: Builder, given: dict[str, Any]) -> Any:
 
 
 def _letters(equation: str, axes: list[int]) -> tuple[list[str], str]:
-    """The letters of each tensor and of the result, an ellipsis spelled out."""
+    """The letters of each tensor and of the result, with ellipses expanded."""
     terms, arrow, out = equation.partition("->")
     names = terms.split(",")
     if not arrow:
@@ -52,7 +52,7 @@ def _letters(equation: str, axes: list[int]) -> tuple[list[str], str]:
 
 
 def _alone(builder: Builder, operand: Any, term: str, others: str) -> tuple[Any, str]:
-    """A tensor without the axes that no other has, which are added up."""
+    """A tensor summed over the axes that no other tensor has."""
     axes = [place for place, letter in enumerate(term) if letter not in others]
     if not axes:
         return operand, term
@@ -61,14 +61,14 @@ def _alone(builder: Builder, operand: Any, term: str, others: str) -> tuple[Any,
         value = operand.value.sum(axes)
         return Known(value, torch.full(value.shape, operand.all_fixed)), left
     if isinstance(operand, Scores):
-        raise Mixed("which looks at products of queries and keys in another way than row by row")
+        raise Mixed("which does not treat products of queries and keys row by row")
     return summed(builder, operand, axes), left
 
 
 def _pair(
     builder: Builder, one: tuple[Any, str], other: tuple[Any, str], left: str, out: str | None
 ) -> tuple[Any, str]:
-    """The product of two tensors, in which axes that are not left are added up, and its letters."""
+    """The product of two tensors, summed over axes that are not left, and its letters."""
     (first, name), (second, named) = one, other
     shared = [letter for letter in name if letter in named and letter in left]
     added = [letter for letter in name if letter in named and letter not in left]
@@ -84,7 +84,7 @@ def _pair(
         return found.reshape([sizes[letter] for letter in order]), order
     if len(rows) == len(columns) == 1 and out in (None, order):
         return found, order
-    raise Mixed("which gives products of queries and keys in another order than row by row")
+    raise Mixed("which returns products of queries and keys in an order other than row by row")
 
 
 def _permuted(value: Any, order: list[int]) -> Any:
@@ -98,7 +98,7 @@ def _shape(operand: Operand) -> torch.Size:
 
 
 def _as_matrices(operand: Any, term: str, parts: tuple[list[str], list[str], list[str]]) -> Any:
-    """A tensor whose axes are named by a term, with these axes, each of the last two parts as one."""
+    """A tensor with axes named by a term, rearranged to these axes, each of the last two parts merged into one."""
     shared, first, second = parts
     order = [term.index(letter) for letter in (*shared, *first, *second)]
 
@@ -112,6 +112,6 @@ def _as_matrices(operand: Any, term: str, parts: tuple[list[str], list[str], lis
         return Known(moved(operand.value), moved(operand.fixed))
     if isinstance(operand, Scores):
         if order != list(range(len(order))) or len(first) != 1 or len(second) != 1:
-            raise Mixed("which looks at products of queries and keys in another way than row by row")
+            raise Mixed("which does not treat products of queries and keys row by row")
         return operand
     return moved(operand)

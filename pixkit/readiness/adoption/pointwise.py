@@ -1,4 +1,4 @@
-"""Functions of one value after the other: those that the table of operations knows."""
+"""Element-wise functions in the table of operations."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ def pointwise(builder: Builder, name: str, args: tuple[Any, ...], kwargs: dict[s
     """Addresses of a function's results.
 
     Args:
-        builder: where it is added.
-        name: what ATen calls the function.
+        builder: the graph to add it to.
+        name: ATen's name of the function.
         args: its arguments, as exported: addresses, `Known`, numbers.
-        kwargs: likewise.
+        kwargs: its keyword arguments, likewise.
 
     Raises:
         Mixed: if the table of operations has no such function.
     """
     function = function_of(name)
     if function is None:
-        raise Mixed("of which no rule is known")
+        raise Mixed("for which there is no rule")
     if name == "mul":
         args = _hidden(builder, args)
     return applied(builder, function, args, kwargs)
 
 
 def _hidden(builder: Builder, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What a mask of zeros and ones multiplies is not read where the zeros are."""
+    """Skip reading values where a mask of zeros and ones has zeros."""
     known = next((leaf for leaf in args if isinstance(leaf, Known)), None)
     if known is None or not (hidden := known.zeros()).any():
         return args
     if not known.all_fixed or len(known.value[~hidden.to(known.value.device)].unique()) > 1:
-        return args  # as a sine is nothing at a place that is read anyway
+        return args  # for example a sine that is 0 somewhere: nothing to skip
     zero = builder.space.literal(0.0, builder.dtype)
     return tuple(torch.where(hidden, zero, leaf) if isinstance(leaf, Tensor) else leaf for leaf in args)
 
 
 def applied(builder: Builder, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """The same of a function of torch's that is in the table."""
+    """The same for a function of torch's that is in the table."""
     given = [leaf for leaf in args if isinstance(leaf, Tensor | Known)]
     addresses = [leaf if isinstance(leaf, Tensor) else builder.space.constant(leaf) for leaf in given]
     same = torch.broadcast_tensors(*addresses)
@@ -56,13 +56,13 @@ def applied(builder: Builder, function: Callable[..., Any], args: tuple[Any, ...
     layout = whole(builder.space, moving) or arranged(builder.space, moving)
     images = iter([builder.read_spread(each, layout) for each in same])
     placed = [next(images) if isinstance(leaf, Tensor | Known) else leaf for leaf in args]
-    # Of two that are broadcast against one another, or of one that is, somebody has to have every map and site.
+    # Of two operands broadcast against each other, or a single broadcast one, one must have every map and site.
     count = layout.index.shape[1]
     if not any(_full(builder, image, count, layout.grid) for image in placed):
         index = next(place for place, leaf in enumerate(args) if isinstance(leaf, Tensor))
         number = sum(isinstance(leaf, Tensor | Known) for leaf in args[:index])
         placed[index] = builder.read(same[number], layout)
-    if not _takes(function, placed, kwargs):  # constants that are the same everywhere have become numbers
+    if not _takes(function, placed, kwargs):  # uniform constants have become numbers
         for place, (leaf, image) in enumerate(zip(args, placed, strict=True)):
             if isinstance(leaf, Tensor | Known) and not isinstance(image, fx.Node):
                 placed[place] = builder.constant(torch.full((1, 1, 1, 1), image))
@@ -71,7 +71,7 @@ def applied(builder: Builder, function: Callable[..., Any], args: tuple[Any, ...
 
 
 def _takes(function: Callable[..., Any], placed: list[Any], kwargs: dict[str, Any]) -> bool:
-    """Whether a function takes numbers where it is given some, as `maximum` does not."""
+    """Whether a function accepts numbers where it is given some; `maximum` does not."""
     try:
         function(*(torch.ones(()) if isinstance(each, fx.Node) else each for each in placed), **kwargs)
     except TypeError:
@@ -87,7 +87,7 @@ def _full(builder: Builder, image: Any, maps: int, grid: tuple[int, int]) -> boo
 
 
 def function_of(name: str) -> Callable[..., Any] | None:
-    """Torch's function of ATen's name, if the table says that it goes value by value."""
+    """Torch's function of ATen's name, if the table says that it is element-wise."""
     for place in (torch, F, torch.special):
         function = getattr(place, name.removeprefix("special_"), None)
         row = None if function is None else row_of_function(function)

@@ -1,4 +1,4 @@
-"""Matrix products: by known matrices, of queries and keys, and of weights of attention and values."""
+"""Matrix products: by known matrices, of queries and keys, and of attention weights and values."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pixkit.readiness.adoption.separable import Mixed
 
 
 def product(builder: Builder, one: Any, other: Any) -> Tensor | Scores:
-    """What `torch.matmul` gives.
+    """The result of `torch.matmul`.
 
     Args:
-        builder: where it is added.
-        one: [..., T, K]: addresses, what needs no pixel, or products of queries and keys.
+        builder: the graph to add it to.
+        one: [..., T, K]: addresses, a value that needs no pixel, or products of queries and keys.
         other: [..., K, U], likewise.
 
     Raises:
@@ -33,7 +33,7 @@ def product(builder: Builder, one: Any, other: Any) -> Tensor | Scores:
     if isinstance(one, Tensor) and isinstance(other, Turned):
         return weighted(builder, other.scores, one.transpose(-2, -1)).transpose(-2, -1)
     if isinstance(one, Scores | Turned) or isinstance(other, Scores | Turned):
-        raise Mixed("which multiplies products of queries and keys by something else than values")
+        raise Mixed("which multiplies products of queries and keys by something other than values")
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return _of_pixels(builder, one, other)
     if isinstance(one, Tensor):
@@ -43,7 +43,7 @@ def product(builder: Builder, one: Any, other: Any) -> Tensor | Scores:
 
 
 def _of_pixels(builder: Builder, one: Tensor, other: Tensor) -> Tensor | Scores:
-    """Of two tensors that both need pixels: at once where each matrix is of one site."""
+    """Two tensors that both need pixels: directly where each matrix is within one site."""
     if min(one.ndim, other.ndim) < 2:
         raise Mixed("which multiplies two vectors that both need pixels")
     windows = one.shape[-2] == 1 and any(axes(builder.space, [one], 2)[2][:-2])  # a few keys for each query
@@ -64,12 +64,12 @@ def _known_by(builder: Builder, one: Known, other: Tensor) -> Tensor:
 
 
 def _several(builder: Builder, x: Tensor, axis: int) -> bool:
-    """Whether rows, or columns, are of several sites: if not, all of a matrix belongs to one."""
+    """Whether rows, or columns, span several sites: if not, all of a matrix belongs to one."""
     return axes(builder.space, [x], 2)[2][axis]
 
 
 def _by_known(builder: Builder, x: Tensor, matrix: Known) -> Tensor:
-    """Addresses [..., K] times [..., K, O]; of several matrices, one after the other."""
+    """Addresses [..., K] times [..., K, O]; several matrices, one after another."""
     if matrix.value.ndim < 2:
         return linear(builder, x, Known(matrix.value[None], matrix.fixed[None]), None)[..., 0]
     if matrix.value.ndim == 2:
@@ -77,7 +77,7 @@ def _by_known(builder: Builder, x: Tensor, matrix: Known) -> Tensor:
     lead = torch.broadcast_shapes(x.shape[:-2], matrix.value.shape[:-2])
     x = x.expand(*lead, *x.shape[-2:])
     value, fixed = matrix.value, matrix.fixed
-    for each in range(value.ndim - 2):  # the same along an axis, of images say: one will do
+    for each in range(value.ndim - 2):  # equal along an axis, such as images: one is enough
         first = [plane.narrow(each, 0, 1) for plane in (value, fixed)]
         if all(torch.equal(own.expand_as(plane), plane) for own, plane in zip(first, (value, fixed), strict=True)):
             value, fixed = first

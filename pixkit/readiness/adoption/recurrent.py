@@ -1,4 +1,4 @@
-"""Torch's GRU, LSTM and RNN, whole or as cells."""
+"""Torch's GRU, LSTM and RNN, as layers or cells."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ Handler = Callable[[Builder, dict[str, Any]], Any]
 
 
 def layers(cell: Cell) -> Handler:
-    """Several layers of a recurrence over a sequence, one way: output, and last states where they are known."""
+    """Several layers of a recurrence over a sequence, in one direction: output, and last states where known."""
 
     def handler(builder: Builder, given: dict[str, Any]) -> tuple[Any, ...]:
         x, starts = given["input"], given["hx"]
         starts = [starts] if isinstance(starts, Known | Tensor) else list(starts)
         if not isinstance(x, Tensor):
-            raise Mixed("which reads nothing that needs pixels")
+            raise Mixed("whose input needs no pixels")
         if (given["dropout"] and given["train"]) or x.ndim != 3:
-            raise Mixed("which drops values at random, or is of one image")
+            raise Mixed("which drops values at random, or has unbatched input")
         ways = 2 if given["bidirectional"] else 1
         each = len(given["params"]) // given["num_layers"] // ways
         if each != (4 if given["has_biases"] else 2):
@@ -48,7 +48,7 @@ def layers(cell: Cell) -> Handler:
                 lasts.append(out[:, -1])
                 found.append(out.flip(1) if back else out)
             h = torch.cat(found, -1)
-        cells = (None,) if cell == "lstm" else ()  # an LSTM's last cells are nobody's result
+        cells = (None,) if cell == "lstm" else ()  # an LSTM's last cell states are not available
         return (h if given["batch_first"] else h.transpose(0, 1), torch.stack(lasts), *cells)
 
     return handler
@@ -61,7 +61,7 @@ def _of_layer(start: Any, number: int) -> Any:
 
 
 def _unrolled(builder: Builder, cell: Cell, x: Tensor, weights: list[Known], states: list[Any]) -> Tensor:
-    """Step by step: the first state is another for each image, as by its label."""
+    """Unrolled step by step, since the first state differs between images, for example by label."""
     names = dict(zip(("w_ih", "w_hh", "b_ih", "b_hh"), [*weights, None, None], strict=False))
     out = []
     for read in x.unbind(1):
@@ -80,16 +80,16 @@ def _start(start: Known, number: int) -> Tensor:
 
 
 def _layer(builder: Builder, cell: Cell, x: Tensor, weights: list[Known], starts: list[Tensor]) -> Tensor:
-    """Addresses [B, T, h], of addresses [B, T, K]."""
+    """Addresses [B, T, h], from addresses [B, T, K]."""
     read, carried, *biases = weights
     gates = linear(builder, x, read, biases[0] if biases else None)
     sizes, batch, _ = axes(builder.space, [gates], 2)
     if batch >= len(sizes) - 2:
-        raise Mixed("which goes along the images of a batch")
+        raise Mixed("which runs along the images of a batch")
     rows = gates.reshape(sizes).movedim(batch, 0).flatten(1, -3) if len(sizes) > 3 else gates[:, None]
     grid = (1, gates.shape[1])
     out = []
-    for row in rows.unbind(1):  # rows of an image, say, each a sequence of its own
+    for row in rows.unbind(1):  # for example rows of an image, each a separate sequence
         node = builder.node(row.transpose(1, 2), grid)
         bias = biases[1].value.detach().clone() if biases else None
         layer = SequenceRecurrence(cell, carried.value.detach().clone(), bias, (starts[0], starts[-1]))
@@ -100,7 +100,7 @@ def _layer(builder: Builder, cell: Cell, x: Tensor, weights: list[Known], starts
 
 
 def scanned(builder: Builder, name: str, x: Tensor, axis: int) -> Tensor:
-    """Addresses of what there is so far along an axis of sites, by torch's name of it."""
+    """Addresses of a cumulative operation along an axis of sites, by torch's name."""
     moved = x.movedim(axis, -1)
     layout = arranged(builder.space, [moved], 1)
     rows = moved.flatten()[layout.index].unflatten(1, (layout.lead, -1))  # [B, L, T, S]
@@ -113,7 +113,7 @@ def scanned(builder: Builder, name: str, x: Tensor, axis: int) -> Tensor:
 
 
 def _joined(builder: Builder, rows: Tensor) -> Tensor:
-    """Rows [B, R, T, h] of several operations as those of one image, so that each has sites of its own."""
+    """Rows [B, R, T, h] of several operations as those of one image, so that each has separate sites."""
     node = builder.node(rows.movedim(-1, 1).flatten(2), (rows.shape[1], rows.shape[2]))
     source = builder.sources[node]
     addresses = source.first + torch.arange(rows.numel()).view(len(rows), source.maps, *source.grid)
@@ -173,4 +173,4 @@ RECURRENT: dict[str, Handler] = {
     "rnn_tanh_cell": one_step("tanh"),
     "rnn_relu_cell": one_step("relu"),
 }
-"""By what ATen calls them."""
+"""By ATen's names."""

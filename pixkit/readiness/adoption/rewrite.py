@@ -1,4 +1,4 @@
-"""An exported network, operation by operation, as a graph of images."""
+"""Rewrites an exported network, operation by operation, as a graph of images."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from pixkit.readiness.adoption.unwritten import followed, read_by
 from pixkit.readiness.elements.operation import gives_memory
 
 PRODUCTS = frozenset(("matmul", "bmm", "einsum"))
-"""What multiplies values by weights of attention."""
+"""Operations that multiply values by attention weights."""
 CHECKS = frozenset(("_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range_for_size"))
-"""What gives nothing."""
+"""Operations without a result."""
 
 
 class Rewriter:
     """Goes through an exported graph.
 
     Args:
-        builder: takes what it comes to.
+        builder: receives the rewritten operations.
         who: the class of the network.
     """
 
@@ -45,11 +45,11 @@ class Rewriter:
         self.remarks: list[str] = []
 
     def read(self, graph: fx.Graph, given: dict[str, Any]) -> list[Any]:
-        """Rewrite all operations; gives what the outputs come to.
+        """Rewrite all operations; return the rewritten outputs.
 
         Args:
-            graph: exported.
-            given: what each placeholder stands for: `Known`, or addresses.
+            graph: the exported graph.
+            given: the value of each placeholder: `Known`, or addresses.
 
         Raises:
             NotSeparable: naming the operation that does not fit.
@@ -62,7 +62,7 @@ class Rewriter:
                 with blaming(node, self.who):
                     self.builder.name = _called(node)
                     self.values[node] = self._value(node)
-                # Tables of all the operations of a large network would not fit together.
+                # Tables of all the operations of a large network would not fit into memory together.
                 for read in (read for read in node.all_input_nodes if last[read] is node):
                     self.values.pop(read, None)
                 if self.builder.remark:
@@ -71,12 +71,12 @@ class Rewriter:
         return [self.values[node] for node in pytree.tree_leaves(graph.output_node().args)]
 
     def made(self, graph: fx.Graph, result: str, grid: Grid) -> fx.GraphModule:
-        """The new graph, of what it is read for.
+        """The new graph, reduced to what the features need.
 
         Args:
-            graph: exported.
-            result: the name of the node that gives the features.
-            grid: of these.
+            graph: the exported graph.
+            result: the name of the node that returns the features.
+            grid: the features' grid.
         """
         node = next(node for node in graph.nodes if node.name == result)
         with blaming(node, self.who):
@@ -91,7 +91,7 @@ class Rewriter:
 
     def _finish(self, features: Any, grid: Grid) -> None:
         if not isinstance(features, Tensor):
-            raise Mixed("which needs no pixel, or is no image")
+            raise Mixed("which needs no pixel, or is not an image")
         self.builder.graph.output(self.builder.node(features.flatten(2), grid))
 
     def _value(self, node: fx.Node) -> Any:
@@ -113,7 +113,7 @@ class Rewriter:
         return self._computed(node, arguments, args, kwargs)
 
     def _of_scores(self, node: fx.Node, name: str, arguments: dict[str, Any], given: tuple[Any, Any]) -> Any:
-        """What is done to products of queries and keys: row by row, or to what is one number a row."""
+        """Operations on products of queries and keys: row by row, or on one number per row."""
         require_type(dtypes(node), self.builder)
         leaves = pytree.tree_leaves(given)
         mixed = any(isinstance(leaf, Tensor) for leaf in leaves)
@@ -126,13 +126,13 @@ class Rewriter:
             (args, kwargs), named = pytree.tree_map(lambda leaf: settled.get(id(leaf), leaf), (given, arguments))
             return self._computed(node, named, args, kwargs)
         if isinstance(first, Turned):
-            raise Mixed("which looks at products of queries and keys in another way than row by row")
+            raise Mixed("which does not treat products of queries and keys row by row")
         found = of_scores(self.builder, node, arguments)
         short = len(node.meta["val"].shape) < len(found.shape)
         return of_rows(self.builder, found)[..., 0] if found.reduced and short else found
 
     def _of_pairs(self, node: fx.Node, name: str, arguments: dict[str, Any]) -> Any:
-        """What is done to complex numbers, which are in the network's precision."""
+        """Operations on complex numbers, which have the network's precision."""
         kinds = {kind for kind in dtypes(node) if kind.is_complex or kind.is_floating_point}
         require_type({kind.to_real() for kind in kinds}, self.builder)
 
@@ -144,7 +144,7 @@ class Rewriter:
         return of_pairs(self.builder, name, arguments, each)
 
     def _alike(self, node: fx.Node, name: str, arguments: dict[str, Any]) -> Any:
-        """What has the shape, or the values, of its first argument."""
+        """A value with the shape, or the values, of the first argument."""
         if name in SHAPED:
             return _shaped(node, node.meta["val"], arguments)
         if name in CASTS:
@@ -165,13 +165,13 @@ class Rewriter:
             require_type(kinds, self.builder)
             return HANDLERS[name](self.builder, arguments)
         if torch.Tag.pointwise not in function.tags:
-            raise Mixed("of which no rule is known")
+            raise Mixed("for which there is no rule")
         if own and function_of(name) is not None:
             return pointwise(self.builder, name, args, kwargs)
         return typed(self.builder, node, args, kwargs)
 
     def _cast(self, node: fx.Node, value: Any) -> Any:
-        """To another type: values that it holds stay as they are."""
+        """Convert to another type, which must hold the values without loss."""
         kind, before = node.meta["val"].dtype, cast(fx.Node, node.args[0]).meta["val"].dtype
         if isinstance(value, Known):
             return Known(value.value.to(kind), value.fixed, value.unwritten)
@@ -180,17 +180,17 @@ class Rewriter:
         if held or (kind == self.builder.dtype and not before.is_floating_point):
             return value
         if isinstance(value, Scores):
-            raise Mixed(f"which turns products of queries and keys to {kind}")
+            raise Mixed(f"which converts products of queries and keys to {kind}")
         return typed(self.builder, node, (value, kind), {}, torch.Tensor.to)
 
     def _known(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
-        """What needs no pixel: computed now; what only moves, with what is known of every element."""
+        """Evaluate an operation that needs no pixel; for moves, tracking what is known of every element."""
         name, function = name_of(node), cast(Any, node.target)
         operands = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Known)]
         if gives_memory(function):
             return Known.memory(node.meta["val"])
         if getattr(function, "namespace", "aten") not in ("aten", "prims"):
-            raise Mixed("of which no rule is known")
+            raise Mixed("for which there is no rule")
         if torch.Tag.nondeterministic_seeded in getattr(function, "tags", ()):
             raise Mixed("which draws at random")
         if not all(operand.written for operand in operands):
@@ -212,7 +212,7 @@ class Rewriter:
 
 
 def _shaped(node: fx.Node, kind: Tensor, arguments: dict[str, Any]) -> Known:
-    """Numbers in the shape of what needs pixels."""
+    """Numbers in the shape of a value that needs pixels."""
     name = name_of(node)
     if gives_memory(node.target):
         return Known.memory(kind)
@@ -235,13 +235,13 @@ def _bound(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict
     """Arguments by ATen's names, with defaults."""
     schema = getattr(node.target, "_schema", None)
     if schema is None:
-        raise Mixed("of which no rule is known")
+        raise Mixed("for which there is no rule")
     found = {argument.name: argument.default_value for argument in schema.arguments}
     return found | dict(zip(found, args, strict=False)) | kwargs
 
 
 def _called(node: fx.Node) -> str:
-    """A name for people: the module that the operation stands in, and the operation."""
+    """A readable name: the module that contains the operation, and the operation."""
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     path = stack[-1][0] if stack else ""
     path = re.sub(r"^L__self__\.?|^self\.?", "", path)

@@ -1,4 +1,4 @@
-"""Sums weighted by products of queries and keys, whatever is done to these row by row."""
+"""Sums weighted by products of queries and keys, after any row-wise operations on these."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pixkit.readiness.adoption.scores import LAST, LOST, REDUCED, Scores
 from pixkit.readiness.adoption.separable import Mixed
 
 LARGE = 1000
-"""A number that is added to products, or put in their place, in order to hide them."""
+"""A number of at most this value that is added to products, or replaces them, is meant to hide them."""
 
 
 def weighted(builder: Builder, scores: Scores, values: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def weighted(builder: Builder, scores: Scores, values: Tensor) -> Tensor:
 
 
 def of_rows(builder: Builder, scores: Scores) -> Tensor:
-    """Addresses [..., T, 1] of what is one number a row."""
+    """Addresses [..., T, 1] of one number per row."""
     return _products(builder, scores, None)
 
 
@@ -49,7 +49,7 @@ def _products(builder: Builder, scores: Scores, values: Tensor | None) -> Tensor
     kept: dict[int, Any] = {}
 
     def placed(argument: Any) -> Any:
-        """With constants by number; what is used twice stays one."""
+        """Number the constants; one that is used twice keeps one number."""
         if isinstance(argument, Row | Known) and id(argument) not in kept:
             if isinstance(argument, Row):
                 arguments = tuple(placed(each) for each in argument.arguments)
@@ -74,14 +74,14 @@ def _products(builder: Builder, scores: Scores, values: Tensor | None) -> Tensor
 
 
 def _remark(builder: Builder, value: Tensor) -> None:
-    """What is meant to hide, and is only large, is told if predictions turn out to be late."""
+    """Remember a value that is meant to hide but is merely large, in case predictions turn out to be late."""
     finite = value[value.isfinite()]
     if finite.numel() and float(finite.min()) <= -LARGE:
-        builder.remark = f"where {float(finite.min())} hides nothing for sure: -inf does, or zeros after the softmax"
+        builder.remark = f"where {float(finite.min())} does not hide reliably: use -inf, or zeros after the softmax"
 
 
 def _known(row: Any, shape: torch.Size, dtype: torch.dtype, done: dict[int, Any]) -> tuple[Known, Tensor]:
-    """What is known of products [..., T, U] after all of a row, and which of them were read along it."""
+    """What is known of products [..., T, U] after all row operations, and which products were read by these."""
     if id(row) in done:
         found: tuple[Known, Tensor] = done[id(row)]
         return found

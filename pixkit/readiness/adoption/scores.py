@@ -1,4 +1,4 @@
-"""Products of queries and keys, and what is done to them before values are multiplied by them."""
+"""Products of queries and keys, and the operations on them before they weight values."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from pixkit.readiness.adoption.pointwise import applied
 from pixkit.readiness.adoption.separable import Mixed, name_of
 
 PLAIN = Products()
-"""The row of products to which nothing is done."""
+"""The row without any operations."""
 LOST = "lost"
-"""In place of a row whose constants have other axes than products have by now."""
+"""Stands for a row whose constants have different axes from the current products."""
 LAST = frozenset(("softmax", "_softmax", "_safe_softmax", "log_softmax", "_log_softmax"))
-"""What goes along a row and leaves its length."""
+"""Operations along a row that preserve its length."""
 REDUCED = frozenset(("amax", "amin", "sum", "mean", "logsumexp"))
-"""What makes one number of a row."""
+"""Operations that reduce a row to one number."""
 TURNED = frozenset(("transpose", "permute", "t", "mT", "swapaxes", "swapdims", "movedim", "moveaxis", "numpy_T"))
-"""What may exchange rows and columns."""
+"""Operations that may swap rows and columns."""
 RESHAPED = frozenset(("view", "reshape", "_unsafe_view", "expand", "unsqueeze", "squeeze", "flatten", "unflatten"))
-"""What may regroup the axes of products before their last two."""
+"""Operations that may regroup the axes of products before their last two."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Products of queries and keys, [..., T, U], which stay products until values are multiplied by them.
+    """Products of queries and keys, [..., T, U], kept in factored form until values are multiplied by them.
 
     Attributes:
         query: addresses [..., T, D].
         key: addresses [..., U, D].
-        asked: the query of an attention that does the same, if not `query`.
-        scale: what it multiplies products by; None if no attention does the same.
-        bias: what it adds then, as torch broadcasts it, or None.
-        weighed: whether a softmax has been taken of them.
-        row: all that is done to the products, a `Row` with `Known` constants, or PLAIN; LOST where axes were regrouped.
-        reduced: whether there is one number a row.
+        asked: the query of an equivalent attention, if not `query`.
+        scale: the factor of the products in that attention; None if no attention is equivalent.
+        bias: added after scaling, as torch broadcasts it, or None.
+        weighed: whether a softmax has been applied.
+        row: all operations on the products, a `Row` with `Known` constants, or PLAIN; LOST where axes were regrouped.
+        reduced: whether there is one number per row.
     """
 
     query: Tensor
@@ -55,18 +55,18 @@ class Scores:
 
     @property
     def shape(self) -> torch.Size:
-        """Of the products."""
+        """The shape of the products."""
         lead = torch.broadcast_shapes(self.query.shape[:-2], self.key.shape[:-2])
         return torch.Size((*lead, self.query.shape[-2], 1 if self.reduced else self.key.shape[-2]))
 
     def reshaped(self, shape: torch.Size) -> Scores:
-        """With other axes before the last two, which stay.
+        """Reshape the axes before the last two, which must stay.
 
         Raises:
             Mixed: if they do not.
         """
         if shape[-2:] != self.shape[-2:] or self.scale is None:
-            raise Mixed("which looks at products of queries and keys in another way than row by row")
+            raise Mixed("which does not treat products of queries and keys row by row")
         lead = self.shape[:-2]
         query, key, asked = (
             x.expand(*lead, *x.shape[-2:]).reshape(*shape[:-2], *x.shape[-2:])
@@ -80,7 +80,7 @@ class Scores:
         return replace(self, query=query, key=key, asked=asked, bias=bias, row=row)
 
     def added(self, other: Known) -> Scores:
-        """With a bias, or one more."""
+        """Add a bias to the current one."""
         if self.bias is None:
             return replace(self, bias=other)
         fixed = self.bias.fixed & other.fixed
@@ -97,16 +97,16 @@ class Turned:
 
     @property
     def shape(self) -> torch.Size:
-        """Of the products."""
+        """The shape of the products."""
         *lead, rows, columns = self.scores.shape
         return torch.Size((*lead, columns, rows))
 
 
 def turned(value: Scores | Turned, node: fx.Node, arguments: dict[str, Any]) -> Scores | Turned:
-    """Axes in another order: the last two exchanged, or none.
+    """Permute the axes: swap the last two, or none.
 
     Raises:
-        Mixed: if others are.
+        Mixed: if others are permuted.
     """
     function: Any = node.target
     axes = len(value.shape)
@@ -114,7 +114,7 @@ def turned(value: Scores | Turned, node: fx.Node, arguments: dict[str, Any]) -> 
     changed = {key: probe if each is value else each for key, each in arguments.items()}
     order = [size - 1 for size in function(*(changed[each] for each in positional(function))).shape]
     if order[:-2] != list(range(axes - 2)):
-        raise Mixed("which looks at products of queries and keys in another way than row by row")
+        raise Mixed("which does not treat products of queries and keys row by row")
     if order[-2:] == [axes - 2, axes - 1]:
         return value
     if isinstance(value, Turned):
@@ -123,15 +123,15 @@ def turned(value: Scores | Turned, node: fx.Node, arguments: dict[str, Any]) -> 
 
 
 def of_scores(builder: Builder, node: fx.Node, arguments: dict[str, Any]) -> Scores:
-    """What is done to products.
+    """Apply an operation to products.
 
     Args:
-        builder: where queries are scaled.
+        builder: the graph in which queries are scaled.
         node: the exported operation.
         arguments: by ATen's names.
 
     Raises:
-        Mixed: if it is not done row by row.
+        Mixed: if it does not work row by row.
     """
     name, values = name_of(node), list(arguments.values())
     scores = next(value for value in values if isinstance(value, Scores))
@@ -145,7 +145,7 @@ def of_scores(builder: Builder, node: fx.Node, arguments: dict[str, Any]) -> Sco
     )
     if found is None:
         if row is LOST:
-            raise Mixed("which attention does not do to products of queries and keys")
+            raise Mixed("which attention does not apply to products of queries and keys")
         found = replace(scores, scale=None)
     return replace(
         found, row=row, reduced=name in REDUCED or all(each.reduced for each in values if isinstance(each, Scores))
@@ -153,7 +153,7 @@ def of_scores(builder: Builder, node: fx.Node, arguments: dict[str, Any]) -> Sco
 
 
 def _row(node: fx.Node, name: str, scores: Scores, arguments: dict[str, Any]) -> Any:
-    """The row of an operation; LOST if there is none."""
+    """The row after an operation; LOST if there is none."""
     function: Any = node.target
     operands = [each for each in arguments.values() if isinstance(each, Scores)]
     alike = all(each.query is scores.query and each.key is scores.key and each.row is not LOST for each in operands)
@@ -169,13 +169,13 @@ def _row(node: fx.Node, name: str, scores: Scores, arguments: dict[str, Any]) ->
             return LOST
         changed["dim"] = [-1] if isinstance(arguments["dim"], list | tuple) else -1
         changed |= {"keepdim": True} if name in REDUCED else {}
-    elif torch.Tag.pointwise not in function.tags and name != "where":  # of which torch says so only of tensors
+    elif torch.Tag.pointwise not in function.tags and name != "where":  # torch tags `where` only for tensors
         return LOST
     return Row(function, tuple(changed[each] for each in positional(function)), keywords(function, changed))
 
 
 def _attention(builder: Builder, name: str, scores: Scores, arguments: dict[str, Any]) -> Scores | None:
-    """The same as scale, bias and softmax of attention, if it is."""
+    """The same as scale, bias and softmax of attention, if possible."""
     values = list(arguments.values())
     other = next((value for value in values if value is not scores), None)
     if isinstance(other, Scores):
@@ -195,7 +195,7 @@ def _attention(builder: Builder, name: str, scores: Scores, arguments: dict[str,
 
 
 def _shifted(scores: Scores, other: Any, *, negative: bool) -> Scores | None:
-    """A number is forgotten by the softmax."""
+    """Adding a number does not change the softmax."""
     if isinstance(other, Known):
         return scores.added(Known(-other.value, other.fixed) if negative else other)
     return scores if isinstance(other, int | float) else None
@@ -234,7 +234,7 @@ def _scaled(builder: Builder, scores: Scores, by: Any, *, inverse: bool) -> Scor
 def _filled(scores: Scores, mask: Known, value: Any, dtype: torch.dtype) -> Scores | None:
     number = float(value.value) if isinstance(value, Known) and value.value.numel() == 1 else value
     if not mask.all_fixed:
-        raise Mixed("which hides keys as parameters say")
+        raise Mixed("which hides keys depending on parameters")
     if number != -torch.inf:
         return None
     hide = torch.zeros(mask.value.shape, dtype=dtype, device=mask.value.device)

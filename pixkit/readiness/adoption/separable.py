@@ -1,4 +1,4 @@
-"""What of a foreign network cannot be computed site by site, and on which line of it."""
+"""What in a foreign network cannot be computed site by site, and on which line."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from pixkit.readiness.untraceable import Untraceable
 HINTS = {
     "fft_rfft": "a causal convolution as `F.conv1d` of a padded sequence, or as a product with a triangular matrix",
     "fft_fft": "a causal convolution as `F.conv1d` of a padded sequence, or as a product with a triangular matrix",
-    "index": "`F.embedding` or `gather` among the maps of a site; places of sites from constants and buffers",
+    "index": "`F.embedding` or `gather` within the maps of a site; indices of sites from constants and buffers",
     "nonzero": "`torch.where` with three arguments, or a product with a mask",
     "masked_select": "`torch.where` with three arguments, or a product with a mask",
-    "instance_norm": "`nn.LayerNorm`, `nn.RMSNorm`, or `nn.GroupNorm` of the maps of one site",
+    "instance_norm": "`nn.LayerNorm`, `nn.RMSNorm`, or `nn.GroupNorm` over the maps of one site",
     "flex_attention": "`F.scaled_dot_product_attention` with a mask, or `softmax` of products with -inf",
 }
 """What to write in place of an operation, by ATen's names."""
 HIDING = (Contraction, SiteProducts, SiteAttention)
-"""Layers that multiply by zero what a site does not read, where whole images are computed."""
+"""Layers that multiply values that a site does not read by zero when whole images are computed."""
 
 
 class NotSeparable(Untraceable):
-    """An operation of a foreign network cannot be done site by site; the message names it and its line."""
+    """An operation of a foreign network cannot be computed site by site; the message names it and its line."""
 
 
 class Mixed(Exception):
-    """An operation does not fit, and why; whoever knows the operation says which one it is."""
+    """Why an operation does not fit; the caller adds which operation it is."""
 
 
 def name_of(node: fx.Node) -> str:
-    """What ATen calls the operation, without the namespace and the variant."""
+    """ATen's name of the operation, without namespace and overload."""
     packet = getattr(node.target, "overloadpacket", None)
     return packet.__name__ if packet is not None else getattr(node.target, "__name__", str(node.target))
 
@@ -55,7 +55,7 @@ def line_of(node: fx.Node) -> str:
 
 @contextmanager
 def blaming(node: fx.Node, who: str) -> Iterator[None]:
-    """Name the operation, in what is raised because it does not fit.
+    """Name the operation in errors that say why it does not fit.
 
     Args:
         node: the exported operation.
@@ -65,28 +65,28 @@ def blaming(node: fx.Node, who: str) -> Iterator[None]:
         yield
     except NotSeparable:
         raise
-    except Exception as error:  # of an operation that is used as no rule foresees, whatever its rule then runs into
+    except Exception as error:  # a rule may fail in any way on arguments that it does not foresee
         why = str(error) if isinstance(error, Mixed) else f"for which its rule fails: {message(error)[:200]}"
         raise NotSeparable(
             "the network cannot be rewritten site by site",
             where=who,
             found=f"{name_of(node)}, {why} ({line_of(node)})",
-            expected="operations of which each result belongs to one site, and reads others by fixed tables",
+            expected="operations whose results each belong to one site, and read others by fixed indices",
             hint=HINTS.get(name_of(node)),
         ) from error
 
 
 @contextmanager
 def finite(backbone: nn.Module) -> Iterator[None]:
-    """While it is entered, layers in which zeros hide sites are given numbers: what is not finite shows through."""
+    """While entered, require finite inputs of layers whose zeros hide sites: a zero does not hide infinity or NaN."""
 
     def look(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
         if not all(bool(each.isfinite().all()) for each in given):
             raise NotSeparable(
-                "the network sums what is not finite, which a zero does not hide",
+                "the network sums values that are not finite, which a zero does not hide",
                 where=next(name for name, part in backbone.named_modules() if part is layer),
                 found="an infinity or NaN among the values of a site",
-                expected="values that are finite, as with log(x.clamp_min(1e-6)), or a mask that is applied before",
+                expected="finite values, as with log(x.clamp_min(1e-6)), or a mask applied before",
             )
 
     layers = [part for part in backbone.modules() if isinstance(part, HIDING)]

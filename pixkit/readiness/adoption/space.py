@@ -1,6 +1,6 @@
-"""Addresses: every value of every operation of the new graph has a number; tables of numbers say who reads what.
+"""Addresses: every value of every operation of the new graph has a number; tables of numbers say what reads what.
 
-What a view, a slice, a permutation or a concatenation does is found by doing it to a tensor of addresses. The address
+The effect of a view, slice, permutation or concatenation is found by applying it to a tensor of addresses. The address
 of map m of site s of image b is `first + (b * maps + m) * sites + s`, where `first` belongs to the operation. Constants
 have addresses, too.
 """
@@ -22,7 +22,7 @@ from pixkit.readiness.adoption.separable import Mixed
 
 @dataclass(frozen=True)
 class Source:
-    """An operation of the new graph, which gives images [B, maps, h, w].
+    """An operation of the new graph, whose result is images [B, maps, h, w].
 
     Attributes:
         node: the node that computes it.
@@ -30,7 +30,7 @@ class Source:
         maps: number of maps.
         grid: h and w.
         static: whether it needs no pixel.
-        groups: colour groups that its maps belong to, map m to m % groups.
+        groups: number of colour groups; map m belongs to m % groups.
     """
 
     node: fx.Node
@@ -49,7 +49,7 @@ class Source:
 class Where(NamedTuple):
     """Where addresses point, int64 of their shape: number of the source, image, map, site; -1 each for a constant.
 
-    `only` is the number of the source if all are of one.
+    `only` is the number of the source if there is only one.
     """
 
     source: Tensor
@@ -59,7 +59,7 @@ class Where(NamedTuple):
     only: int | None = None
 
     def numbers(self) -> list[int]:
-        """Of all sources that are pointed to, in order."""
+        """The numbers of all sources that are pointed to, in order."""
         return self.source.flatten()[:1].tolist() if self.only is not None else self.source.unique().tolist()
 
 
@@ -69,7 +69,7 @@ class Space:
     Attributes:
         batch: number of images.
         sources: operations and constants, by their first address.
-        likenesses: what was found of addresses of operations.
+        likenesses: reusable results for addresses of operations.
     """
 
     def __init__(self, batch: int) -> None:
@@ -107,7 +107,7 @@ class Space:
         return self._literals[key]
 
     def _add(self, source: Source | Known, shape: torch.Size) -> Tensor:
-        count = max(shape.numel(), 1)  # two sources of no values would be told apart by nothing
+        count = max(shape.numel(), 1)  # two empty sources would not be distinguishable
         addresses = torch.arange(self.end, self.end + shape.numel()).view(shape)
         self.sources.append(source)
         self.firsts.append(self.end)
@@ -115,11 +115,11 @@ class Space:
         return addresses
 
     def which(self, addresses: Tensor) -> Tensor:
-        """The number of the source of each."""
+        """The number of each address's source."""
         return torch.bucketize(addresses.contiguous(), torch.tensor(self.firsts), right=True) - 1
 
     def where(self, addresses: Tensor) -> Where:
-        """Where they point; asked twice in a row, what was found."""
+        """Where they point; the last answer is cached."""
         if addresses is not self._last[0]:
             self._last = (addresses, self._where(addresses))
         return self._last[1]
@@ -127,7 +127,7 @@ class Space:
     def _where(self, addresses: Tensor) -> Where:
         ends = self.which(torch.stack([addresses.min(), addresses.max()])) if addresses.numel() else torch.zeros(1)
         number = int(ends[0])
-        if bool((ends == number).all()):  # as is most often the case
+        if bool((ends == number).all()):  # the common case
             return self._within(addresses, number)
         source = self.which(addresses)
         maps, sites = (torch.tensor([getattr(one, name, 1) for one in self.sources]) for name in ("maps", "sites"))
@@ -154,7 +154,7 @@ class Space:
         return Where(here, image, row - image * source.maps, local - row * source.sites, number)
 
     def values(self, addresses: Tensor, dtype: torch.dtype) -> Known:
-        """The constants at addresses that point to nothing else; zeros where they do."""
+        """The constants at these addresses; zeros where an address is not a constant's."""
         which = self.which(addresses)
         value, fixed = torch.zeros(addresses.shape, dtype=dtype), torch.ones(addresses.shape, dtype=torch.bool)
         unwritten = torch.zeros_like(fixed)
@@ -170,10 +170,10 @@ class Space:
         return Known(value, fixed, unwritten)
 
     def require_written(self, values: Iterable[Any]) -> None:
-        """Nothing may read memory in which nothing has been written.
+        """Require that no uninitialised memory is read.
 
         Args:
-            values: that are about to be read: addresses, `Known`, or whatever else.
+            values: about to be read: addresses, `Known`, or anything else.
 
         Raises:
             Mixed: if there is such memory among them.
@@ -183,4 +183,4 @@ class Space:
             if not self._all_written and isinstance(value, Tensor):
                 raw = not self.values(value, torch.bool).written
             if raw:
-                raise Mixed("which reads memory in which nothing has been written")
+                raise Mixed("which reads uninitialised memory")

@@ -1,4 +1,4 @@
-"""Memory in which nothing has been written, and what is done to it without pixels: rules of `elements` follow it."""
+"""Uninitialised memory, and operations on it that need no pixels: followed by the rules of `elements`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from pixkit.readiness.elements.rules import UNSETTLED
 
 
 def followed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """An operation of known values, in some of which nothing has been written: known values.
+    """Apply an operation to known values, some of which are uninitialised.
 
     Raises:
-        Mixed: if it reads what nobody has written, so that what it gives depends on that.
+        Mixed: if its result depends on uninitialised values.
     """
     carrying = Carrying({}, sys._getframe())
     args, kwargs = pytree.tree_map(lambda leaf: _given(leaf, carrying), (args, kwargs))
@@ -35,20 +35,20 @@ def followed(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[s
     carrying.over()
     computing = (record for record in carrying.tape if record.call.func.overloadpacket not in UNSETTLED)
     if any(held.marks.latest >= UNWRITTEN for record in computing for held in record.results):
-        raise Mixed("which reads memory in which nothing has been written")
+        raise Mixed("which reads uninitialised memory")
     with plainly():
         return pytree.tree_map(lambda tensor: _found(tensor, carrying), result)
 
 
 def read_by(name: str, arguments: dict[str, Any]) -> list[Any]:
-    """What an operation reads, and does not only move.
+    """The arguments that an operation reads and does not merely move.
 
     Args:
-        name: what ATen calls it.
+        name: ATen's name.
         arguments: by ATen's names.
     """
     read = dict(arguments)
-    if name in ("addmm", "baddbmm") and read["beta"] == 0:  # what is there does not count, whatever it is
+    if name in ("addmm", "baddbmm") and read["beta"] == 0:  # then the addend does not count, whatever it is
         del read["self"]
     leaves = pytree.tree_leaves(read)
     if name in SHAPED:
@@ -58,7 +58,7 @@ def read_by(name: str, arguments: dict[str, Any]) -> list[Any]:
 
 
 def _given(leaf: Any, carrying: Carrying) -> Any:
-    """A value as elements know it: parameters need something, though nothing that comes late."""
+    """A value's marks: parameters need something, though nothing late."""
     if not isinstance(leaf, Known):
         return leaf
     unwritten = torch.zeros_like(leaf.fixed) if leaf.unwritten is None else leaf.unwritten

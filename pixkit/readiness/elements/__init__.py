@@ -1,1 +1,1 @@
-"""Readiness of every element, carried through torch's own operations while a module really runs."""
+"""Readiness of every element, propagated through torch's own operations while a module runs."""

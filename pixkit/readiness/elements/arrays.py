@@ -1,4 +1,4 @@
-"""Arrays of numpy in which nothing has been written: what is written to them nobody sees, nor who reads them."""
+"""Uninitialised numpy arrays: nothing sees what is written to them, nor what reads them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from torch import nn
 from pixkit.readiness.elements.tape import serves
 
 MAKERS = ("empty", "empty_like")
-"""Numpy's functions that give an array in which nothing has been written."""
+"""Numpy functions that return an uninitialised array."""
 REPLACING = threading.RLock()
-"""Functions of numpy are replaced for all threads: one at a time."""
+"""Numpy's functions are patched for all threads: one at a time."""
 
 
 @contextmanager
 def raw_arrays(module: Any, note: Callable[[str], None]) -> Iterator[None]:
-    """Context in which somebody is told when other code than numpy's and torch's calls `numpy.empty` or `empty_like`.
+    """Context in which `note` is called when code outside numpy and torch calls `numpy.empty` or `empty_like`.
 
-    They are replaced in numpy, in the modules in which the code of `module` lies, and in those that these name. Who has
-    got hold of them otherwise, or makes an array by its class, is not seen; see `found.py`.
+    They are patched in numpy, in the modules that contain the code of `module`, and in the modules that this code
+    names.
+    References obtained in other ways, and arrays made by their class, are missed; see `found.py`.
 
     Args:
-        module: or a function, about to be called, in this thread.
-        note: told the function's name.
+        module: a module or function about to be called in this thread.
+        note: receives the function's name.
     """
     own = threading.get_ident()
 
@@ -55,7 +56,7 @@ def raw_arrays(module: Any, note: Callable[[str], None]) -> Iterator[None]:
 
 
 def _modules(module: Any) -> Iterator[ModuleType]:
-    """Where the code lies that a call runs, without what serves it, and what that names."""
+    """The modules whose code a call runs, except library code, and those that they name."""
     parts = [type(part) for part in module.modules()] if isinstance(module, nn.Module) else [module]
     own = _own({getattr(part, "__module__", None) for part in parts})
     named = {
@@ -73,5 +74,5 @@ def _own(names: set[Any]) -> list[ModuleType]:
 
 
 def _serves(file: str) -> bool:
-    """As of lines, but that what is typed in is somebody's code."""
+    """As for lines, except that interactive code counts as user code."""
     return serves(file) and not file.startswith("<")

@@ -1,4 +1,4 @@
-"""What Python code asks of tensors without an operation of torch: their numbers, their memory, their text."""
+"""Requests of Python code to tensors that are not torch operations: their numbers, memory and text."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from pixkit.readiness.elements.marked import Marked, plainly, tensors_in
 
 
 class Answering(Protocol):
-    """Who knows which values may be given away."""
+    """Knows which values may be given away."""
 
     def escape(self, tensor: Tensor, name: str) -> None:
         """Values of a tensor are about to leave torch."""
 
     def expose(self, name: str) -> None:
-        """The memory of a tensor is about to be given away."""
+        """The memory of a tensor is about to be exposed."""
 
     def keep(self, tensor: Tensor, moves: bool) -> None:
-        """A tensor is about to be given another storage, or to be written to."""
+        """A tensor is about to get another storage, or to be written to."""
 
     def unmarked(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a function of torch as it is called with tensors that are not marked."""
+        """Call a torch function as it is called with unmarked tensors."""
 
 
 NUMBERS = frozenset({"numpy", "tolist", "__array__"})
 MEMORY = frozenset({"data_ptr", "__dlpack__", "untyped_storage", "storage", "_typed_storage", "__reduce_ex__"})
-"""What gives memory away, or all that there is of a tensor."""
+"""Functions that expose memory, or a tensor's entire state."""
 CALLS = frozenset({"apply_", "map_", "map2_"})
-"""What hands every number to a Python function."""
+"""Functions that pass every number to a Python function."""
 SPLITS = frozenset({"tensor_split", "hsplit", "vsplit", "dsplit"})
-"""What reads the places at which it splits out of the memory of a tensor."""
+"""Functions that read split positions from the memory of a tensor."""
 TEXTS = frozenset({"__repr__", "__format__", "__str__"})
 MAKERS = frozenset({"tensor", "as_tensor", "asarray", "new_tensor", "new", "sparse_coo_tensor"})
-"""What makes tensors of Python's lists: it would read the tensors in these by itself."""
+"""Functions that build tensors from Python lists: they would read tensors in the lists directly."""
 
 
 def ask(answering: Answering, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a function of torch that Python code called."""
+    """Call a torch function on behalf of Python code."""
     name = getattr(func, "__name__", "")
     if name in NUMBERS:
         return _numbers(answering, func, args, kwargs)
@@ -58,18 +58,18 @@ def ask(answering: Answering, func: Callable[..., Any], args: tuple[Any, ...], k
         return args[1].setdefault(id(args[0]), args[0].clone())
     elif name in MAKERS:
         args, kwargs = _listed(answering, args, name), {key: _listed(answering, kwargs[key], name) for key in kwargs}
-    elif name == "one_hot":  # another way for tensors of a subclass
+    elif name == "one_hot":  # takes another path for tensor subclasses
         return answering.unmarked(func, args, kwargs)
     elif name == "__set__" and getattr(getattr(func, "__self__", None), "__name__", "") == "data":
         answering.keep(args[0], moves=True)
     elif name == "scaled_dot_product_attention":
-        with sdpa_kernel(SDPBackend.MATH):  # whatever the caller prefers: it is made of operations that rules know
+        with sdpa_kernel(SDPBackend.MATH):  # whatever the caller prefers: it consists of operations with rules
             return func(*args, **kwargs)
     return func(*args, **kwargs)
 
 
 def _numbers(answering: Answering, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Numbers, or an array in the memory of the tensor: if that is fixed, so is what numpy writes there."""
+    """Numbers, or an array in the tensor's memory: if that is fixed, so is what numpy writes there."""
     tensor = args[0]
     answering.escape(tensor, func.__name__)
     answering.keep(tensor, moves=False)
@@ -79,7 +79,7 @@ def _numbers(answering: Answering, func: Callable[..., Any], args: tuple[Any, ..
 
 
 def _text(answering: Answering, tensor: Tensor, name: str) -> str:
-    """A tensor as it is printed, without its values."""
+    """The printed form of a tensor, without its values."""
     answering.escape(tensor, name)
     return f"tensor(..., size={tuple(tensor.shape)}, dtype={tensor.dtype})"
 

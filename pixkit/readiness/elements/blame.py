@@ -1,13 +1,13 @@
-"""Who is to blame for a leak: the line at which it can no longer be mended by what comes after.
+"""What to blame for a leak: the line after which nothing can repair it.
 
-Much that reads what lies ahead is innocent. A convolution with padding on both sides gives more than it was given: cut
-at the end, it is causal. A block's mean is in time for the next block. A state of this site is what the next one needs.
-So an operation is to blame only if what it gives is late where it stands: for its **home** (homes.py), the site of the
-slot that it lies in. Views are asked, too: what was in time where an operation gave it, and is late where a view has
-put it, was cut, turned or scattered wrongly there.
+Many operations that read ahead are innocent. A convolution padded on both sides returns more than it was given: cropped
+at the end, it is causal. A block's mean is in time for the next block. The state of one site is the input of the next.
+So an operation is to blame only if its result is late where it stands: for its **home** (homes.py), the site of the
+slot that it lies in. Views are checked as well: a value that was in time where an operation returned it, and is late
+where a view has put it, was cropped, flipped or scattered wrongly there.
 
-A line in a function may be right for one caller and wrong for another. What some call without harm is innocent, and the
-line that calls it is to blame (callers.py).
+A line in a function may be right for one caller and wrong for another. If some call of it does no harm, the line is
+innocent, and the line that calls the function is to blame (callers.py).
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ JOINS = frozenset({"where", "masked_fill", "add", "sub", "mul"})
 
 @dataclass(frozen=True)
 class Leak:
-    """A late output element and the way to it.
+    """A late output element and the path to it.
 
     Attributes:
         records: the operations of the run.
         views: those that computed nothing.
-        way: those that the leak went through, the first first.
-        homes: where elements belong.
-        output: what the module gave.
+        way: the operations that the leak passed through, in order.
+        homes: the homes of elements.
+        output: the module's output.
         index: the late element.
         step: the step of that element.
-        strict: whether it may not depend on elements of its own step.
+        strict: whether it must not depend on elements of its own step.
     """
 
     records: Sequence[Record]
@@ -62,18 +62,22 @@ class Leak:
     strict: bool
 
     def blamed(self) -> tuple[Line, str]:
-        """The line that is to blame, and its operation.
+        """The line to blame, and its operation.
 
-        1. The last operation that made late, for its home, what was in time; or the view, if what was given is in time
-           and is not where it is read. Of a strict module, "in time" is first what is ready by the step of its home,
-           then also what carries its own site, which only its readers have to hide.
-        2. Where a late branch joins one that is in time: what last moved the late branch, if it is not where it
-           belongs, else what mixed sites on it, if it is late by its own site, else the join.
-        3. What last moved sites, if the output is not where it belongs.
-        4. Where everything is late by its own site, the first operation that mixes sites, on the way if there is one
-           there; the last one if none does.
+        1. The last operation that made a value late for its home from values that were in time; or the view, if a
+        result is in
+           time but not where it is read. For a strict module, "in time" first means ready by the step of its home, then
+           also
+           a value that carries its own site, which only its readers have to hide.
+        2. Where a late branch joins one that is in time: the operation that last moved the late branch, if that is not
+        where it
+           belongs; else the operation that mixed sites on it, if it is late only by its own site; else the join.
+        3. The operation that last moved sites, if the output is not where it belongs.
+        4. Where everything is late by its own site, the first operation that mixes sites, preferably on the path; the
+        last
+           operation if none does.
 
-        Of a function that others call without harm, the line that calls it.
+        If a function is called elsewhere without harm, the line that calls it.
         """
         for slack in (0, 1) if self.strict else (1,):
             timely = [*(self._in_time(step, slack) for step in self.way), self._output_in_time(slack)]
@@ -89,7 +93,7 @@ class Leak:
         return responsible(found.line, self.records, lambda other: self._harmless(other, slack))
 
     def _harmless(self, number: int, slack: int) -> bool:
-        """Whether nothing that an operation gave is late for its home."""
+        """Whether no result of an operation is late for its home."""
         for place, held in enumerate(self.records[number].results):
             homes, ready = self.homes.given(number, place), held.marks.ready
             if bool((ready > self.homes.steps[homes] + slack)[homes > 0].any()):
@@ -99,7 +103,7 @@ class Leak:
         return True
 
     def _viewed(self, place: int, slack: int) -> View | None:
-        """The view by which what an operation on the way gave became late, or holds several sites in a slot."""
+        """The view that made a result on the path late, or that put several sites into one slot."""
         step, views = self.way[place], Views(self.views, self.homes)
         held = self.records[step.number].results[step.result[0]]
         ready = int(held.marks.ready[step.result[1]])
@@ -117,19 +121,19 @@ class Leak:
         return views.scattered(read, before)
 
     def _reading(self, place: int) -> tuple[Place, Index, int]:
-        """What is read on the way after so many operations: where it lies, which element, and by which operation."""
+        """What is read on the path after `place` operations: its place, which element, and by which operation."""
         if place == len(self.way):
             return self.output.place, self.index, len(self.records)
         step = self.way[place]
         return self.records[step.number].inputs[step.source[0]].place, step.source[1], step.number
 
     def sees_itself(self) -> bool:
-        """Whether everything on the way is of one site: nothing hides an output's own input from it."""
+        """Whether the whole path stays at one site, so that nothing hides an output's own input from it."""
         sites = {int(self.homes.read[step.number][step.source[0]][step.source[1]]) for step in self.way}
         return len(sites | {self._home_of_output()}) == 1
 
     def _in_time(self, step: Pass, slack: int) -> bool:
-        """Whether what an operation read is ready by the step of its home; of what has none, whether all is alike."""
+        """Whether an operation's input is ready by the step of its home; without one, whether all steps are equal."""
         place, index = step.source
         ready, home = (
             self.records[step.number].inputs[place].marks.ready,
@@ -153,7 +157,7 @@ class Leak:
         return None
 
     def _mixed_before(self, place: int) -> Pass | None:
-        """What mixed sites on a branch that is late by its own site alone."""
+        """The operation that mixed sites on a branch that is late only by its own site."""
         if not all(self._in_time(step, 1) for step in self.way):
             return None
         mixing = self.homes.mixing
@@ -163,7 +167,7 @@ class Leak:
         return bool(self.homes.mixing[step.number][step.result[0]][step.result[1]])
 
     def _mover(self, place: int) -> Pass | None:
-        """What put the late branch of a join where it does not belong, if it is not where it belongs."""
+        """The operation that moved the late branch of a join away from where it belongs, if it did."""
         step = self.way[place]
         others = self._timely_others(step)
         if not others or int(self.homes.read[step.number][step.source[0]][step.source[1]]) in others:
@@ -176,7 +180,7 @@ class Leak:
         return self.homes.moved(self.homes.read[after.number][after.source[0]])
 
     def _timely_others(self, step: Pass) -> set[int]:
-        """Homes of what an operation joins with what is late, and what is in time."""
+        """Homes of the inputs in time that an operation joins with a late one."""
         record, name = self.records[step.number], self._name(step)
         own = step.source[0]
         allowed = self.step + (0 if self.strict else 1)
@@ -210,7 +214,7 @@ class Leak:
         return next((step for step in reversed(self.way) if self._name(step) in MOVERS), None)
 
     def _mixing(self) -> int:
-        """The first operation that mixes sites, or the last one. Of attention, the softmax and not the product."""
+        """The first operation that mixes sites, else the last one. For attention, the softmax, not the product."""
         on_way = [step.number for step in self.way if self._mixes(step)]
         anywhere = [number for number, each in enumerate(self.homes.mixing) if any(bool(part.any()) for part in each)]
         mixing = on_way or anywhere

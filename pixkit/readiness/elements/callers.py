@@ -1,4 +1,4 @@
-"""Whether a line is to blame, or who called its function: what others call without harm is innocent."""
+"""Whether to blame a line or its function's caller: a function that is called elsewhere without harm is innocent."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Chain = tuple[tuple[str, int], ...]
 
 
 def responsible(line: Line, records: Sequence[Record], harmless: Callable[[int], bool]) -> Line:
-    """The innermost of the lines that led to an operation, its own first, that no harmless call has in common with it.
+    """The innermost of the lines that led to an operation, its own first, that it shares with no harmless call.
 
     Args:
-        line: of the operation.
-        records: of the run.
-        harmless: whether an operation, by its number, gave nothing late.
+        line: the operation's line.
+        records: the run's operations.
+        harmless: whether the operation with a given number returned nothing late.
     """
     ours = _chain(line.callers)
     ends: dict[Chain, list[int]] = {}
@@ -32,7 +32,7 @@ def responsible(line: Line, records: Sequence[Record], harmless: Callable[[int],
 
 
 def _called(line: Line, function: Line) -> Chain | None:
-    """The lines that called a function when a line was run in it, or in what it called; None if it was not."""
+    """The lines that called a function when a line ran in it, or in a function that it called; None if it did not."""
     stack = (line, *line.callers)
     for place, each in enumerate(stack):
         if (each.file, each.begin, each.function) == (function.file, function.begin, function.function):

@@ -1,4 +1,4 @@
-"""Carrying readiness through one operation after another."""
+"""Propagates readiness through one operation after another."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ from pixkit.readiness.elements.tape import Record, View
 
 
 class Carrying(Noting):
-    """Runs operations, and marks what they give and write.
+    """Runs operations, and marks the tensors that they return and write.
 
     Attributes:
         tape: operations that computed or wrote something, in order.
         views: operations that computed nothing, but made a tensor lie in another one.
-        performed: what a call of the module comes to, if that is asked.
+        performed: the trace of the call's operations, if requested.
     """
 
     def __init__(self, names: dict[int, str], outermost: FrameType) -> None:
@@ -49,29 +49,29 @@ class Carrying(Noting):
         self._made: list[weakref.ref[Marked]] = []
 
     def give(self, tensor: Tensor, ready: Tensor, fixed: Tensor) -> None:
-        """Mark a tensor that a run begins with: its memory, in which perhaps nothing has been written."""
+        """Mark a tensor that a run begins with: its memory, which may be uninitialised."""
         self.storages.made(tensor).write(tensor, ready, fixed)
         self._unwritten |= bool((ready >= UNWRITTEN).any())
 
     def made(self, tensor: Marked) -> None:
-        """A tensor has been marked."""
+        """Register a tensor that was just marked."""
         self._made.append(weakref.ref(tensor))
 
     @property
     def kept(self) -> list[Marks]:
-        """Marked tensors that are still there: after a call, somebody has kept them for the next one."""
+        """Marked tensors that are still alive: after a call, something has kept them for the next one."""
         there = [tensor for each in self._made if (tensor := each()) is not None]
         with plainly():
             return list(map(self.storages.marks, there))
 
     def over(self) -> None:
-        """The run is over: tensors that somebody has kept of it are like any others."""
+        """End the run: tensors that outlive it behave like any others."""
         self._over = True
 
     def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], alone: bool = False) -> Any:
-        """Run an operation of torch, and mark what it gives.
+        """Run an operation of torch, and mark its results.
 
-        Where the modes are not active, as in other threads, nobody sees what is done to tensors that are not marked.
+        Where the modes are not active, as in other threads, operations on unmarked tensors are not seen.
         """
         if isinstance(func, HigherOrderOperator):
             with Operations(self), Asked(self):
@@ -81,7 +81,7 @@ class Carrying(Noting):
                 return func(*args, **kwargs)
             about = describe(func)
             if alone and any(not isinstance(tensor, Marked) for tensor in about.written(args, kwargs)):
-                self.note(notes.MEMORY, str(func), "a tensor is written to where nobody sees what becomes of it")
+                self.note(notes.MEMORY, str(func), "a tensor is written to where its later use is not seen")
             try:
                 return self.one_line(lambda: self._performed(func, about, args, kwargs))
             except Exception:
@@ -89,31 +89,31 @@ class Carrying(Noting):
                 raise
 
     def ask(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a function of torch that Python code called with tensors."""
+        """Call a torch function that Python code called with tensors."""
         return asking.ask(self, func, args, kwargs)
 
     def escape(self, tensor: Tensor, name: str) -> None:
-        """Values of a tensor are about to leave torch: those that are not fixed must not."""
+        """Values of a tensor are about to leave torch: only fixed ones may."""
         with plainly():
             self.look([self.storages.marks(tensor)], notes.HOST, name)
 
     def raw(self, name: str) -> None:
-        """An array has been made in which nothing has been written."""
+        """Note an uninitialised array."""
         self.note(notes.UNWRITTEN, name)
 
     def expose(self, name: str) -> None:
-        """The memory of a tensor is about to be given away."""
+        """The memory of a tensor is about to be exposed."""
         self.note(notes.MEMORY, name)
 
     def keep(self, tensor: Tensor, moves: bool) -> None:
-        """A tensor is about to be given another storage, or to be written to."""
+        """A tensor is about to get another storage, or to be written to."""
         with plainly():
             self.storages.keep(tensor, moves=moves)
 
     def unmarked(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call one_hot as it is called with tensors that are not marked: it goes another way for a subclass's.
+        """Call one_hot as it is called with unmarked tensors: it takes another path for a subclass.
 
-        If it knows the number of classes, the numbers that it takes to Python raise an error, or nothing comes of them.
+        If it knows the number of classes, the numbers that it passes to Python only decide whether it raises an error.
         """
         classes = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)
         with plainly():
@@ -172,7 +172,7 @@ class Carrying(Noting):
     def _viewed(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], read: list[Tensor], reached: int
     ) -> Any:
-        """What lies in the storage of an argument needs no marks of its own."""
+        """A tensor in the storage of an argument needs no marks of its own."""
         for tensor in read:
             self.storages.of(tensor)
         self.reached(func, reached)
@@ -181,26 +181,26 @@ class Carrying(Noting):
         if any(tensor.dtype != read[0].dtype for tensor in tensors_in(result)):
             late, marks = latest_sign(self.tape, self.storages), self.storages.marks(read[0])
             if any(tells_sign(marks, tensor, late) for tensor in tensors_in(result)):
-                self.note(notes.MEMORY, str(func), "numbers of another kind tell 0.0 from -0.0")
+                self.note(notes.MEMORY, str(func), "numbers of another type distinguish 0.0 from -0.0")
         source, line = self.storages.place(read[0]), self.line()
         places = map(self.storages.place, tensors_in(result))
         self.views += [View(len(self.tape), str(func), source, place, line) for place in places if place != source]
         return replaced(result, lambda tensor: mark(tensor, self))
 
     def _ruled(self, func: Any, about: Description, call: Call) -> list[Marks]:
-        """What the rule says, or what is said where there is none."""
+        """The result of the rule, or the default where there is none."""
         if about.draws(call):
             self.note(notes.RANDOM, str(func))
-        if about.rule is unwritten:  # the record that is about to be added
+        if about.rule is unwritten:  # the record about to be added
             self._unwritten = True
             return [uniform(result, UNWRITTEN + len(self.tape)) for result in call.results]
         found = ""
         try:
             if about.rule is not None:
                 return self._said(about.rule, call)
-        except Exception as error:  # what a rule cannot follow is not known, as if there were none
+        except Exception as error:  # as if there were no rule
             found = message(error)
-        if about.foreign:  # it may read what it likes, such as what an earlier call of it has kept
+        if about.foreign:  # it may read anything, such as state kept by an earlier call
             self.note(notes.UNKNOWN, str(func))
             return [uniform(result, LATEST) for result in call.results]
         if found or not call.marks or any(each.latest for each in call.marks):
@@ -208,7 +208,7 @@ class Carrying(Noting):
         return list(map(Marks.unfixed, mixed(call)))
 
     def _said(self, rule: Rule, call: Call) -> list[Marks]:
-        """What a rule says; and the constants without whose values it would say something else."""
+        """A rule's result, noting the constants without whose values it would differ."""
         found = listed(rule(call))
         computing = self._unwritten and call.func.overloadpacket not in UNSETTLED
         if computing and any(each.latest >= UNWRITTEN for each in call.marks):

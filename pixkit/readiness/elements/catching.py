@@ -1,4 +1,4 @@
-"""Errors that depend on values and are caught: whether one is raised says something of them, without any operation."""
+"""Errors that depend on values and are caught: whether one is raised reveals something without any operation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INDEXING = frozenset({
 })  # fmt: skip
 """Operations that raise errors if integers among their arguments are out of range."""
 CHECKING = frozenset({"_linalg_check_errors", "_assert_async", "_assert_scalar", "multinomial"})
-"""Operations that raise errors by whatever values they read."""
+"""Operations that raise errors depending on any values that they read."""
 
 
 def may_raise(call: Call) -> bool:
@@ -32,13 +32,13 @@ def may_raise(call: Call) -> bool:
 
 
 def caught(line: Line) -> bool:
-    """Whether somebody's code goes on after an error at a line: the line, or one that called it, stands in a `try`."""
+    """Whether user code continues after an error at a line: the line, or one of its callers, is inside a `try`."""
     return any(each.number in lines for each in (line, *line.callers) for lines in _guarded(each.file))
 
 
 @functools.cache
 def _guarded(file: str) -> tuple[range, ...]:
-    """Lines of a file after whose errors it goes on."""
+    """Lines of a file inside a `try` that continues after errors."""
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
     except (SyntaxError, ValueError):

@@ -1,4 +1,4 @@
-"""Constants that a module reads and that are no buffers: where somebody's code holds them."""
+"""Constants that a module reads and that are not buffers: where user code holds them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pixkit.readiness.elements.tape import serves
 
 
 def where_held(tensor: Tensor, frame: FrameType | None, outermost: FrameType, modules: Mapping[int, str]) -> str:
-    """A name for a tensor that the code that is being run holds in an attribute, a closure, a global or a variable.
+    """A name for a tensor that the running code holds in an attribute, a closure, a global or a variable.
 
     Args:
-        tensor: it, or another one in its storage.
-        frame: the innermost that is being run.
+        tensor: the tensor, or another one in its storage.
+        frame: the innermost running frame.
         outermost: the frame at which to stop.
         modules: paths of modules by their `id`.
     """
@@ -45,7 +45,7 @@ def _held(frame: FrameType, modules: Mapping[int, str]) -> Iterator[tuple[str, A
 
 
 def _within(value: Any, storage: int) -> str | None:
-    """Where in a value a storage's tensor is, as it would be written behind the value's name."""
+    """Where a value contains a tensor of the storage, as a suffix to the value's name."""
     if isinstance(value, Tensor):
         return "" if _storage(value) == storage else None
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
@@ -55,5 +55,5 @@ def _within(value: Any, storage: int) -> str | None:
 def _storage(tensor: Tensor) -> int | None:
     try:
         return int(tensor.untyped_storage()._cdata)
-    except (NotImplementedError, RuntimeError):  # sparse ones and the like have none
+    except (NotImplementedError, RuntimeError):  # for example, sparse tensors have none
         return None

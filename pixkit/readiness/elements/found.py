@@ -1,4 +1,4 @@
-"""Memory that no operation of torch has made, as that of an array of numpy: whether it holds the same in each call."""
+"""Memory that no operation of torch has made, such as a numpy array's: whether it holds the same in each call."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pixkit.readiness.elements.marked import tensors_in
 from pixkit.readiness.elements.tape import Line
 
 PATTERNS = 0x3F, 0xC1
-"""Bytes that lie in free memory before each of two calls: as numbers, small positive ones and large negative ones."""
+"""Bytes to fill free memory with before each of two calls: as numbers, small positive ones and large negative ones."""
 
 
 def fill_free_memory(sizes: Iterable[int], pattern: int) -> None:
-    """Take memory, write to it, and give it back: whoever asks for as much next is likely to find that.
+    """Allocate memory, fill it, and free it: the next allocation of the same size is likely to find the pattern.
 
     Args:
         sizes: in bytes.
@@ -30,10 +30,10 @@ def fill_free_memory(sizes: Iterable[int], pattern: int) -> None:
 
 
 class Found(OperationMode):
-    """Notes what lies in memory that an operation reads and that none has made.
+    """Notes the contents of memory that an operation reads and that no operation has made.
 
     Attributes:
-        held: digests of it, by the operation that read it first, and its line.
+        held: digests of the contents, by the operation that read them first, and its line.
         sizes: bytes of each.
     """
 
@@ -42,12 +42,12 @@ class Found(OperationMode):
         self.held: dict[tuple[str, Line], list[str]] = {}
         self.sizes: set[int] = set()
         self._line = line
-        self._known: dict[int, Any] = {}  # held, so that no other one gets its address
+        self._known: dict[int, Any] = {}  # held, so that its address is not reused
         for tensor in known:
             self._new(tensor)
 
     def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Look at what it reads, and run it."""
+        """Examine an operation's inputs, and run it."""
         for tensor in tensors_in((args, kwargs)):
             if self._new(tensor):
                 self._hold(str(func), tensor)
@@ -72,15 +72,15 @@ class Found(OperationMode):
 
 
 def differing(call: Callable[[], Any], known: Iterable[Tensor], line: Callable[[], Line]) -> Iterator[Line]:
-    """Lines that read memory that no operation has made, and that holds something else in one call than in another.
+    """Lines that read memory that no operation has made and that differs from call to call.
 
-    If there is any, there are two more calls, before each of which free memory of these sizes is filled with other
-    bytes. What is only compared with numbers that neither of them is looks the same; see `arrays.py`.
+    If there is any such memory, there are two more calls, each after filling free memory of these sizes with different
+    bytes. Contents that are only compared with numbers which neither fill produces look the same; see `arrays.py`.
 
     Args:
-        call: calls a module, and leaves it as it was.
-        known: tensors that were there before.
-        line: of the code that is being run.
+        call: calls a module, and leaves it unchanged.
+        known: tensors that existed before.
+        line: the running line of code.
     """
     known = list(known)
 

@@ -1,15 +1,15 @@
 """Where an element belongs: the site of the input that it stands for, as long as nothing has mixed sites.
 
-Readiness alone does not tell who is to blame for a leak: what reads the last site is late for the first, and in time
-for the last. So each element has a **home**, carried through the run by the same rules as readiness. An element that
-reads elements of one home has that home. One that reads several has the home of its slot: of the queries in attention,
-of the same place in a norm or a convolution, the later one of two tensors that are added; a sum over some sites has the
-last home of those that it sums, as it is in time for whatever comes after them, a sum over all of them none. Where a
-whole sequence is read in another arrangement than before, it may be a permutation, and keeps its homes; a shifted one,
-in which slots are empty or twice there, gets those of its slots: the first slot is home to the first site, whatever was
-put there.
+Readiness alone does not tell what to blame for a leak: a value that reads the last site is late for the first and in
+time for the last. So each element has a **home**, propagated through the run by the same rules as readiness. An element
+that reads elements of one home has that home. One that reads several has the home of its slot: the query's in
+attention, that of the same position in a norm or a convolution, the later one of two tensors that are added. A sum over
+some sites has the last home among them, since it is in time for whatever follows them; a sum over all sites has none.
+Where a whole sequence is read in a new arrangement, it may be a permutation, and keeps its homes; a shifted sequence,
+in which slots are empty or repeated, gets the homes of its slots: the first slot belongs to the first site, whatever
+was put there.
 
-It is a convention, which decides only what line is named.
+This is a convention, which decides only what line is named.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from pixkit.readiness.elements.tape import Record, View
 
 
 class Homes:
-    """Homes of all elements of a run: before each operation of what it reads, after it of what it gives.
+    """Homes of all elements of a run: before each operation those of its inputs, after it those of its results.
 
     A home is the number of a site, from 1; 0 is none. Sites are numbered in the order of their steps.
 
     Attributes:
-        steps: int64, the step of each site; that of none comes first.
-        read: of each operation, the homes of its inputs.
-        mixing: of each operation, which elements of its results read several homes.
-        viewed: of each view, the homes of its source and of itself as they were then, whatever slots they are in.
+        steps: int64, the step of each site, preceded by that of no site.
+        read: for each operation, the homes of its inputs.
+        mixing: for each operation, which elements of its results read several homes.
+        viewed: for each view, the homes of its source and of itself as they were then, whatever slots they are in.
     """
 
     def __init__(self, records: Sequence[Record], views: Sequence[View], start: Place, steps: Tensor) -> None:
@@ -54,20 +54,20 @@ class Homes:
         self._look(views, len(records))
 
     def moved(self, homes: Tensor) -> bool:
-        """Whether a whole sequence is in another arrangement than the input's."""
+        """Whether a whole sequence is in a different arrangement from the input's."""
         found = _sequence(homes)
         return len(found) == len(self._own) and not torch.equal(found, self._own)
 
     def at_output(self, place: Place) -> Tensor:
-        """Homes of what the module gave, as they would be read."""
+        """Homes of the module's output, as they would be read."""
         return self._anchored(self._carried.read(place) >> 1)
 
     def given(self, number: int, result: int) -> Tensor:
-        """Homes of an operation's result, as they would be read where it gave it."""
+        """Homes of an operation's result, as they would be read where it was returned."""
         return self.anchored(self._given[number][result])
 
     def anchored(self, homes: Tensor) -> Tensor:
-        """Homes as they would be read, no arrangement being learnt from them."""
+        """Homes as they would be read, without learning an arrangement from them."""
         known = len(self._known)
         found = self._anchored(homes)
         del self._known[known:]
@@ -114,7 +114,7 @@ class Homes:
         return base.reshape(shape).expand(homes.shape)
 
     def _padded(self, found: Tensor) -> Tensor | None:
-        """A known sequence with other sites at its ends, as circular padding has: those are as if of the ends."""
+        """A known sequence with other sites at its ends, as in circular padding: those count as the end sites."""
         size = len(self._own)
         for each in self._known:
             for begin in range(len(found) - size + 1):
@@ -125,7 +125,7 @@ class Homes:
         return None
 
     def _turned(self, found: Tensor) -> bool:
-        """Whether a sequence is a known one turned round, as `roll` does."""
+        """Whether a sequence is a known one rotated, as by `roll`."""
         return any(torch.equal(found, each.roll(by)) for each in self._known for by in range(1, len(each)))
 
 
@@ -142,13 +142,13 @@ def _sites(steps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sequence(homes: Tensor, axes: list[int] | None = None) -> Tensor:
-    """Homes slot by slot, those of all axes along which they differ; 0 where a slot has none."""
+    """Homes slot by slot along all axes on which they differ; 0 where a slot has none."""
     axes = axes_of(homes) if axes is None else axes
     others = [axis for axis in range(homes.ndim) if axis not in axes]
     return homes.amax(others).flatten() if others else homes.flatten()
 
 
 def _shifted(found: Tensor, base: Tensor) -> bool:
-    """Whether each slot that has a home has that of the slot so many before it, round the end or not."""
+    """Whether every slot with a home has that of the slot a fixed distance before it, with or without wrap-around."""
     there = found > 0
     return any(torch.equal(found[there], base.roll(by)[there]) for by in range(len(base)))

@@ -1,8 +1,8 @@
-"""What a call of a module leaves for the next one, so that it can be told whether that finds something else.
+"""The state that a call of a module leaves for the next one, to tell whether that call would find a difference.
 
-A number that Python counts counts, also one that nothing is computed from: who reads it need not ask torch. It may
-decide at the 99th call alone, so that other values tell nothing; and `is`, or what is written in C, reads a number of
-whatever class unseen. A counter that is a buffer is followed like any tensor, and keeps nothing from being proved.
+A count kept by Python matters even if nothing is computed from it, because reading it need not involve torch. It may
+matter only at the 99th call, so trying other values proves nothing; and `is`, or code in C, reads a number of any class
+unseen. A counter that is a buffer is followed like any tensor and does not prevent a proof.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ from pixkit.readiness.libraries import is_known
 
 NUMBERS = bool, int, float, complex, str, bytes, bytearray, array, type(None), np.generic, torch.Size, torch.dtype
 OWN = frozenset(vars(nn.Module())) - {"training"}
-"""Attributes of every module: its parts, and hooks, which may watch it."""
+"""Attributes of every module: its parts, and hooks, which may observe it."""
 
 
 @dataclass(frozen=True)
 class Left:
-    """What the next call finds, but for values that nothing is made of.
+    """What the next call finds, except values from which nothing is computed.
 
     Attributes:
-        held: what attributes hold, by the path and class of their module and their names, and so attributes of classes
-            and globals that code names; of tensors, their values.
-        kept: kinds of tensors that a call made and that are still there; torch's compiler keeps some of every call.
-        written: of storages from outside that were written to, by their numbers.
+        held: contents of attributes, by the path and class of their module and their names, including class attributes
+            and
+            globals that code names; for tensors, their values.
+        kept: kinds of tensors that a call made and that are still alive; torch's compiler keeps some of every call.
+        written: contents of external storages that were written to, by their numbers.
         known: how many storages there were.
     """
 
@@ -49,27 +50,27 @@ class Left:
     known: int
 
     def differing(self, later: Left) -> tuple[str, str] | None:
-        """The first thing that a call has left otherwise than the one before, and its module; None if all is alike.
+        """The first thing that a call has left different from the call before, and its module; None if there is none.
 
-        Memory that only the later one has met is its own, and nobody's afterwards.
+        Memory that only the later call has met is private to it and is not used afterwards.
         """
         nothing = object()
         for key in {**self.held, **later.held}:
             if self.held.get(key, nothing) != later.held.get(key, nothing):
                 return key
         if self.kept != later.kept:
-            return "", "what the tensors hold that are kept of its calls"
+            return "", "the values of tensors kept from its calls"
         met = {number: held for number, held in later.written.items() if number < self.known}
-        return None if self.written == met else ("", "what is written to tensors from outside")
+        return None if self.written == met else ("", "the values written to tensors from outside")
 
 
 def left(module: Any, kept: Iterable[Marks] = (), storages: Storages | None = None) -> Left:
-    """What a call has left.
+    """Record what a call has left.
 
     Args:
         module: after a call.
-        kept: of tensors that the call made and that are still there.
-        storages: of the run, if it was one.
+        kept: marks of tensors that the call made and that are still alive.
+        storages: the run's storages, if the call was followed.
     """
     seen: dict[int, Any] = {}
     held = {} if isinstance(module, nn.Module) else {("", "what it refers to"): _told(module, seen)}
@@ -86,9 +87,9 @@ def left(module: Any, kept: Iterable[Marks] = (), storages: Storages | None = No
 
 
 def _named(cls: type) -> Iterator[tuple[str, str, Any]]:
-    """What calls of an object refer to beside itself: class, or module, and name, and what is there.
+    """What calls of an object refer to besides itself: class or module, name, and value.
 
-    Of its classes all that is no method, and the methods that others name, with the globals that they name.
+    For its classes, everything that is not a method, and the methods that others name, with the globals that they name.
     """
     own = [base for base in cls.__mro__ if not is_known(base.__module__)]
     names = dict.fromkeys(["forward", "__call__"])
@@ -109,7 +110,7 @@ def _named(cls: type) -> Iterator[tuple[str, str, Any]]:
 
 
 def _function(value: Any) -> Any:
-    """What a method of whatever kind, or a property, runs."""
+    """The function behind a method of any kind, or a property."""
     return getattr(value, "__func__", getattr(value, "fget", value))
 
 
@@ -120,7 +121,7 @@ def _globals(places: Places) -> Iterator[tuple[str, str, Any]]:
 
 
 def _told(value: Any, seen: dict[int, Any]) -> Hashable:
-    """Numbers by their values, in whatever holds them, each of which is looked into once."""
+    """Numbers by value, in any container, each of which is visited once."""
     if isinstance(value, NUMBERS):
         return repr(value)
     if isinstance(value, Tensor):
@@ -134,7 +135,7 @@ def _told(value: Any, seen: dict[int, Any]) -> Hashable:
 
 
 def _parts(value: Any) -> Iterable[Any]:
-    """What a value holds, in order; nothing of what is not somebody's data."""
+    """The contents of a value, in order; nothing for values that are not user data."""
     if isinstance(value, Mapping):
         return [part for pair in value.items() for part in pair]
     if isinstance(value, list | tuple | deque):
@@ -151,7 +152,7 @@ def _parts(value: Any) -> Iterable[Any]:
 
 
 def _around(code: FunctionType | type) -> Iterator[Any]:
-    """What a class refers to, or a function: by its closure, defaults and attributes, and the globals that it names."""
+    """What a class or function refers to: by its closure, defaults and attributes, and the globals that it names."""
     if isinstance(code, type):
         yield from (value for _, _, value in _named(code))
         return
@@ -163,10 +164,10 @@ def _around(code: FunctionType | type) -> Iterator[Any]:
 
 
 def _place(iterator: Iterator[Any]) -> Iterable[Any]:
-    """Where one of Python's own iterators is."""
+    """The position of one of Python's own iterators."""
     try:
         return cast(Iterable[Any], iterator.__reduce__()[1:])
-    except TypeError:  # a generator, whose state nobody can tell
+    except TypeError:  # a generator, whose state cannot be inspected
         return ()
 
 

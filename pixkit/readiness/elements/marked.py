@@ -1,8 +1,8 @@
 """The tensors of a run, and the modes that see every operation on them.
 
-A marked tensor is a tensor like others: its storage is what the module computes with. Every operation on it, and every
-one that makes a tensor while the modes are active, is handed to the run. What torch does to tensors without an
-operation, such as giving their values to Python, goes through `Asked`, or is refused by torch itself.
+A marked tensor is an ordinary tensor: its storage is what the module computes with. Every operation on it, and every
+operation that makes a tensor while the modes are active, is handed to the run. What torch does to tensors without an
+operation, such as passing their values to Python, goes through `Asked`, or is refused by torch itself.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch.overrides import TorchFunctionMode
 from pixkit.modes import Mode
 
 PLAIN = frozenset({int, float, bool, complex, str, type(None), torch.dtype, torch.device, torch.layout})
-"""Types of arguments in which there is no tensor."""
+"""Types of arguments that contain no tensor."""
 
 
 class Runner(Protocol):
-    """Who is told what happens to marked tensors."""
+    """Is notified of what happens to marked tensors."""
 
     def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], alone: bool = False) -> Any:
-        """Run an operation of torch, and mark what it gives; `alone` if the modes are not active."""
+        """Run an operation of torch, and mark its results; `alone` if the modes are not active."""
 
     def ask(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a function that Python code called with tensors."""
@@ -34,7 +34,7 @@ class Runner(Protocol):
         """Values of a tensor are about to leave torch."""
 
     def expose(self, name: str) -> None:
-        """The memory of a tensor is about to be given away."""
+        """The memory of a tensor is about to be exposed."""
 
     def made(self, tensor: Marked) -> None:
         """A tensor has been marked."""
@@ -54,28 +54,28 @@ class Marked(Tensor):
         return next(runners((args, kwargs))).operate(func, args, kwargs or {}, alone=True)
 
     def __len__(self) -> int:
-        """What torch asks for when it makes a tensor of Python's lists, whose values it then reads by itself."""
+        """Called by torch when it makes a tensor from Python lists, whose values it then reads directly."""
         if self.ndim == 0:
             self.runner.escape(self, "__len__")
         return super().__len__()
 
     def __getitem__(self, index: Any) -> Any:
-        """Only if a class has this does torch take its tensors for sequences, and ask for their length."""
+        """Defined because torch treats tensors of a class as sequences, asking their length, only if it has this."""
         return super().__getitem__(index)
 
     def as_subclass(self, cls: type[Tensor]) -> Any:
-        """One of another class in the same storage: a tensor has one class at a time."""
+        """Return a tensor of another class in the same storage: a tensor has one class at a time."""
         with plainly():
             return self.detach().as_subclass(cls)
 
     def data_ptr(self) -> int:
-        """Its address: whoever has that can read what they like."""
+        """The address, through which code can read anything."""
         self.runner.expose("data_ptr")
         return super().data_ptr()
 
 
 def mark(tensor: Tensor, runner: Runner) -> Tensor:
-    """A marked tensor of the same storage."""
+    """A marked tensor with the same storage."""
     if isinstance(tensor, Marked):
         return tensor
     marked = Tensor._make_subclass(Marked, tensor)
@@ -85,14 +85,14 @@ def mark(tensor: Tensor, runner: Runner) -> Tensor:
 
 
 def runners(value: Any) -> Iterator[Runner]:
-    """The runs that tensors among a value belong to."""
+    """The runs that tensors within a value belong to."""
     for tensor in tensors_in(value):
         if isinstance(tensor, Marked):
             yield tensor.runner
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
-    """The tensors that a value is made of."""
+    """The tensors within a value."""
     found: list[Tensor] = []
     _gather(value, found)
     return iter(found)
@@ -133,14 +133,14 @@ class Operations(Mode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Tensors of other subclasses take themselves apart first."""
+        """Tensors of other subclasses decompose first."""
         if any(issubclass(kind, Tensor) and not issubclass(kind, Marked | torch.nn.Parameter) for kind in types):
             return NotImplemented
         return self.runner.operate(func, args, kwargs or {})
 
 
 class Asked(TorchFunctionMode):
-    """Hands every function of torch that Python code calls to a run."""
+    """Hands every torch function that Python code calls to a run."""
 
     def __init__(self, runner: Runner) -> None:
         super().__init__()
@@ -149,13 +149,13 @@ class Asked(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Also of tensors that are not marked."""
+        """Also for unmarked tensors."""
         return self.runner.ask(func, args, kwargs or {})
 
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """Context in which operations are run as if no tensor were marked."""
+    """Context in which operations run as if no tensor were marked."""
     guard = torch._C._DisableTorchDispatch()
     with torch._C.DisableTorchFunction():
         try:

@@ -1,4 +1,4 @@
-"""The planes of what an operation gave and wrote."""
+"""The planes of the tensors that an operation returned and wrote."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pixkit.readiness.elements.tape import Held
 def marked(
     storages: Storages, call: Call, ruled: list[Marks], given: Sequence[Tensor], written: list[Tensor]
 ) -> Iterator[Held]:
-    """Mark tensors of an operation.
+    """Mark the tensors of an operation.
 
     Args:
-        storages: of the run.
+        storages: the run's storages.
         call: the operation.
-        ruled: what is said of each tensor that it gave.
+        ruled: marks for each tensor that it returned.
         given: these tensors.
-        written: those that it wrote to; of the ones that it has not given nothing is known.
+        written: the tensors that it wrote to; nothing is known of those that it did not return.
     """
     for tensor, marks in zip(given, ruled, strict=True):
         known = storages.knows(tensor)
         if known and not any(tensor is each for each in written):
-            continue  # it lies in what the operation read, whatever its schema says
+            continue  # it lies in an input, whatever the schema says
         planes = storages.of(tensor) if known else storages.made(tensor)
         yield _put(storages, planes, tensor, marks)
         if marks.any_fixed:

@@ -1,8 +1,8 @@
-"""What is known of each element of a tensor, and what a rule says of an operation.
+"""What is known of each element of a tensor, and what a rule says about an operation.
 
 The readiness of an element is 0 if it needs no element of the input, and s + 1 if it needs one of step s but none of a
-later step. An element is fixed if it is computed from constants and buffers alone: its value is the same whatever the
-input and the parameters are. No other value is ever looked at.
+later step. An element is fixed if it is computed from constants and buffers only: its value does not depend on the
+input or the parameters. No other value is ever examined.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 LATEST = 1 << 60
-"""Readiness of what nothing is known of: later than every step."""
+"""Unknown readiness: later than every step."""
 UNWRITTEN = LATEST + 1
-"""Readiness of memory in which nothing has been written, plus the number of the operation that gave it."""
+"""Readiness of uninitialised memory, to which the number of the operation that returned it is added."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Marks:
     """A tensor and its two planes.
 
     Attributes:
-        ready: int64, of the tensor's shape: readiness of each element; perhaps expanded, and never written to.
-        fixed: bool, likewise: whether the element's value is the same for every input and all parameters.
-        value: the plain tensor; it may be looked at where it is fixed, and nowhere else.
+        ready: int64 with the tensor's shape: readiness of each element; perhaps expanded, and never written to.
+        fixed: bool with the tensor's shape: whether the element's value is the same for every input and all parameters.
+        value: the plain tensor; it may be examined only where it is fixed.
     """
 
     ready: Tensor
@@ -42,7 +42,7 @@ class Marks:
         return self.value.shape
 
     def where_fixed(self, number: float) -> Tensor:
-        """Bool, of the tensor's shape: elements that are fixed and equal to a number."""
+        """Bool with the tensor's shape: elements that are fixed and equal to a number."""
         if not self.any_fixed:
             return self.fixed
         return self.fixed & (self.value == number)
@@ -64,12 +64,12 @@ class Marks:
         return int(core.amax()) if core.numel() else 0
 
     def unfixed(self) -> Marks:
-        """The same, if nothing of it were fixed."""
+        """The same marks with nothing fixed."""
         nowhere = torch.zeros((), dtype=torch.bool, device=self.fixed.device)
         return Marks(self.ready, nowhere.expand(self.shape), self.value)
 
     def kept(self) -> Marks:
-        """The same, whatever is written to the tensor later: values are copied if they may be looked at."""
+        """The same marks, safe from later writes to the tensor: values are copied if they may be examined."""
         if not self.any_fixed:
             return self
         return Marks(self.ready, self.fixed, core_of(self.value).clone().expand(self.shape))
@@ -80,11 +80,11 @@ class Call:
     """One call of an operation, as a rule sees it.
 
     Attributes:
-        func: the operation, in its functional variant: never one that ends in an underscore or takes `out`.
+        func: the operation in its functional variant: never one that ends in an underscore or takes `out`.
         args: its arguments, with `Marks` in place of every tensor, also within lists.
-        kwargs: likewise.
-        results: the plain tensors that it gave, in order.
-        settles: whether one argument may settle what it gives, as a 0 does a product, also one that is a number.
+        kwargs: its keyword arguments, likewise.
+        results: the plain tensors that it returned, in order.
+        settles: whether an argument, a tensor or a number, may settle the result, as a 0 settles a product.
     """
 
     func: Any
@@ -103,22 +103,22 @@ class Call:
         return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
 
     def kept(self) -> Call:
-        """The same, whatever is written to its arguments later."""
+        """The same call, safe from later writes to its arguments."""
         args, kwargs = within(self.args, Marks.kept), within(self.kwargs, Marks.kept)
         return Call(self.func, args, kwargs, self.results, self.settles)
 
     def unfixed(self) -> Call:
-        """The same, if nothing of its arguments were fixed, and none settled anything."""
+        """The same call with no argument fixed and none settling the result."""
         args, kwargs = within(self.args, Marks.unfixed), within(self.kwargs, Marks.unfixed)
         return replace(self, args=args, kwargs=kwargs, settles=False)
 
 
 Rule = Callable[[Call], Marks | Sequence[Marks]]
-"""What an operation does to planes: `Marks` for each of the call's results, of a shape that broadcasts to its."""
+"""The effect of an operation on planes: `Marks` for each of the call's results, of a shape that broadcasts to its."""
 
 
 def within(value: Any, change: Callable[[Marks], Marks]) -> Any:
-    """A value with all marks that it is made of changed."""
+    """A value with all marks in it replaced."""
     if isinstance(value, Marks):
         return change(value)
     if isinstance(value, list | tuple):
@@ -127,7 +127,7 @@ def within(value: Any, change: Callable[[Marks], Marks]) -> Any:
 
 
 def marks_in(value: Any) -> Iterable[Marks]:
-    """The marks that a value is made of."""
+    """The marks within a value."""
     if isinstance(value, Marks):
         yield value
     elif isinstance(value, list | tuple):
@@ -139,12 +139,12 @@ def marks_in(value: Any) -> Iterable[Marks]:
 
 
 def plain(tensor: Tensor) -> Tensor:
-    """The same tensor, not marked."""
+    """The same tensor, unmarked."""
     return tensor if type(tensor) is Tensor else tensor.detach()
 
 
 def core_of(plane: Tensor) -> Tensor:
-    """A plane without the axes along which it is only expanded, to ask something of all its elements."""
+    """A plane without the axes along which it is merely expanded, for reductions over all elements."""
     for axis, stride in enumerate(plane.stride()):
         if stride == 0 and plane.shape[axis] > 1:
             plane = plane.narrow(axis, 0, 1)
@@ -152,35 +152,35 @@ def core_of(plane: Tensor) -> Tensor:
 
 
 def listed(given: Marks | Sequence[Marks]) -> list[Marks]:
-    """What a rule said, of each result."""
+    """A rule's return value as a list, one item per result."""
     return [given] if isinstance(given, Marks) else list(given)
 
 
 def spoilt(given: Marks, unsettled: Marks) -> Marks:
-    """What is said of a result in which memory may have been read that holds anything, NaN for one.
+    """The marks of a result that may have read memory with arbitrary contents, such as NaN.
 
     Args:
-        given: what is said if it is finite.
-        unsettled: what is said if no other argument settles anything.
+        given: the marks if the contents are finite.
+        unsettled: the marks if no other argument settles anything.
     """
     read = unsettled.ready >= UNWRITTEN
     return Marks(torch.where(read, unsettled.ready, given.ready), given.fixed & ~read, given.value)
 
 
 def uniform(value: Tensor, ready: int = 0, fixed: bool = False) -> Marks:
-    """A tensor all of whose elements are alike."""
+    """Marks with the same readiness for all elements of a tensor."""
     known = torch.full((), ready, dtype=torch.int64, device=value.device)
     return Marks(known.expand(value.shape), torch.full((), fixed, device=value.device).expand(value.shape), value)
 
 
 def joined(planes: Iterable[Tensor]) -> Tensor:
-    """What needs everything of int64 planes: their maximum, 0 of none."""
+    """The readiness of a value that needs everything in int64 planes: their maximum, 0 if there are none."""
     maxima = [core_of(plane).amax() for plane in planes if plane.numel()]
     return functools.reduce(torch.maximum, maxima, torch.zeros((), dtype=torch.int64))
 
 
 def mixed(call: Call, *, over: Sequence[Marks] | None = None) -> list[Marks]:
-    """Every result needs everything: what is said where nothing better is known."""
+    """Every result needs everything: the default where nothing better is known."""
     read = call.marks if over is None else over
     if read and all(mark.all_fixed for mark in read):
         return [uniform(result, fixed=True) for result in call.results]

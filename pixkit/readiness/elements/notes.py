@@ -1,4 +1,4 @@
-"""What a run came across that nothing can be proved of."""
+"""Obstacles to a proof that a run came across."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ UNWRITTEN, OTHERWISE, KEPT = "unwritten", "otherwise", "kept"
 
 @dataclass(frozen=True)
 class Noted:
-    """Something that nothing can be proved of.
+    """An obstacle to a proof.
 
     Attributes:
-        kind: what it is, one of
+        kind: one of
             "host": values that are not fixed left torch, as a Python number or an array;
             "shape": the shape of a tensor depends on such values;
-            "unknown": an operation that nobody knows;
+            "unknown": an operation without a rule;
             "random": random numbers were drawn;
-            "unwritten": an output may depend on memory in which nothing has been written, or there is an array of which
-                nobody sees what is written to it;
-            "memory": values were reached by an address, lie in a tensor without strides, or are read bit by bit;
-            "otherwise": the module does something else when it is called again, and nobody follows it;
-            "kept": the module keeps something else for its next call after each, as if it counted its calls;
+            "unwritten": an output may depend on uninitialised memory, or there is an array that is written to unseen;
+            "memory": values were accessed by address, lie in a tensor without strides, or are read bit by bit;
+            "otherwise": the module behaves differently when it is called again without being followed;
+            "kept": the module's state differs after every call, as if it counted its calls;
             "failed": the module raised an error that it does not raise otherwise.
         op: the operation or function.
-        line: who asked for it.
-        found: what more there is to say.
+        line: the line that called it.
+        found: further details.
     """
 
     kind: str

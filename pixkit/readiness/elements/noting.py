@@ -1,4 +1,4 @@
-"""What keeps a run from being proved, noted with the line that asked for it, and the constants that it rests on."""
+"""Obstacles to a proof, noted with the line that called the operation, and the constants that the run relies on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pixkit.readiness.elements.tape import Line, line_here
 
 
 class Unfollowed(Exception):
-    """A run cannot go on; why has been noted."""
+    """A run cannot continue; the reason has been noted."""
 
 
 class Noting:
@@ -28,7 +28,7 @@ class Noting:
 
     Attributes:
         storages: planes of all storages.
-        noted: what nothing can be proved of, in order, each line once.
+        noted: obstacles to a proof, in order, each line once.
         relies_on: names of constants whose values were used.
     """
 
@@ -40,7 +40,7 @@ class Noting:
         self._lines: list[Line] | None = None
 
     def line(self) -> Line:
-        """The line of somebody's code that is being run; the same throughout `one_line`."""
+        """The line of user code that is running; constant throughout `one_line`."""
         if self._lines:
             return self._lines[0]
         line = line_here(self._names, self._outermost)
@@ -49,7 +49,7 @@ class Noting:
         return line
 
     def one_line(self, work: Callable[[], Any]) -> Any:
-        """Do what is done for one line of somebody's code, none of which is run meanwhile."""
+        """Do the work for one line of user code, during which no other user code runs."""
         outer, self._lines = self._lines, []
         try:
             return work()
@@ -57,34 +57,34 @@ class Noting:
             self._lines = outer
 
     def note(self, kind: str, op: str, found: str = "") -> None:
-        """Note it, once for each line."""
+        """Note an obstacle, once per line."""
         noted = Noted(kind, op, self.line(), found)
         if noted not in self.noted:
             self.noted.append(noted)
 
     def look(self, read: list[Marks], kind: str, op: str) -> None:
-        """Values become numbers or shapes, with which Python goes on."""
+        """Values become numbers or shapes that Python continues with."""
         if all(self.storages.signed(each).all_fixed for each in read):
             self.relies_on.update(*(self.storages.of(each.value).sources for each in read))
         else:
             self.note(kind, op)
 
     def deciding(self, func: Any, never: bool, read: list[Marks]) -> None:
-        """Values decide whether an operation raises an error: none may if somebody's code goes on after it."""
+        """Values decide whether an operation raises an error: not allowed if user code continues after it."""
         if not never and not all(each.all_fixed for each in read) and caught(self.line()):
             self.note(notes.HOST, str(func), "whether it raises an error, which is caught")
 
     def reached(self, func: Any, before: int) -> None:
-        """An operation reads storages, and perhaps more than before have been reached by an address."""
+        """An operation reads storages, and further ones may have been reached by address."""
         if len(self.storages.reached) > before:
-            self.note(notes.MEMORY, str(func), "a tensor lies in memory that was reached by an address")
+            self.note(notes.MEMORY, str(func), "a tensor lies in memory that was accessed by address")
 
     def require_strides(self, tensors: Iterable[Tensor], func: Any) -> None:
-        """Planes are read by strides.
+        """Require strides, by which planes are read.
 
         Raises:
             Unfollowed: if a tensor has none.
         """
         for found in filter(None, map(strideless, tensors)):
-            self.note(notes.MEMORY, str(func), f"a tensor whose elements do not lie at strides: {found}")
+            self.note(notes.MEMORY, str(func), f"a tensor without strides: {found}")
             raise Unfollowed(f"{func}: readiness cannot be followed in a {found} tensor")

@@ -1,4 +1,4 @@
-"""What torch's schemas say of an operation, put together once for each."""
+"""What torch's schemas say about an operation, gathered once for each."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pixkit.readiness.elements.rules.deciding import DECIDING
 MOVES = frozenset(
     {"set_", "resize_", "resize_as_", "as_strided_", "t_", "transpose_", "squeeze_", "unsqueeze_", "detach_"}
 )
-"""Operations that change where a tensor lies, and no value."""
+"""Operations that change where a tensor lies, but no value."""
 SWITCHES = frozenset({"train", "training", "dropout_p", "dropout"})
 """Arguments without which an operation draws no random numbers."""
 EVERY = range(32)
-"""Places of all arguments."""
+"""Positions of all arguments."""
 SIGNED: dict[str, Sequence[int]] = {
     **dict.fromkeys(("div", "floor_divide", "copysign", "true_divide", "fmod", "remainder"), (1,)),
     **dict.fromkeys(("reciprocal", "rsqrt", "signbit", "pow", "float_power", "digamma", "lgamma", "hash_tensor"), (0,)),
@@ -35,49 +35,49 @@ SIGNED: dict[str, Sequence[int]] = {
     **dict.fromkeys(("_batch_norm_with_update", "_batch_norm_no_update"), (4,)),
     **dict.fromkeys(pairs.MATRICES, EVERY),
 }
-"""Places of the arguments in which an operation tells 0.0 from -0.0, be it by the side of a branch cut; so does the
-same on lists. One of which no rule is known may do so in every place."""
+"""Positions of the arguments in which an operation distinguishes 0.0 from -0.0, for example at a branch cut; the same
+goes for its variants on lists. An operation without a rule may do so in every argument."""
 TELLING: dict[str, Sequence[int]] = {
     **dict.fromkeys(("atan2", "nextafter"), (0, 1)),
     **dict.fromkeys(("signbit", "angle", "hash_tensor"), (0,)),
     "copysign": (1,),
     **dict.fromkeys(pairs.MATRICES, EVERY),
 }
-"""Those in which it gives a finite number for both."""
+"""Those for which both give a finite number."""
 CUTS = frozenset({
     *("pow", "float_power", "sqrt", "rsqrt", "log", "log2", "log10", "log1p"),
     *("acos", "acosh", "asin", "asinh", "atan", "atanh"),
 })  # fmt: skip
-"""What does so by the side of a branch cut."""
+"""Those that distinguish them at a branch cut."""
 HIDDEN = {"native_batch_norm": ("running_mean", "running_var")}
 """Arguments that an operation writes to although its schema does not say so."""
 ASKS = frozenset({
     *("is_pinned", "is_same_size", "sym_size", "sym_stride", "sym_numel", "sym_storage_offset", "sym_is_contiguous"),
     "_has_same_storage_numel",
 })  # fmt: skip
-"""Operations that give numbers, but read no value: they ask how a tensor lies."""
+"""Operations that return numbers without reading any value: they ask for a tensor's layout."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of an operation before it is run.
+    """What is known of an operation before it runs.
 
     Attributes:
         functional: the variant that writes to nothing, as far as there is one.
-        rule: what it does to planes; None if nobody knows.
-        writes: places and names of the arguments that it writes to.
-        training: place of the argument without which it does not, in a batch norm.
+        rule: its effect on planes; None if unknown.
+        writes: positions and names of the arguments that it writes to.
+        training: in a batch norm, position of the argument without which it does not write.
         out: names of those among them that it does not read.
-        views: whether what it gives lies where its arguments lie.
-        moves: whether it changes where a tensor lies, and no value.
-        numbers: whether it gives numbers that are computed from values.
-        sized: whether the shape of what it gives depends on values.
+        views: whether its results lie in its arguments' storages.
+        moves: whether it changes where a tensor lies, but no value.
+        numbers: whether it returns numbers computed from values.
+        sized: whether the shape of its result depends on values.
         random: whether it draws random numbers.
         foreign: whether it is not torch's own.
-        switch: place and name of the argument without which it draws none.
-        signed: places of the arguments in which it tells 0.0 from -0.0.
-        telling: those in which it gives a finite number for both.
-        cuts: whether it does so for complex numbers.
+        switch: position and name of the argument without which it draws none.
+        signed: positions of the arguments in which it distinguishes 0.0 from -0.0.
+        telling: those for which both give a finite number.
+        cuts: whether it distinguishes them for complex numbers.
     """
 
     functional: Any
@@ -110,7 +110,7 @@ class Description:
 
 @functools.cache
 def describe(func: OpOverload) -> Description:
-    """What is known of an operation."""
+    """Gather what is known of an operation."""
     schema, name = func._schema, func.overloadpacket.__name__
     written = [
         (place, each) for place, each in enumerate(schema.arguments) if each.alias_info and each.alias_info.is_write
@@ -160,7 +160,7 @@ def _functional(func: OpOverload) -> OpOverload:
             found = getattr(other, candidate)
             if given <= {each.name for each in found._schema.arguments}:
                 return found
-    if other is not None and overload == "out":  # of a mean along axes, say, which is not the default one
+    if other is not None and overload == "out":  # for example a mean along axes, which is not the default overload
         for candidate in other.overloads():
             found = getattr(other, candidate)
             if not _writes(found) and given == {each.name for each in found._schema.arguments}:
@@ -173,7 +173,7 @@ def _writes(func: OpOverload) -> bool:
 
 
 def plainly_called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """An operation that is not torch's own may do to tensors what marked ones refuse."""
+    """Call an operation; a foreign one may do things that marked tensors refuse."""
     read = {id(tensor): tensor for tensor in tensors_in((args, kwargs))}
     plain = {key: tensor.detach() for key, tensor in read.items()}
     args, kwargs = replaced((args, kwargs), lambda tensor: plain[id(tensor)])
@@ -182,14 +182,14 @@ def plainly_called(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def gives_memory(func: Any) -> bool:
-    """Whether an operation gives memory in which nothing has been written, or a storage of which nobody knows."""
+    """Whether an operation returns uninitialised memory or an unknown storage."""
     if not isinstance(func, OpOverload):
         return False
     return describe(func).rule is factories.unwritten or func._overloadname.startswith("source_Storage")
 
 
 def strideless(tensor: Tensor) -> str:
-    """What a tensor is whose elements do not lie at strides; nothing of any other."""
+    """A description of a tensor whose elements do not lie at strides; empty for any other."""
     if tensor.layout is torch.strided and not (tensor.is_nested or tensor.is_quantized or tensor.is_meta):
         return ""
     return "nested" if tensor.is_nested else f"{tensor.layout} {tensor.dtype} on {tensor.device}"

@@ -1,4 +1,4 @@
-"""The way back from an output element to an input element that makes it late."""
+"""The path back from an output element to an input element that makes it late."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Index = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Pass:
-    """An operation on the way: it read one element and gave another.
+    """An operation on the path: it read one element and returned another.
 
     Attributes:
-        number: of the operation in the run.
-        source: which of its inputs, and where in that.
-        result: which of its results, and where in that.
+        number: its number in the run.
+        source: which of its inputs, and the index in that.
+        result: which of its results, and the index in that.
     """
 
     number: int
@@ -31,9 +31,9 @@ class Pass:
 
 
 def way_back(records: Sequence[Record], start: Place, output: Place, index: Index) -> tuple[list[Pass], Index | None]:
-    """The operations that made an output element as late as it is, the first first, and the input element.
+    """The operations, in order, that made an output element as late as it is, and the input element.
 
-    The input element is None if the way ends elsewhere: at an operation that nothing is known of.
+    The input element is None if the path ends elsewhere: at an operation without a rule.
     """
     by_storage: dict[int, list[int]] = {}
     for number, record in enumerate(records):
@@ -59,7 +59,7 @@ def way_back(records: Sequence[Record], start: Place, output: Place, index: Inde
 def _written_by(
     records: Sequence[Record], numbers: Sequence[int], storage: int, address: int, before: int
 ) -> tuple[int, int, Index] | None:
-    """The last operation before another that wrote to an address: its number, which result, and where in that."""
+    """The last operation before `before` that wrote to an address: its number, which result, and the index in that."""
     for number in reversed(numbers):
         if number >= before:
             continue
@@ -70,7 +70,7 @@ def _written_by(
 
 
 def _reason(record: Record, result: int, index: Index) -> tuple[int, Index] | None:
-    """An input element that alone makes an element of a result as late as it is, found by halving."""
+    """An input element that by itself makes an element of a result as late as it is, found by bisection."""
     late = int(record.results[result].marks.ready[index])
     ready = [held.marks.ready for held in record.inputs]
     latest = max((int(each.max()) for each in ready if each.numel()), default=0)
@@ -108,7 +108,7 @@ def _halved(
 
 
 def _flat(index: Index, shape: torch.Size) -> int | None:
-    """The number of the element that broadcasting puts at an index of a result of more, or as many, axes."""
+    """The flat index of the element that broadcasting puts at an index of a result with at least as many axes."""
     if len(shape) > len(index):
         return None
     flat = 0

@@ -1,9 +1,9 @@
-"""What torch computed while something ran, to tell whether something else computes it in the same way.
+"""The operations that torch performed during a call, to tell whether something else computes the same in the same way.
 
-Code may ask how it is being run, and do something else when it is followed, or exported. Whatever it asks, operations
-tell: of two runs on the same values, each that matters has to be the same, on the same elements of what the same
-operations gave. Noting them takes a dispatch mode: who asks for modes, who looks at the stack, or who does something
-else with a number of images that nobody tries, is not found out.
+Code may ask how it is being run, and behave differently when it is followed or exported. Whatever it asks, its
+operations reveal it: in two runs on the same values, each operation that matters must be the same, on the same elements
+of the results of the same operations. Recording them takes a dispatch mode: code that asks for modes, inspects the
+stack, or behaves differently for a batch size that is never tried goes undetected.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from pixkit.readiness.elements.tape import Line, line_here
 from pixkit.readiness.elements.untouched import untouched, values_kept
 
 Names = dict[int, str]
-"""What storages from outside are called, by their `_cdata`."""
+"""Names of external storages, by their `_cdata`."""
 NOWHERE = Line("", 0, "", "")
 
 
 @dataclass(frozen=True)
 class _Window:
-    """Elements of a storage, with its name if it has one; of a constant, their values."""
+    """Elements of a storage, with its name if it has one; for a constant, their values."""
 
     storage: int
     what: Hashable
@@ -46,7 +46,7 @@ class Step:
         op: its name.
         args: its arguments, with windows for tensors.
         changed: storages that it made or wrote to.
-        line: who asked for it.
+        line: the line that called it.
     """
 
     op: str
@@ -56,11 +56,11 @@ class Step:
 
 
 class Performed:
-    """The operations of a run. What is made of constants alone is one, whoever makes it, and when.
+    """The operations of a run. A value computed from constants counts as a constant, whatever makes it, and when.
 
     Args:
         names: of storages that both runs have in common.
-        line: who asks for an operation; to look for that takes as long as the operations, and longer deep in a program.
+        line: finds the line that called an operation; that takes as long as the operations, longer deep in a program.
     """
 
     def __init__(self, names: Names, line: Callable[[], Line] = lambda: NOWHERE) -> None:
@@ -70,7 +70,7 @@ class Performed:
         self._kept: dict[int, StorageWeakRef] = {}
 
     def perform(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], call: Callable[[], Any]) -> Any:
-        """Note an operation while it is done by `call`."""
+        """Record an operation while `call` runs it."""
         about, read = describe(func), {self._storage(tensor) for tensor in tensors_in((args, kwargs))}
         anew = about.random or about.foreign or gives_memory(func) or func.overloadpacket.__name__.startswith("resize")
         if not anew and (about.views or about.moves or not any(map(self._varies, read))):
@@ -85,7 +85,7 @@ class Performed:
         return result
 
     def gave(self, result: Any) -> list[Step]:
-        """The steps that matter for a result, or write to what has a name, and the result, as the last one."""
+        """The steps that matter for a result, or write to a named storage, with the result as the last one."""
         steps = [Step("what is given", self._seen(list(tensors_in(result))), frozenset(), NOWHERE)]
         live = {*self.names, *(window.storage for window in _windows(steps[0].args))}
         for step in reversed(self.steps):
@@ -95,7 +95,7 @@ class Performed:
         return steps[::-1]
 
     def named(self, tensor: Tensor) -> Tensor:
-        """An input, whose storage is called by its place among them."""
+        """Name an input's storage by its position among the inputs."""
         self.names[self._storage(tensor)] = f"input {sum(name.startswith('input ') for name in self.names.values())}"
         return tensor
 
@@ -106,12 +106,12 @@ class Performed:
     def _storage(self, tensor: Tensor) -> int:
         storage = tensor.untyped_storage()
         if storage._cdata not in self._kept:
-            # Its memory may be freed, but no other storage is put where it was.
+            # Its memory may be freed, but its address is not reused for another storage.
             self._kept[storage._cdata] = StorageWeakRef(storage)
         return storage._cdata
 
     def _seen(self, value: Any) -> Hashable:
-        """A value as it can be compared."""
+        """A value in a comparable form."""
         if isinstance(value, Tensor):
             return self._window(value)
         if isinstance(value, list | tuple):
@@ -125,33 +125,33 @@ class Performed:
         if self._varies(key):
             lies = tensor.storage_offset(), tensor.stride(), tensor.is_conj(), tensor.is_neg()
             return _Window(key, (self.names.get(key), *kind, *lies))
-        # Other tensors than marked ones may know how they are copied.
+        # Tensor subclasses other than Marked may override copying.
         with plainly() if isinstance(tensor, Marked) else nullcontext():
-            # A copy: memory that numpy has seen cannot grow any more.
+            # A copy: memory that numpy has seen can no longer grow.
             values = tensor.detach().resolve_conj().resolve_neg().cpu().clone(memory_format=torch.contiguous_format)
             return _Window(key, (*kind, hashlib.sha256(values.flatten().view(torch.uint8).numpy().tobytes()).digest()))
 
 
 class Performing(OperationMode):
-    """Notes the operations of torch that are done while it is entered."""
+    """Records the operations of torch that run while it is active."""
 
     def __init__(self, performed: Performed) -> None:
         super().__init__()
         self.performed = performed
 
     def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Note it."""
+        """Record it."""
         return self.performed.perform(func, args, kwargs, lambda: func(*args, **kwargs))
 
 
 def names_of(module: Any) -> Names:
-    """What the storages of parameters and buffers are called."""
+    """The names of the storages of parameters and buffers."""
     own = [*module.named_parameters(), *module.named_buffers()] if isinstance(module, nn.Module) else []
     return {tensor.untyped_storage()._cdata: name for name, tensor in own}
 
 
 def performed_with(module: nn.Module, inputs: Iterable[Tensor], *, lines: bool = False) -> Performed:
-    """What will be done with inputs, and with what is a module's."""
+    """A recorder for operations on inputs and on a module's tensors."""
     modules = {id(part): path for path, part in module.named_modules()}
     performed = Performed(names_of(module), *([lambda: line_here(modules, None)] if lines else []))
     for each in inputs:
@@ -162,7 +162,7 @@ def performed_with(module: nn.Module, inputs: Iterable[Tensor], *, lines: bool =
 def steps_of(
     module: nn.Module, does: Callable[..., Any], inputs: Iterable[Tensor], *, lines: bool = False
 ) -> list[Step]:
-    """The steps of a call, of the module, which is left as it is, or of something in its place."""
+    """The steps of a call of the module, which is left unchanged, or of a substitute."""
     copies = [each.clone() for each in inputs]
     performed = performed_with(module, copies, lines=lines)
     with untouched(module), values_kept(module):
@@ -172,7 +172,7 @@ def steps_of(
 
 
 def parted(module: nn.Module, inputs: Sequence[Tensor], other: list[Step]) -> tuple[Step, Step] | None:
-    """Where a module's call and other steps part, with the line of the module's; None if they do not."""
+    """Where a module's call and other steps diverge, with the module's line; None if they do not."""
     apart = parting(steps_of(module, module, inputs), other)
     return apart and (parting(steps_of(module, module, inputs, lines=True), other) or apart)
 
@@ -188,7 +188,7 @@ def parting(one: list[Step], other: list[Step]) -> tuple[Step, Step] | None:
 
 
 def _numbered(step: Step, numbers: dict[int, int]) -> Hashable:
-    """A step, with numbers for the storages that it changes, in their order."""
+    """A step, with the storages that it changes numbered in order."""
     read = _replaced(step.args, numbers)
     for storage in step.changed:
         numbers.setdefault(storage, len(numbers))

@@ -1,7 +1,7 @@
-"""The two planes of a storage, read and written with the strides of whatever tensor lies in it.
+"""The two planes of a storage, read and written with the strides of any tensor that lies in it.
 
 Views therefore need no rule, and a write through one lands where it should. Planes have one entry for each `unit`
-bytes, so that a tensor of another type over the same bytes reads what was written there.
+bytes, so a tensor of another type over the same bytes reads what was written there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Place:
         shape: the tensor's shape.
         stride: its strides, in elements.
         offset: of its first element, in elements.
-        itemsize: bytes of an element.
+        itemsize: bytes per element.
     """
 
     storage: int
@@ -33,7 +33,7 @@ class Place:
     itemsize: int
 
     def addresses(self) -> Tensor:
-        """Int64, of the tensor's shape: the byte of the storage at which each element begins."""
+        """Int64 with the tensor's shape: the byte of the storage at which each element begins."""
         end = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.stride, strict=True)) + 1
         room = torch.arange(max(end, 0)) * self.itemsize
         return room.as_strided(self.shape, self.stride, self.offset)
@@ -43,7 +43,7 @@ class Place:
         return (self.offset + sum(each * step for each, step in zip(index, self.stride, strict=True))) * self.itemsize
 
     def index(self, address: int) -> tuple[int, ...] | None:
-        """Which element begins at an address, or has it among its bytes."""
+        """The index of the element that contains the byte at an address, if any."""
         addresses = self.addresses()
         there = (addresses <= address) & (address < addresses + self.itemsize)
         return tuple(int(i) for i in there.nonzero()[0]) if bool(there.any()) else None
@@ -51,20 +51,21 @@ class Place:
 
 @dataclass
 class Planes:
-    """Planes of one storage, one-dimensional, or without an axis if all its elements are alike.
+    """Planes of one storage: one-dimensional, or zero-dimensional if all its elements are equal.
 
-    They are replaced when they change, never written to: what was read from them stays as it was.
+    They are replaced when they change, never written to, so that planes read earlier stay valid.
 
     Attributes:
-        storage: kept, so that no other one gets its address.
+        storage: kept alive, so that its address is not reused.
         number: which storage of the run it is.
-        unit: bytes of one entry.
+        unit: bytes per entry.
         ready: int64.
         fixed: bool.
         sources: names of the constants that its fixed elements are computed from.
-        settled: the latest readiness of what its fixed elements would need if others did not settle them: of a zero,
-            that is what its sign needs.
-        outside: whether it was there before the run.
+        settled: the latest readiness that its fixed elements would have if others did not settle them: for a zero, that
+            of
+            its sign.
+        outside: whether it existed before the run.
         beyond: readiness of what is added to the storage where it grows.
     """
 
@@ -83,14 +84,14 @@ class Planes:
         self.nbytes = self.storage.nbytes()
 
     def read(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
-        """Readiness of each element of a tensor that lies in the storage, and whether it is fixed."""
+        """Readiness of each element of a tensor in the storage, and whether it is fixed."""
         self._fit(tensor)
         parts = tensor.element_size() // self.unit
         ready, fixed = _strided(self.ready, tensor, parts), _strided(self.fixed, tensor, parts)
         return (ready.amax(-1), fixed.all(-1)) if parts > 1 else (ready.squeeze(-1), fixed.squeeze(-1))
 
     def write(self, tensor: Tensor, ready: Tensor, fixed: Tensor) -> None:
-        """Mark the elements of a tensor that lies in the storage. Of elements that share bytes, all are joined."""
+        """Mark the elements of a tensor in the storage. Elements that share bytes are joined."""
         self._fit(tensor)
         parts = tensor.element_size() // self.unit
         entries = self._entries()
@@ -106,7 +107,7 @@ class Planes:
         return self.storage.nbytes() // self.unit
 
     def _fit(self, tensor: Tensor) -> None:
-        """Bring the planes to a unit of which the tensor's elements are made, and to the storage's size."""
+        """Convert the planes to a unit that divides the tensor's elements, and extend them to the storage's size."""
         finer = math.gcd(self.unit, tensor.element_size())
         repeat, self.unit = self.unit // finer, finer
         before, self.nbytes = self.nbytes // finer, self.storage.nbytes()
@@ -115,13 +116,13 @@ class Planes:
             plane = getattr(self, name)
             if plane.ndim and repeat > 1:
                 plane = plane.repeat_interleave(repeat)
-            if missing > 0:  # by `resize_`: they hold nothing that is known
+            if missing > 0:  # by `resize_`: their contents are unknown
                 plane = torch.cat([plane.expand(before), plane.new_full((missing,), new)])
             setattr(self, name, plane)
 
 
 def _strided(plane: Tensor, tensor: Tensor, parts: int) -> Tensor:
-    """A plane as the tensor lies in it, with the parts of each element along a last axis."""
+    """A plane seen with the tensor's strides, with the parts of each element along a last axis."""
     if not plane.ndim:
         return plane.expand(*tensor.shape, 1 if parts == 1 else parts)
     stride = (*(step * parts for step in tensor.stride()), 1)

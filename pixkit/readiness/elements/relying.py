@@ -1,4 +1,4 @@
-"""Which constants a claim rests on: those without whose values a rule would say something else."""
+"""The constants that a claim relies on: those without whose values a rule's result would differ."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def relied_on(rule: Rule, call: Call, given: Sequence[Marks], sources: Mapping[i
     """Names of constants whose zeros, conditions, indices or the like a rule has used.
 
     Args:
-        rule: of the operation.
-        call: what it was asked.
-        given: what it said.
-        sources: by the `id` of each of the call's marks, the constants that its values come from.
+        rule: the operation's rule.
+        call: its argument.
+        given: its result.
+        sources: the constants that each mark's values come from, by its `id`.
     """
     if all(each.all_fixed for each in call.marks):
         return frozenset()
@@ -27,7 +27,7 @@ def relied_on(rule: Rule, call: Call, given: Sequence[Marks], sources: Mapping[i
 
 
 def _without(call: Call, unlooked: Marks) -> Call:
-    """The same call, if the values of one of its arguments were not known."""
+    """The same call with the values of one argument unknown."""
     args, kwargs = (_replaced(part, unlooked) for part in (call.args, call.kwargs))
     return Call(call.func, args, kwargs, call.results)
 
@@ -43,5 +43,5 @@ def _replaced(value: Any, unlooked: Marks) -> Any:
 
 
 def _alike(one: Marks | Sequence[Marks], other: Sequence[Marks]) -> bool:
-    """Whether the same is said of readiness; less that is fixed matters as soon as something is made of it."""
+    """Whether readiness is the same; a difference in what is fixed shows once it is used."""
     return all(bool((a.ready == b.ready).all()) for a, b in zip(listed(one), other, strict=True))

@@ -1,4 +1,4 @@
-"""What operations that were run do to other readiness than they were run with."""
+"""Re-run the rules of recorded operations with different readiness."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pixkit.readiness.elements.tape import Record
 
 
 def replayed(record: Record, ready: Sequence[Tensor]) -> list[Tensor]:
-    """Readiness of an operation's results, int64 each, had its inputs been ready at other steps.
+    """Readiness of an operation's results, int64 each, if its inputs were ready at other steps.
 
     Args:
         record: the operation.
-        ready: int64 for each of its inputs, of its shape.
+        ready: int64 for each of its inputs, with the input's shape.
     """
     others = iter(ready)
     call = replace(
@@ -32,12 +32,12 @@ def replayed(record: Record, ready: Sequence[Tensor]) -> list[Tensor]:
     given = mixed(call) if rule is None else rule(call)
     marks = listed(given)
     planes = [mark.ready.expand(held.place.shape) for mark, held in zip(marks, record.results, strict=False)]
-    beside = record.results[len(planes) :]  # what it wrote to although its schema does not say so
+    beside = record.results[len(planes) :]  # tensors written to despite the schema
     return planes + [joined(ready).expand(held.place.shape) for held in beside]
 
 
 def _remarked(value: Any, ready: Any) -> Any:
-    """The value with other readiness for its marks, in the order in which `marks_in` finds them."""
+    """The value with new readiness for its marks, in the order in which `marks_in` finds them."""
     if isinstance(value, Marks):
         return replace(value, ready=next(ready))
     if isinstance(value, list | tuple):
@@ -48,14 +48,14 @@ def _remarked(value: Any, ready: Any) -> Any:
 
 
 class Carried:
-    """A number for every element of every storage, written and read where tensors lie in them; 0 at first."""
+    """A number for every element of every storage, initially 0, read and written at the places of tensors."""
 
     def __init__(self) -> None:
         self._planes: dict[int, Tensor] = {}
         self._units: dict[int, int] = {}
 
     def read(self, place: Place) -> Tensor:
-        """Int64, of the tensor's shape."""
+        """Int64 with the tensor's shape."""
         plane = self._planes.get(place.storage)
         if plane is None:
             return torch.zeros((), dtype=torch.int64).expand(place.shape)
@@ -65,7 +65,7 @@ class Carried:
         return plane[place.addresses() // self._units[place.storage]]
 
     def write(self, place: Place, values: Tensor) -> None:
-        """Put numbers, which broadcast to the tensor's shape, where it lies."""
+        """Write numbers, which broadcast to the tensor's shape, at its place."""
         self._units.setdefault(place.storage, place.itemsize)
         plane = self._reaching(place)
         if place.itemsize == self._units[place.storage]:
@@ -74,7 +74,7 @@ class Carried:
             plane[place.addresses() // self._units[place.storage]] = values.expand(place.shape)
 
     def _reaching(self, place: Place) -> Tensor:
-        """The storage's plane, as long as the tensor's last element asks for."""
+        """The storage's plane, extended to the tensor's last element."""
         unit = self._units[place.storage]
         last = place.offset + sum(max(size - 1, 0) * step for size, step in zip(place.shape, place.stride, strict=True))
         length = (last * place.itemsize + place.itemsize - 1) // unit + 1

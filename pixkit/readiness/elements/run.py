@@ -1,4 +1,4 @@
-"""Running a module while readiness is carried through every operation."""
+"""Run a module while propagating readiness through every operation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pixkit.readiness.elements.untouched import untouched, unwritten, values_kep
 from pixkit.readiness.settings import slow_paths, uncompiled
 
 CALLS = 6
-"""So many calls may keep something else for the next one each."""
+"""How many calls may change the state left for the next one."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Given:
 
 @dataclass
 class Run:
-    """A run of a module, and what it noted down.
+    """A run of a module, and what was recorded.
 
     Attributes:
-        output: what the module gave.
+        output: the module's output.
         tape: operations that computed or wrote something, in order.
         views: operations that computed nothing, but made a tensor lie in another one.
-        noted: what nothing can be proved of, in order, each line once.
+        noted: obstacles to a proof, in order, each line once.
         relies_on: names of constants whose values were used: zeros, -inf, conditions, indices.
         start: where the (last) argument lay that becomes known step by step.
     """
@@ -76,19 +76,22 @@ class Run:
         *,
         fixed: Collection[str] = (),
     ) -> Run:
-        """Run a module. It is left as it was: parameters, buffers, attributes, training modes, random numbers.
+        """Run a module. Its parameters, buffers, attributes, training modes and the random state are left unchanged.
 
-        A module that keeps something for its next call is called again until it keeps the same, and what it gives then
-        is not better known than what it gave before.
+        A module that keeps state between calls is called again until the state no longer changes; the result combines
+        what
+        is known of the output in all calls.
 
         Args:
-            module: in the mode in which it is to be looked at.
-            args: its arguments, with `Given` for what becomes known step by step; other tensors are constants.
-            kwargs: likewise.
-            fixed: names of parameters that are taken for constants.
+            module: in the mode in which it is to be examined.
+            args: its arguments, with `Given` for those that become known step by step; other tensors are constants.
+            kwargs: its keyword arguments, likewise.
+            fixed: names of parameters to treat as constants.
 
         Raises:
-            Exception: whatever the module raises on the same arguments by itself. What it raises only here is noted.
+            Exception: whatever the module raises on the same arguments without being followed. Errors raised only here
+                are
+                noted.
         """
         call = (tuple(args), dict(kwargs or {}))
         frame = sys._getframe()
@@ -100,7 +103,7 @@ class Run:
             return run
         if _error_of(module, call, gradients=True) is not None:
             raise error
-        with _as_torch_is(gradients=True):  # it takes gradients while it runs
+        with _as_torch_is(gradients=True):  # it takes gradients while it runs itself
             return cls._of(module, call, fixed, frame)
 
     @classmethod
@@ -140,7 +143,7 @@ class Run:
             if not run.noted:
                 fill_free_memory(sizes, pattern)
                 otherwise = [*_otherwise(module, call, done, Performed(names_of(module)))]
-                if otherwise:  # lines are looked for where it matters
+                if otherwise:  # lines are needed only here
                     lined = Performed(names_of(module), lambda: line_here(names, frame))
                     otherwise = [*_otherwise(module, call, done, lined)] or otherwise
                 run.noted.extend(otherwise)
@@ -148,15 +151,15 @@ class Run:
 
     @property
     def constants(self) -> Mapping[str, Tensor]:
-        """Tensors from outside that it read and that are no buffers, by the names in `relies_on`."""
+        """External tensors that it read and that are not buffers, by the names in `relies_on`."""
         return self._carrying.storages.constants
 
     def held(self, tensor: Tensor) -> Held:
-        """Where a tensor of the run lies, and its marks as they are now."""
+        """The place of a tensor of the run, and its current marks."""
         return self._carrying.storages.held(tensor)
 
     def unwritten(self, ready: Tensor) -> Iterator[Noted]:
-        """What gave memory that an output of such readiness may depend on although nothing was written there."""
+        """Operations that returned never-written memory which an output of this readiness may depend on."""
         for number in (ready[ready >= UNWRITTEN] - UNWRITTEN).unique().tolist():
             yield Noted(notes.UNWRITTEN, self.tape[number].op, self.tape[number].line)
 
@@ -167,14 +170,14 @@ class Run:
             return replaced(output, lambda tensor: tensor.detach())
 
     def _settle(self, module: Any, called: Callable[[], Any], changed: Callable[[], bool], starts: list[Place]) -> None:
-        """Call it until a call leaves for the next one what the call before has left: then the next does the same."""
+        """Call it until a call leaves the same state as the call before: then the next one does the same."""
         now = self._left(module)
         for number in range(CALLS):
             if self._again(called()):
                 self.start = starts[-1]
             before, now = now, self._left(module)
             if number and before.differing(now):
-                gc.collect()  # what nobody but itself holds is kept for nothing
+                gc.collect()  # free reference cycles, which no later call can use
                 now = self._left(module)
             other = before.differing(now)
             alike = other is None and (number > 0 or not (now.written or changed()))
@@ -188,7 +191,7 @@ class Run:
         return left(module, self._carrying.kept, self._carrying.storages)
 
     def _again(self, output: Any) -> bool:
-        """Of several calls, what is known of all: that of the last one, unless one was later: whether that."""
+        """Combine what is known of the outputs of several calls; return whether an earlier one was later."""
         if self.output is None:
             self.output = output
             return True
@@ -211,13 +214,13 @@ class Run:
 
 
 def _otherwise(module: Callable[..., Any], call: Any, done: list[list[Step]], performed: Performed) -> Iterator[Noted]:
-    """That a module does something else when nobody follows it than what it did in the calls that were followed."""
+    """Note if a module behaves differently when it is not followed from the calls that were followed."""
     args, kwargs = _replaced(call, lambda given: performed.named(_copied(given)))
     try:
         with unwritten(module):
             with Performing(performed):
                 output = module(*args, **kwargs)
-            steps = performed.gave(output)  # before tensors are put back where they lay
+            steps = performed.gave(output)  # before tensors are restored
     except Exception as error:
         yield Noted(notes.OTHERWISE, type(error).__name__, line_of(error), message(error))
         return
@@ -234,15 +237,15 @@ def _copied(given: Given) -> Tensor:
 
 @contextmanager
 def _as_torch_is(gradients: bool) -> Iterator[None]:
-    """Random numbers kept, and code run as it is written."""
+    """Preserve the random state, and run code eagerly."""
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
-        # Made once that is entered: it sets the mode when it is made, which the one before would give back at its end.
+        # Created only inside: the constructor sets the mode, and the previous context would restore that at its end.
         stack.enter_context(torch.set_grad_enabled(gradients))
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(slow_paths())
-        # A module's own choice of a kernel is none of what it computes.
+        # A module's own choice of kernel is not part of what it computes.
         stack.enter_context(patch.object(torch.nn.attention, "_sdpa_kernel", lambda *args, **kwargs: None, create=True))
         stack.enter_context(uncompiled())
         yield
@@ -258,7 +261,7 @@ def _carried(carrying: Carrying) -> Iterator[None]:
 
 
 def _error_of(module: Callable[..., Any], call: Any, gradients: bool) -> Exception | None:
-    """What the module raises by itself."""
+    """The error that the module raises without being followed, if any."""
     args, kwargs = _replaced(call, lambda given: given.value.clone())
     try:
         with (

@@ -1,7 +1,8 @@
-"""The sign of a zero that is computed from inputs: a fixed 0 hides what it is multiplied by, but not its sign.
+"""The sign of a zero computed from inputs: a fixed 0 hides what it is multiplied by, but not its sign.
 
-x + 0 * y is x, whatever y is; only where x is -0.0 it is 0.0 or -0.0, as y says. Most operations give the same for
-both, or something infinite for one of them. For the others, what is unfixed is as late as all that a zero has hidden.
+x + 0 * y is x for all y, except that where x is -0.0 it is 0.0 or -0.0, depending on y. Most operations return the same
+for both, or something infinite for one of them. For the others, what is not fixed is as late as all that a zero has
+hidden.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def latest_sign(tape: Iterable[Record], storages: Storages) -> int:
 def told(
     about: Description, tape: Iterable[Record], storages: Storages, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments in which an operation tells 0.0 from -0.0 are less known, and later."""
+    """Weaken the marks of arguments in which an operation distinguishes 0.0 from -0.0: less is known, and later."""
     if not about.signed:
         return args, kwargs
     late = latest_sign(tape, storages) if about.telling or about.cuts else 0
@@ -51,19 +52,19 @@ def told(
 
 
 def with_sign(marks: Marks, late: int) -> Marks:
-    """The same for what tells 0.0 from -0.0, if the sign of what is not fixed needs steps before `late`."""
+    """Marks as seen by something that tells 0.0 from -0.0, if signs of unfixed elements need steps before `late`."""
     return Marks(torch.where(marks.fixed, marks.ready, marks.ready.clamp(min=late)), marks.fixed, marks.value)
 
 
 def tells_sign(marks: Marks, view: Tensor, late: int) -> bool:
-    """Whether a view may tell a sign that needs steps before `late`: its numbers are others for 0.0 than for -0.0."""
+    """Whether a view may reveal a sign that needs steps before `late`: its numbers differ between 0.0 and -0.0."""
     if _size(marks.value) in (0, _size(view)):
         return False
     return bool((~marks.fixed & (marks.ready < late)).any())
 
 
 def _size(tensor: Tensor) -> int:
-    """Bytes of a floating-point number; 0 of another one."""
+    """Bytes of a floating-point number; 0 for other types."""
     number = tensor.is_floating_point() or tensor.is_complex()
     return number * tensor.element_size() // (2 if tensor.is_complex() else 1)
 

@@ -1,4 +1,4 @@
-"""Homes of what an operation gives: of elements that read several, the home of the slot that they stand in."""
+"""Homes of an operation's results: an element that reads several homes has the home of its slot."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WINDOWS = frozenset({
     *("max_pool1d", "max_pool2d", "max_pool2d_with_indices", "max_pool3d_with_indices", "unfold", "im2col", "conv_tbc"),
 })  # fmt: skip
 PUTS = frozenset({"scatter", "scatter_add", "scatter_reduce", "index_put", "index_add", "index_copy"})
-"""What puts elements where numbers say."""
+"""Operations that put elements where indices say."""
 
 
 def axes_of(homes: Tensor) -> list[int]:
@@ -43,8 +43,8 @@ def axes_of(homes: Tensor) -> list[int]:
 def homes_given(record: Record, codes: list[Tensor], mixed: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Codes of an operation's results, and which elements read several homes.
 
-    A code is twice the home, and one more where sites have been mixed on the way, so that the largest of several codes
-    is that of the last home.
+    A code is twice the home, plus one where sites have been mixed on the path, so that the largest of several codes is
+    that of the last home.
     """
     if not any(bool(each.any()) for each in codes):
         none = torch.zeros((), dtype=torch.int64)
@@ -65,7 +65,7 @@ def homes_given(record: Record, codes: list[Tensor], mixed: Tensor) -> list[tupl
 def _slots(
     record: Record, codes: list[Tensor], shape: tuple[int, ...], ends: tuple[Tensor, Tensor], mixed: Tensor
 ) -> Tensor:
-    """Homes of elements that read several homes, of which the first and the last are known."""
+    """Homes of elements that read several homes, given the first and the last of them."""
     low, high = ends
     everything = (low == 1) & (high == len(mixed) - 1)
     name = record.call.func.overloadpacket.__name__
@@ -74,7 +74,7 @@ def _slots(
     if name in PRODUCTS:
         return _of_product(name, codes, shape, mixed, everything)
     inputs = [each >> 1 for each in codes]
-    if name == "mkldnn_rnn_layer" and inputs[0].shape[:-1] == shape[:-1]:  # which may go backwards
+    if name == "mkldnn_rnn_layer" and inputs[0].shape[:-1] == shape[:-1]:  # which may run backwards
         inputs[0] = inputs[0].amax(-1, keepdim=True).expand(shape)
     same = [each for each in inputs if tuple(each.shape) == shape and bool(each.any())]
     if name in WINDOWS and inputs[0].ndim == len(shape) > 2:
@@ -88,10 +88,10 @@ def _slots(
 
 
 def _beside(codes: list[Tensor], shape: tuple[int, ...], mixed: Tensor) -> Tensor:
-    """Element by element, of those that are not spread over several slots, the home of what no site was mixed with yet.
+    """Element by element, among homes not spread over several slots, the home of a value that was never mixed.
 
-    Else the one that was mixed with others last: a recurrence's state has the home of the site that it has just read,
-    whichever way it goes.
+    Else the home of the value that was mixed last: a recurrent state has the home of the site that it has just read,
+    whichever way it runs.
     """
     homed = [each for each in codes if bool((each > 1).any())]
     whole = [each for each in homed if tuple(each.shape) == shape] or homed
@@ -99,17 +99,17 @@ def _beside(codes: list[Tensor], shape: tuple[int, ...], mixed: Tensor) -> Tenso
 
 
 def _keys(codes: Tensor, mixed: Tensor) -> Tensor:
-    """Homes such that the largest of several is of what no site was mixed with, or was mixed with others last."""
+    """Keys whose maximum picks a value that was never mixed, or else the one that was mixed last."""
     return torch.where(codes > 1, torch.where(codes & 1 == 1, mixed[codes >> 1], PURE) * FAR + (codes >> 1), 0)
 
 
 def _by_data(record: Record) -> bool:
-    """Whether numbers that say where to are computed from the input."""
+    """Whether indices that say where to put elements are computed from the input."""
     return any(not (each.value.is_floating_point() or each.all_fixed) for each in record.call.marks)
 
 
 def _of_product(name: str, codes: list[Tensor], shape: tuple[int, ...], mixed: Tensor, everything: Tensor) -> Tensor:
-    """Of matrices: rows have homes, or columns, or both, and pairs the later of the two."""
+    """For matrix products: rows have homes, or columns, or both; a pair has the later of the two."""
     none = torch.zeros((), dtype=torch.int64)
     rows, columns = codes[1:3] if name.lstrip("_").startswith(("addm", "baddbmm", "addbmm")) else codes[:2]
     columns = columns.mT if name == "linear" else columns
@@ -133,9 +133,9 @@ def _varies(codes: Tensor, axis: int) -> bool:
 
 
 def _crossed(homes: Tensor, shape: tuple[int, ...], axis: int, kept: Tensor, sites: int) -> tuple[Tensor, Tensor]:
-    """Of weights that mix sites: places are taken to stay what they were, if there are as many.
+    """For weights that mix sites: positions are assumed to stay the same, if there are as many.
 
-    Else, where rows hold some sites each, a row has the first home of those.
+    Else, where each row holds some sites, a row has the first of their homes.
     """
     none = torch.zeros((), dtype=torch.int64)
     axes = [each - homes.ndim for each in axes_of(homes)]
@@ -148,7 +148,7 @@ def _crossed(homes: Tensor, shape: tuple[int, ...], axis: int, kept: Tensor, sit
 
 
 def _of_window(homes: Tensor, shape: tuple[int, ...], high: Tensor) -> Tensor:
-    """Of a convolution or a pool: slots are those that have homes, one after the other, if there are enough."""
+    """For a convolution or a pool: slots with homes, one after another, if there are enough."""
     found = homes.amax(1, keepdim=True)
     for axis in range(2, homes.ndim):
         there = (found > 0).movedim(axis, 0).flatten(1).any(1).nonzero().flatten()

@@ -16,11 +16,11 @@ from pixkit.readiness.elements.tape import Held
 
 
 class Storages:
-    """The planes of every storage that a run has met, and what the storages held that were there before it.
+    """The planes of every storage that a run has met, and the original contents of external storages.
 
     Attributes:
-        reached: storages made in the run whose memory was reached by an address.
-        constants: tensors from outside that are no buffers, by the names that `named` gave them.
+        reached: storages made in the run whose memory was accessed by address.
+        constants: external tensors that are not buffers, by the names that `named` gave them.
     """
 
     def __init__(self, named: Callable[[Tensor], str] | None = None) -> None:
@@ -42,12 +42,12 @@ class Storages:
         return _marks(self.of(tensor), tensor)
 
     def held(self, tensor: Tensor) -> Held:
-        """Both."""
+        """A tensor's place and marks."""
         planes = self.of(tensor)
         return Held(_place(planes, tensor), _marks(planes, tensor))
 
     def copied(self, marks: Marks) -> Marks:
-        """The same for a tensor that is about to be written to: what is known of its storage is known of the copy."""
+        """Move marks to a copy of a tensor about to be written to: what is known of its storage holds for the copy."""
         kept = marks.kept()
         if kept is not marks:
             self._planes[kept.value.untyped_storage()._cdata] = self.of(marks.value)
@@ -55,7 +55,7 @@ class Storages:
         return kept
 
     def signed(self, marks: Marks) -> Marks:
-        """The same for what tells 0.0 from -0.0: a zero that an operation has settled may be either."""
+        """Marks as seen by something that distinguishes 0.0 from -0.0: a settled zero may be either."""
         settled = self.of(marks.value).settled
         if not settled or not marks.any_fixed:
             return marks
@@ -64,11 +64,11 @@ class Storages:
         return Marks(marks.ready.masked_fill(zero, settled), marks.fixed & ~zero, marks.value)
 
     def grows(self, tensor: Tensor, beyond: int) -> bool:
-        """Whether its storage has become larger since its planes were last asked for, or is one that nobody has seen.
+        """Whether its storage has grown since its planes were last requested, or is an unknown one.
 
         Args:
-            tensor: it has been moved.
-            beyond: readiness of what a storage holds that nobody has seen.
+            tensor: a tensor that was moved.
+            beyond: readiness of the unknown part of a storage.
         """
         if not self.knows(tensor):
             self._add(tensor, beyond, fixed=False)
@@ -98,10 +98,11 @@ class Storages:
         return self._add(tensor, ready=0, fixed=False)
 
     def met(self, tensor: Tensor, *, fixed: bool, name: str | None = None) -> Planes:
-        """The planes of a storage from outside: constants, or values that stand for all that there can be.
+        """The planes of an external storage: constants, or values that stand for all possible ones.
 
-        One in the very memory of another, as of an array of numpy, has its planes; of one that overlaps another nothing
-        is known.
+        A storage over exactly the memory of another, such as a numpy array's, shares its planes; nothing is known of
+        one that
+        partly overlaps another.
         """
         lying, exactly = self._lying(tensor)
         if lying is not None and not lying.outside:
@@ -116,7 +117,7 @@ class Storages:
         return planes
 
     def keep(self, tensor: Tensor, moves: bool = False) -> None:
-        """Remember what a storage from outside holds before it is written to, or where a tensor lay."""
+        """Save the contents of an external storage before it is written to, or where a tensor lay."""
         planes = self.of(tensor)
         if not planes.outside:
             return
@@ -126,20 +127,20 @@ class Storages:
             self._before[planes.number] = _Before(planes, planes.storage.clone(), planes.ready, planes.fixed)
 
     def restore(self) -> None:
-        """Put back what was in storages from outside, and tensors where they were."""
+        """Restore the contents of external storages, and tensors to where they were."""
         for tensor, there in reversed(self._places):
             tensor.data = there
         for before in self._before.values():
             before.put_back()
 
     def unfix(self) -> None:
-        """What a call has written outside is what the next one finds: it is not known of any call."""
+        """Unfix what a call has written to external storages: the next call finds it, so no call can rely on it."""
         for planes in self.written:
             planes.fixed = torch.zeros((), dtype=torch.bool, device=planes.fixed.device)
 
     @property
     def written(self) -> list[Planes]:
-        """Storages from outside that hold, or may hold, something else than before."""
+        """External storages whose contents differ, or may differ, from before."""
         return [before.planes for before in self._before.values() if before.changed()]
 
     @property
@@ -161,9 +162,9 @@ class Storages:
         return planes
 
     def _lying(self, tensor: Tensor) -> tuple[Planes | None, bool]:
-        """The planes of a storage in the same memory, and whether it is exactly the same.
+        """The planes of a storage in the same memory, and whether it matches exactly.
 
-        Storages that were made in the run and have grown since are not looked for.
+        Storages that were made in the run and have grown since are not considered.
         """
         begin, end = _span(tensor.untyped_storage())
         place = bisect(self._by_address, (begin, LATEST))
@@ -181,7 +182,7 @@ def _place(planes: Planes, tensor: Tensor) -> Place:
 
 def _marks(planes: Planes, tensor: Tensor) -> Marks:
     ready, fixed = planes.read(tensor)
-    if planes.settled and _is_bits(tensor, planes.unit):  # among them that of a zero's sign
+    if planes.settled and _is_bits(tensor, planes.unit):  # among them a zero's sign bit
         ready, fixed = torch.where(fixed, planes.settled, ready), torch.zeros_like(fixed)
     return Marks(ready, fixed, plain(tensor))
 
@@ -202,7 +203,7 @@ def _span(storage: Any) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Before:
-    """A storage from outside as it was before the run."""
+    """An external storage as it was before the run."""
 
     planes: Planes
     held: Any

@@ -1,4 +1,4 @@
-"""What a run notes down: each operation, what it read and gave, and the line of the user's code that asked for it."""
+"""The record of a run: each operation, what it read and returned, and the line of user code that called it."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ SERVANTS = (
     str(Path(__file__).parents[2] / "modes.py"),
     "<",
 )
-"""Where code begins that asks for operations on behalf of others; Python's own libraries do, too."""
+"""Directories of code that calls operations on behalf of others; Python's own libraries do so, too."""
 MODULES = str(Path(torch.__file__).parent / "nn" / "modules" / "module.py")
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of somebody's code.
+    """A line of user code.
 
     Attributes:
-        file: its path; empty if torch's own modules alone were at work.
+        file: its path; empty if only torch's own modules were at work.
         number: of the line, from 1.
-        function: the name of what it stands in.
-        module: path of the innermost module that was running, as of `named_modules()`, and its class.
-        begin: the line at which the function begins, which tells it from others of its name.
+        function: the name of the enclosing function.
+        module: path, as in `named_modules()`, and class of the innermost module that was running.
+        begin: the line at which the function begins, which distinguishes it from others of the same name.
         callers: the lines that called the function, the innermost first.
     """
 
@@ -49,7 +49,7 @@ class Line:
 
     @cached_property
     def text(self) -> str:
-        """The line itself, empty if its file cannot be read."""
+        """The line's text, empty if its file cannot be read."""
         return linecache.getline(self.file, self.number).strip()
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Held:
-    """A tensor that an operation read or gave: where it lay, and its marks as they were then."""
+    """A tensor that an operation read or returned: where it lay, and its marks at the time."""
 
     place: Place
     marks: Marks
@@ -67,15 +67,15 @@ class Held:
 
 @dataclass(frozen=True)
 class Record:
-    """One operation that was run.
+    """One operation that ran.
 
     Attributes:
         op: its name, such as aten.addmm.default.
         inputs: tensors among its arguments, in order.
-        results: tensors that it gave or wrote to, with their marks afterwards.
-        line: who asked for it.
+        results: tensors that it returned or wrote to, with their marks afterwards.
+        line: the line that called it.
         call: the operation in its functional variant, as its rule saw it.
-        known: whether there is a rule for it.
+        known: whether it has a rule.
     """
 
     op: str
@@ -88,14 +88,14 @@ class Record:
 
 @dataclass(frozen=True)
 class View:
-    """A tensor that was made to lie in the storage of another one, where no operation writes.
+    """A tensor that came to lie in another one's storage without any operation writing there.
 
     Attributes:
-        at: the number of the operation that comes next.
-        op: what made it.
+        at: the number of the next operation.
+        op: the operation that made it.
         source: where the other one lay.
         result: where it lies.
-        line: who asked for it.
+        line: the line that called it.
     """
 
     at: int
@@ -106,7 +106,7 @@ class View:
 
 
 def line_here(names: dict[int, str], outermost: FrameType | None) -> Line:
-    """The line of the user's code that is being run, and those that called it.
+    """The running line of user code, and those that called it.
 
     Args:
         names: paths of modules by their `id`.
@@ -138,7 +138,7 @@ def _at(code: CodeType, number: int, module: str) -> Line:
 
 
 def line_of(error: BaseException) -> Line:
-    """The innermost line of somebody else's code at which an error was raised."""
+    """The innermost line of user code at which an error was raised."""
     place = error.__traceback__
     found: tuple[FrameType, int] | None = None
     while place is not None:
@@ -152,7 +152,7 @@ def line_of(error: BaseException) -> Line:
 
 @functools.cache
 def serves(file: str) -> bool:
-    """Whether the code of a file asks for operations on behalf of others."""
+    """Whether the code of a file calls operations on behalf of others."""
     if file.startswith(SERVANTS):
         return True
     return file.startswith(str(PYTHON)) and "site-packages" not in file

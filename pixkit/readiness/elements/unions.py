@@ -1,7 +1,7 @@
-"""What operations do to sets of input elements: their rules are run once for many elements, and maxima are unions.
+"""The effect of operations on sets of input elements: rules run once for many elements, with unions for maxima.
 
-A rule finds the latest of what an element needs. Where readiness is a set, a bit for each of up to `BITS` groups of
-input elements, and the maximum of two sets is their union, the same rule finds all that it needs.
+A rule finds the latest element that a result needs. If readiness is a set, one bit for each of up to `BITS` groups of
+input elements, and the maximum of two sets is their union, the same rule finds all elements that it needs.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pixkit.readiness.elements.replay import replayed
 from pixkit.readiness.elements.tape import Record
 
 BITS = 60
-"""Groups of one run: of 64 bits, codes take two, integers their sign, and a union tells a code from NOTHING by one."""
+"""Groups per run: of 64 bits, codes take two, integers their sign, and a union one to tell a code from NOTHING."""
 OR: Any = np.bitwise_or
-"""Without the types that numpy gives it, which know no `keepdims` but a literal one."""
+"""Without numpy's own types, which accept only a literal `keepdims`."""
 aten = torch.ops.aten
 
 
@@ -40,7 +40,7 @@ def in_any(sets: Sequence[Tensor]) -> int:
 
 
 def _one_by_one(record: Record, sets: Sequence[Tensor]) -> list[Tensor]:
-    """The same by a run for each bit, for rules that rank what they are given."""
+    """The same with one run per bit, for rules that rank their inputs."""
     every = in_any(sets)
     found = [torch.zeros((), dtype=torch.int64)] * len(record.results)
     for bit in range(every.bit_length()):
@@ -51,11 +51,11 @@ def _one_by_one(record: Record, sets: Sequence[Tensor]) -> list[Tensor]:
 
 
 class _Ordered(Exception):
-    """A rule asks for more than the largest of several: it has numbers turned into floating point."""
+    """A rule needs more than the largest of several: it converts numbers to floating point."""
 
 
 class _Unions(Mode):
-    """While it is active, maxima of int64 are unions."""
+    """While active, maxima of int64 are unions."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -81,7 +81,7 @@ def _amax(plane: Tensor, dim: Sequence[int] = (), keepdim: bool = False) -> Tens
 
 
 def _cummax(plane: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Without the places of the maxima, of which there are none."""
+    """Without the indices of the maxima, which do not exist."""
     return _decoded(OR.accumulate(_encoded(plane), axis=dim)), plane
 
 
@@ -103,7 +103,7 @@ def _scatter(
 
 
 def _encoded(plane: Tensor) -> Any:
-    """Codes as numbers whose bitwise or is that of the union; NOTHING, which is -1, as 0."""
+    """Codes as numbers whose bitwise or represents the union; NOTHING, which is -1, becomes 0."""
     return torch.where(plane < 0, 0, (plane << 1) | 1).numpy()
 
 
@@ -118,4 +118,4 @@ UNIONS: dict[Any, Callable[..., Any]] = {
     aten.cummax.default: _cummax,
     aten.scatter_reduce.two: _scatter,
 }
-"""What stands for operations that rules make maxima of."""
+"""Replacements for the operations with which rules compute maxima."""

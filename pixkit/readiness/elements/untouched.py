@@ -1,4 +1,4 @@
-"""A module is left as it was found, whatever it does while it runs."""
+"""Leave a module as it was found, whatever it does while it runs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pixkit.readiness.elements.storages import Storages
 
 @contextmanager
 def untouched(module: Any) -> Iterator[Callable[[], bool]]:
-    """Context after which the attributes of a module and its parts are what they were.
+    """Context that restores the attributes of a module and its parts.
 
-    It gives a function that says whether any is another one by now. Parameters and buffers lie where they lay; what
-    they hold is another matter (`Storages.restore`, `values_kept`).
+    It yields a function that says whether any attribute has changed so far. Parameters and buffers stay where they lie;
+    their contents are a separate matter (`Storages.restore`, `values_kept`).
     """
     kept = [_Kept(vars(part)) for part in module.modules()] if isinstance(module, nn.Module) else []
     owned = [*module.parameters(), *module.buffers()] if isinstance(module, nn.Module) else []
@@ -36,7 +36,7 @@ def untouched(module: Any) -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def values_kept(module: Any) -> Iterator[None]:
-    """Context after which parameters and buffers hold what they held, even if no mode has seen what was written."""
+    """Context that restores the values of parameters and buffers, even after writes that no mode has seen."""
     owned = [*module.parameters(), *module.buffers()] if isinstance(module, nn.Module) else []
     before = [(tensor.detach(), tensor.detach().clone()) for tensor in owned]
     try:
@@ -49,7 +49,7 @@ def values_kept(module: Any) -> Iterator[None]:
 
 @contextmanager
 def unwritten(module: Any) -> Iterator[Watching]:
-    """The same, and what tensors hold is put back as well: for calls that no run carries."""
+    """Like `untouched`, also restoring the contents of tensors: for calls that no run follows."""
     watching = Watching()
     with untouched(module), values_kept(module), torch.random.fork_rng(devices=[]):
         try:
@@ -60,7 +60,7 @@ def unwritten(module: Any) -> Iterator[Watching]:
 
 
 class _Kept:
-    """What a dictionary held, and the lists and dictionaries in it."""
+    """The contents of a dictionary, and of the lists and dictionaries in it."""
 
     def __init__(self, held: Any, around: frozenset[int] = frozenset()) -> None:
         self.held, self.before = held, held.copy()
@@ -98,7 +98,7 @@ def written_in_training(module: nn.Module, args: Sequence[Any], kwargs: Mapping[
         try:
             for part, _ in modes:
                 part.training = True
-            with suppress(Exception):  # what cannot be trained on this writes what it wrote before it failed
+            with suppress(Exception):  # if training fails, the writes before the failure count
                 module(*args, **kwargs)
             replaced = {name for name, buffer in module.named_buffers() if buffer is not buffers.get(name)}
             replaced |= {name for name, buffer in buffers.items() if not torch.equal(buffer, held[name])}
@@ -109,7 +109,7 @@ def written_in_training(module: nn.Module, args: Sequence[Any], kwargs: Mapping[
 
 
 class Watching(OperationMode):
-    """Notes which storages are written to, and what was in them."""
+    """Records which storages are written to, and their contents before."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class Watching(OperationMode):
         self.written: set[int] = set()
 
     def operate(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Note what it writes to, and run it."""
+        """Record what an operation writes to, and run it."""
         about = describe(func)
         for tensor in about.written(args, kwargs) if about.writes else ():
             if tensor.layout is torch.strided:

@@ -13,7 +13,7 @@ from pixkit.readiness.elements.slots import axes_of
 from pixkit.readiness.elements.tape import View
 
 Timely = Callable[[Tensor, Place], bool]
-"""Whether an element is in time, by the homes of the tensor that lies at a place."""
+"""Whether an element is in time, given the homes of the tensor that lies at a place."""
 
 
 class Views:
@@ -23,7 +23,7 @@ class Views:
         self.views, self.homes = views, homes
 
     def made_late(self, place: Place, during: range, timely: Timely) -> View | None:
-        """The view that put an element where it is late; None if there is none such.
+        """The view that put an element where it is late; None if there is none.
 
         Args:
             place: where the element was read.
@@ -38,7 +38,7 @@ class Views:
         return None
 
     def scattered(self, place: Place, before: int) -> View | None:
-        """The view that put the sites of a tensor into more slots than there are sites, so that slots hold several."""
+        """The view that spread the sites of a tensor over more slots than there are sites: slots hold several."""
         sites = len(self.homes.steps) - 1
         for number in self._chain(place, range(before + 1)):
             if _slots(self.homes.viewed[number][0]) <= sites < _slots(self.homes.viewed[number][1]):
@@ -46,7 +46,7 @@ class Views:
         return None
 
     def _chain(self, place: Place, during: range) -> Iterator[int]:
-        """Numbers of the views by which a tensor came to lie at a place, the first first."""
+        """Numbers of the views by which a tensor came to lie at a place, in order."""
         found: list[int] = []
         for number in reversed(range(len(self.views))):
             view = self.views[number]

@@ -449,7 +449,7 @@ def test_units_of_a_masked_dense_layer_that_read_the_same_are_one_site():
 
 
 class Finite(Sequence):
-    """A large finite mask hides nothing for sure."""
+    """A large finite mask does not hide reliably."""
 
     def along(self, x):
         h = self.embed(x)
@@ -604,7 +604,7 @@ def test_a_batch_size_at_which_a_network_does_something_else_is_drawn_by_whole_p
     assert len(warned) == 1 and "(6)" in drawn.summary and drawn.summary.startswith("cached sampling")
     expected = Ancestral(Ancestral.Config()).sample(net, Noise(2, range(14)), batch_size=6)
     assert torch.equal(drawn.images, expected)
-    with pytest.raises(Untraceable, match=r"another number of images \(6\)"):
+    with pytest.raises(Untraceable, match=r"another batch size \(6\)"):
         Cached(Cached.Config()).sample(net, Noise(2, range(6)))
 
 
@@ -621,22 +621,22 @@ def test_the_table_of_what_is_followed_names_what_is():
 @pytest.mark.parametrize(
     ("cls", "why"),
     [
-        (Finite, r"matmul, where -10000.0 hides nothing for sure: .*test_adopted_families.py:\d+: h = self.along"),
-        (Triangular, "read what is drawn later"),
+        (Finite, r"matmul, where -10000.0 does not hide reliably: .*test_adopted_families.py:\d+: h = self.along"),
+        (Triangular, "read pixels that are drawn later"),
         (Rough, r"matmul, which adds up in torch.float32, not in torch.float64.*test_adopted_families.py:\d+: h = "),
-        (Placed, r"index, which takes what pixels say for a place.*test_adopted_families.py:\d+: h = self.along"),
-        (Spread, "read what is drawn later"),
+        (Placed, r"index, which uses pixel values as indices.*test_adopted_families.py:\d+: h = self.along"),
+        (Spread, "read pixels that are drawn later"),
         (Scripted, "Scripted: last: a module of the network is compiled by TorchScript"),
         (Batched, "mean, which mixes the images of a batch"),
-        (Counted, "another number of images"),
-        (Crowded, "another number of images"),
-        (Infinite, "matmul: the network sums what is not finite"),
-        (Drawing, "reads what is no tensor.*Generator"),
+        (Counted, "another batch size"),
+        (Crowded, "another batch size"),
+        (Infinite, "matmul: the network sums values that are not finite"),
+        (Drawing, "reads something that is not a tensor.*Generator"),
         (
             Unwritten,
-            r"add, which reads memory in which nothing has been written.*test_adopted_families.py:\d+: h = self",
+            r"add, which reads uninitialised memory.*test_adopted_families.py:\d+: h = self",
         ),
-        (Writing, r"Writing: the network changes what it does not own[\s\S]*its forward writes to calls"),
+        (Writing, r"Writing: the network changes tensors that it does not own[\s\S]*its forward writes to calls"),
         (Differentiated, "does not require grad"),
     ],
 )
@@ -664,7 +664,7 @@ class Asking(Sequence):
 
 
 def test_a_network_that_asks_whether_it_is_exported_is_followed_as_it_is_when_nobody_does():
-    assert "predictions read what is drawn later" in Trace(net_of(Asking)).foreign.message
+    assert "predictions read pixels that are drawn later" in Trace(net_of(Asking)).foreign.message
 
 
 def asking(name, question):
@@ -688,10 +688,10 @@ def asking(name, question):
 )
 def test_a_network_that_asks_how_it_is_run_is_refused_by_the_line_at_which_it_parts(name, question):
     line = rf"{re.escape(__file__)}:\d+ in asking.<locals>.Asks.along, embed \(Linear\)"
-    with pytest.raises(Untraceable, match=f"what torch exports of the network is not what is run.*{line}"):
+    with pytest.raises(Untraceable, match=f"torch's export of the network differs from what runs.*{line}"):
         Trace(net_of(asking(name, question)))
 
 
 def test_a_network_is_told_of_torch_s_shortcuts_what_is_set():
     trace = Trace(net_of(asking("Shortcuts", lambda *_: not torch.backends.mha.get_fastpath_enabled())))
-    assert "predictions read what is drawn later" in trace.foreign.message
+    assert "predictions read pixels that are drawn later" in trace.foreign.message

@@ -134,5 +134,5 @@ def test_each_unit_is_computed_once():
 
 
 def test_a_token_that_reads_what_it_predicts_is_refused():
-    with pytest.raises(Untraceable, match="Uncovered: predictions read what is drawn later"):
+    with pytest.raises(Untraceable, match="Uncovered: predictions read pixels that are drawn later"):
         Trace(net_of(Uncovered))

@@ -44,7 +44,7 @@ def test_what_leaves_torch_is_noted(name):
 def test_of_memory_in_which_nothing_has_been_written_nothing_is_proved(name):
     proof = prove(not_followed.UNWRITTEN[name], X, STEPS, strict=False)
     assert proof.verdict == "unproved" and len(proof.reasons) == 1
-    assert proof.reasons[0].startswith(f"not deterministic: memory is read in which nothing has been written: {FILE}:")
+    assert proof.reasons[0].startswith(f"not deterministic: uninitialised memory is read: {FILE}:")
 
 
 @pytest.mark.parametrize("name", not_followed.STORAGES)

@@ -1,4 +1,4 @@
-"""What each operation does to readiness: tables by operation, one file for each family."""
+"""The effect of each operation on readiness: tables by operation, one file per family."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ UNSETTLED = frozenset(
     {*factories.RULES, *moves.RULES, *indexing.RULES, *writing.RULES, torch.ops.aten.where, torch.ops.aten.masked_fill}
     - {torch.ops.aten._embedding_bag, torch.ops.aten._embedding_bag_forward_only}
 )
-"""Operations that pass over elements without computing with them: what these hold need not even be finite."""
+"""Operations that skip elements without computing with them: those need not even be finite."""
 
 
 def rule_of(func: Any) -> Rule | None:
-    """The rule of an operation in its functional variant; None if nobody knows what it reads."""
+    """The rule of an operation in its functional variant; None if it is unknown what it reads."""
     rule = RULES.get(func.overloadpacket)
     if rule is None and foreach.is_foreach(func):
         return foreach.each

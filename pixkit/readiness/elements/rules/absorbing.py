@@ -1,4 +1,4 @@
-"""Operations element by element in which one argument can settle the result, so that the others are not needed.
+"""Element-wise operations in which one argument can settle the result, so that the others are not needed.
 
 A fixed zero settles a product, a fixed -inf a sum, a fixed condition which of two values is taken. This holds for all
 finite values of the others.
@@ -20,7 +20,7 @@ aten = torch.ops.aten
 
 
 def settled(call: Call, settling: Sequence[Tensor]) -> list[Marks]:
-    """An operation element by element, of which some elements are settled whatever the other arguments are.
+    """An element-wise operation, some elements of which are settled whatever the other arguments are.
 
     Args:
         call: the operation.
@@ -34,7 +34,7 @@ def settled(call: Call, settling: Sequence[Tensor]) -> list[Marks]:
 
 
 def _at(call: Call, argument: Any, number: float) -> list[Tensor]:
-    """Where an argument, a tensor or a number, is known to be a number, and may settle what the call gives."""
+    """Where an argument, a tensor or a number, is known to equal a number, and may settle the result."""
     if not call.settles:
         return []
     if isinstance(argument, Marks):
@@ -66,13 +66,13 @@ def total(call: Call) -> list[Marks]:
 
 
 def chosen(call: Call) -> list[Marks]:
-    """`where`: a fixed condition says which of two is read."""
+    """`where`: a fixed condition says which of two values is read."""
     condition, one, other = call.args[:3]
     return [choice(condition, one, other, call.results[0])]
 
 
 def masked(call: Call) -> list[Marks]:
-    """`masked_fill`: the same with the value of a mask's places."""
+    """`masked_fill`: the same with the fill value where the mask is set."""
     source, mask, value = call.args[:3]
     return [choice(mask, value, source, call.results[0])]
 
@@ -98,7 +98,7 @@ def _number(number: Any, result: Tensor) -> Marks:
 
 
 def addcmul(call: Call) -> list[Marks]:
-    """A sum with a product: of the product, a zero needs neither factor."""
+    """A sum with a product: where one factor is zero, the other is not needed."""
     base, one, other = call.marks[:3]
     result = call.results[0]
     zero = [plane for factor in (one, other) for plane in _at(call, factor, 0)]
@@ -120,7 +120,7 @@ def logical(settling: bool) -> Callable[[Call], list[Marks]]:
 
 
 def bitwise(settling: bool) -> Callable[[Call], list[Marks]]:
-    """The same of bits: all of them are 0, or all are 1."""
+    """The same bitwise: settled by all bits 0 or all bits 1."""
 
     def rule(call: Call) -> list[Marks]:
         bits = call.results[0].dtype == torch.bool

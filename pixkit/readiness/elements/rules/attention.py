@@ -1,4 +1,4 @@
-"""Attention whole: scaled dot products under a mask, and the fast paths of torch's own layers."""
+"""Attention as a whole: scaled dot products under a mask, and the fast paths of torch's own layers."""
 
 import math
 
@@ -13,10 +13,10 @@ from pixkit.readiness.elements.rules.merging import merge
 
 
 def attend(q: Code, k: Code, v: Code, mask: Code | None) -> tuple[Code, Code]:
-    """What attention gives, and its weights, from queries [..., L, E], keys [..., S, E] and values [..., S, D].
+    """The codes of attention's output and weights, from queries [..., L, E], keys [..., S, E] and values [..., S, D].
 
-    In the mask, [L, S] or broadcastable to the weights, NOTHING is a score of -inf. Heads and elements of a batch that
-    are alike are looked at once.
+    In the mask, [L, S] or broadcastable to the weights, NOTHING is a score of -inf. Equal heads and batch elements are
+    computed once.
     """
     batch = codes.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2], () if mask is None else mask.shape[:-2])
     flat = [t.expand(*batch, *t.shape[-2:]).reshape(batch.numel(), *t.shape[-2:]) for t in (q, k, v)]
@@ -47,13 +47,13 @@ def causal(rows: int, columns: int, like: Tensor) -> Code:
 
 
 def additive(given: Given, mask: Marks) -> Code:
-    """A mask that is added to scores or, if of truths, hides them where False; inner functions add these too."""
+    """A mask added to scores or, if boolean, hiding them where False; inner functions add boolean masks as well."""
     hides = mask.value.dtype is torch.bool and given.call.func.__name__.startswith("scaled")
     return codes.of(mask, 0 if hides else -math.inf)
 
 
 def _dot_products(given: Given) -> list[Code]:
-    """Output, log-sum-exp of the scores or, from the plain form, the weights; what else there is, is of the kernel."""
+    """Output, then the log-sum-exp of the scores or, in the plain form, the weights; the rest is the kernel's."""
     q, k, v = given.code("query", 0), given.code("key", 0), given.code("value", 0)
     if q.dim() > 2 and q.shape[-3] != k.shape[-3]:
         k, v = (t.repeat_interleave(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
@@ -73,7 +73,7 @@ def _affine(x: Code, weight: Code, bias: Code) -> Code:
 
 
 def _native_attention(given: Given) -> list[Code]:
-    """`nn.MultiheadAttention` on its fast path; its mask, of whatever type, hides what it is not 0 for."""
+    """`nn.MultiheadAttention` on its fast path; its mask, of any type, hides where it is not 0."""
     x = [given.code(name, 0) for name in ("query", "key", "value")]
     return _multi_head(given, x, given["num_head"])
 

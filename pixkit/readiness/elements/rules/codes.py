@@ -1,9 +1,8 @@
-"""Both planes of a tensor as one of integers, on which rules are maxima.
+"""Both planes of a tensor encoded as integers, on which rules are maxima.
 
-A *code* is 0 where an element is fixed and twice its readiness + 1 where it is not, so that the code of what reads
-several elements is the largest of theirs, and that of a set of bits, where readiness is one, is their union's. Where an
-operation passes over some fixed value (a 0 in a product, a -inf in a softmax), elements fixed at that value have code
--1 for it.
+A *code* is 0 where an element is fixed and twice its readiness + 1 where it is not, so the code of a value that reads
+several elements is the largest of theirs; where readiness is a set of bits, it is their union. Where an operation skips
+some fixed value (a 0 in a product, a -inf in a softmax), elements fixed at that value have code -1 for it.
 """
 
 import functools
@@ -18,11 +17,11 @@ from pixkit.readiness.elements.marks import Call, Marks, Rule
 
 Code = Tensor
 NOTHING = -1
-"""The code of a fixed element that an operation passes over."""
+"""The code of a fixed element that an operation skips."""
 
 
 def of(marks: Marks, passed: float | None = None) -> Code:
-    """The code of `marks`; where it is fixed at the value `passed`, NOTHING. Dimensions that were expanded stay so."""
+    """The code of `marks`; NOTHING where it is fixed at the value `passed`. Expanded dimensions stay expanded."""
     planes = [marks.ready, marks.fixed] + ([] if passed is None or not marks.any_fixed else [marks.value])
     narrow = [slice(1) if all(p.stride(d) == 0 for p in planes) else slice(None) for d in range(marks.ready.dim())]
     ready, fixed, *value = (plane[tuple(narrow)] for plane in planes)
@@ -33,17 +32,17 @@ def of(marks: Marks, passed: float | None = None) -> Code:
 
 
 def marks(code: Code, result: Tensor) -> Marks:
-    """What `of` came from; `result` is the real result, whose values count where it is fixed."""
+    """The inverse of `of`; `result` is the real result, whose values count where it is fixed."""
     return Marks(code.clamp_min(0) >> 1, code <= 0, result)
 
 
 def join(*codes: Code | None) -> Code:
-    """The code of what reads all of `codes` element by element, broadcast."""
+    """The code of a value that reads all of `codes` element by element, broadcast."""
     return functools.reduce(torch.maximum, [code for code in codes if code is not None])
 
 
 def product(*codes: Code) -> Code:
-    """The code of what multiplies `codes`, in which NOTHING is a fixed 0 and absorbs."""
+    """The code of the product of `codes`, in which NOTHING is a fixed 0 and absorbs."""
     nothing = functools.reduce(torch.logical_or, [code < 0 for code in codes])
     return join(*codes).masked_fill(nothing, NOTHING)
 
@@ -54,7 +53,7 @@ def broadcast_shapes(*shapes: Sequence[int]) -> torch.Size:
 
 
 def latest(code: Code, dims: Sequence[int] | None = None) -> Code:
-    """The largest code along `dims` (all of them if None), which stay as dimensions of length 1; 0 if there is none."""
+    """The largest code along `dims` (all if None), which are kept with length 1; 0 if there is none."""
     dims = range(code.dim()) if dims is None else dims
     empty = [d for d in dims if code.dim() and code.shape[d] == 0]
     if empty:
@@ -71,9 +70,9 @@ def whole(code: Code) -> Code:
 
 
 def ranked(code: Code) -> tuple[Tensor, Tensor]:
-    """Levels in rising order, beginning with 0, and a float64 plane with the number of each element's level.
+    """Levels in ascending order, beginning with 0, and a float64 plane with the number of each element's level.
 
-    It is for operations that torch does not have for integers, or not for large ones.
+    For operations that torch does not have for integers, or not for large ones.
     """
     flat = torch.cat([code.new_zeros(1), code.reshape(-1)])
     levels, numbers = torch.unique(flat, return_inverse=True)
@@ -103,19 +102,19 @@ class Given:
         return name in self.arguments
 
     def code(self, name: str, passed: float | None = None) -> Code:
-        """The code of a tensor or number that is there."""
+        """The code of a tensor or number that is present."""
         found = self.arguments[name]
         if isinstance(found, Marks):
             return of(found, passed)
         return torch.tensor(self.nothing if found == passed else 0, device=self.call.results[0].device)
 
     def optional(self, name: str, passed: float | None = None) -> Code | None:
-        """The code of an argument that may be None or, in some overloads, not be there."""
+        """The code of an argument that may be None or, in some overloads, missing."""
         return None if self.arguments.get(name) is None else self.code(name, passed)
 
     @property
     def nothing(self) -> int:
-        """The code of what the operation passes over by itself, such as padding; that of a constant if it may not."""
+        """The code of values that the operation itself skips, such as padding; a constant's code if it may not skip."""
         return NOTHING if self.call.settles else 0
 
     @property
@@ -125,7 +124,7 @@ class Given:
 
 
 CodeRule = Callable[[Given], Code | Sequence[Code]]
-"""From what is given, one code for all results or a code for each, of shapes that broadcast to the results'."""
+"""From the arguments, one code for all results or a code for each, of shapes that broadcast to the results'."""
 
 
 def rule(code_rule: CodeRule) -> Rule:
@@ -142,5 +141,5 @@ def rule(code_rule: CodeRule) -> Rule:
 
 
 def table(rules: Mapping[str, CodeRule]) -> dict[Any, Rule]:
-    """By the packet of `torch.ops.aten`, the rules of `rules`, but for operations that this torch does not have."""
+    """`rules` keyed by the packet of `torch.ops.aten`, without operations that this version of torch lacks."""
     return {getattr(torch.ops.aten, name): rule(r) for name, r in rules.items() if hasattr(torch.ops.aten, name)}

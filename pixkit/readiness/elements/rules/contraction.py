@@ -10,7 +10,7 @@ from pixkit.readiness.elements.rules.codes import NOTHING, Code, Given
 from pixkit.readiness.elements.rules.merging import merge
 
 CELLS = 1 << 22
-"""How many products are looked at in one go."""
+"""How many products are examined at once."""
 
 
 def contract(a: Code, b: Code) -> Code:
@@ -35,7 +35,7 @@ def contract(a: Code, b: Code) -> Code:
 
 
 def _passes(code: Code) -> bool:
-    """Whether there is something in it that a product passes over."""
+    """Whether it contains an element that a product skips."""
     return bool((core_of(code) < 0).any())
 
 
@@ -56,7 +56,7 @@ def _matrices(a: Code, b: Code) -> Code:
 
 
 def _fold(a: Code, b: Code) -> tuple[Code, Code]:
-    """Equal columns of a as one, and of the rows of b that meet them the largest."""
+    """Merge equal columns of a, and take the largest of the corresponding rows of b."""
     first, of = merge(a.mT)
     if len(first) == len(of):
         return a, b
@@ -78,9 +78,10 @@ def _largest(a: Code, b: Code) -> Code:
 
 
 def matrices(a: Marks, b: Marks) -> Code:
-    """The code of a @ b for matrices, batches or not.
+    """The code of a @ b for matrices, batched or not.
 
-    A fixed NaN, as a softmax gives for a row that is all masked, makes NaN of all that it is multiplied or summed with.
+    A fixed NaN, which a softmax returns for a fully masked row, makes NaN of everything it is multiplied with or added
+    to.
     """
     code = contract(codes.of(a, 0), codes.of(b, 0))
     for factor, dim in ((a, -1), (b, -2)):
@@ -90,9 +91,9 @@ def matrices(a: Marks, b: Marks) -> Code:
 
 
 def _added(given: Given, code: Code, factors: Sequence[Marks]) -> Code:
-    """With what is added: nothing of it if its scale is 0; where it is fixed at an infinity, nothing else counts.
+    """Join the addend: not at all if its scale is 0; where it is fixed at an infinity, nothing else counts.
 
-    That is so if the product is finite, which it need not be if a factor has an infinity itself.
+    That holds if the product is finite, which it need not be if a factor contains an infinity.
     """
     if given["beta"] == 0:
         return code

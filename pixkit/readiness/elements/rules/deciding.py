@@ -1,4 +1,4 @@
-"""Which arguments decide on the shape or the numbers that an operation gives, by their values."""
+"""The arguments whose values decide the shapes or numbers that an operation returns."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from pixkit.readiness.elements.marks import Call, Marks, marks_in
 
 
 def _masks(call: Call) -> Iterable[Marks]:
-    """Of an index: how many elements a mask picks. Integers say which, and not how many."""
+    """For an index, the masks: they decide how many elements are picked. Integers only decide which."""
     return [each for each in marks_in(call.argument(1, "indices")) if each.value.dtype in (torch.bool, torch.uint8)]
 
 
@@ -27,5 +27,5 @@ DECIDING: dict[str, Callable[[Call], Iterable[Marks]]] = {
 
 
 def deciding(func: Any, call: Call) -> list[Marks]:
-    """The arguments of an operation that gives numbers, or shapes that depend on values, on which those depend."""
+    """The arguments that decide the numbers, or the value-dependent shapes, that an operation returns."""
     return list(DECIDING.get(func.overloadpacket.__name__, lambda call: call.marks)(call))

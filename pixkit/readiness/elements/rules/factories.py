@@ -1,4 +1,4 @@
-"""Operations that make tensors of nothing, fill them, copy them, or draw their values."""
+"""Operations that create tensors, fill them, copy them, or draw their values."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ aten, prims = torch.ops.aten, torch.ops.prims
 
 
 def constant(call: Call) -> list[Marks]:
-    """Values that Python's numbers say, whatever the argument holds: of it the shape is read."""
+    """Values given by Python numbers, whatever the argument holds: only its shape is read."""
     return [uniform(result, fixed=True) for result in call.results]
 
 
 def random(call: Call) -> list[Marks]:
-    """Random numbers: they need nothing, but are not known."""
+    """Random numbers: they need nothing, but are not fixed."""
     return [uniform(result) for result in call.results]
 
 
 def unwritten(call: Call) -> list[Marks]:
-    """Memory that holds anything, whatever lay there before: a run marks it as such."""
+    """Memory with arbitrary contents, whatever was there before: a run marks it as such."""
     return random(call)
 
 
 def filled(call: Call) -> list[Marks]:
-    """What is there is replaced by another tensor, or a number."""
+    """The contents are replaced by another tensor, or a number."""
     source = call.argument(1, "src", call.kwargs.get("value"))
     return [joined([source] if isinstance(source, Marks) else [], call.results[0])]
 
 
 def drawn(call: Call) -> list[Marks]:
-    """Random numbers, element by element: they need what their distribution needs, and are not known."""
+    """Random numbers, element by element: they need what their distribution needs, and are not fixed."""
     return _drawn(call, call.marks)
 
 
 def redrawn(call: Call) -> list[Marks]:
-    """The same in place of what the first argument holds."""
+    """The same, replacing the contents of the first argument."""
     return _drawn(call, call.marks[1:])
 
 
@@ -54,14 +54,14 @@ CONSTANTS = (
     *("hann_window", "bartlett_window", "blackman_window", "hamming_window", "kaiser_window"),
     *("fft_fftfreq", "fft_rfftfreq"),
 )
-"""Operations that make or fill tensors with what Python's numbers say."""
+"""Operations that create or fill tensors with given Python numbers."""
 UNWRITTEN = (
     *(getattr(aten, name) for name in ("empty", "empty_like", "empty_strided", "empty_permuted", "new_empty")),
     *(aten.new_empty_strided, aten.resize, aten.resize_as, prims.empty, prims.empty_strided, prims.empty_permuted),
 )
-"""Operations that give memory in which nothing has been written, if only in part."""
+"""Operations that return uninitialised memory, if only in part."""
 RANDOM = "rand", "randn", "randint", "randperm", "rand_like", "randn_like"
-"""Operations whose values need nothing, but are not known: of an argument they read the shape."""
+"""Operations whose values need nothing, but are not fixed: they read the shape of an argument."""
 DRAWN = ("bernoulli", "native_dropout", "poisson", "normal", "randint_like", "_standard_gamma", "binomial")
 REDRAWN = (*("uniform_", "normal_", "exponential_", "cauchy_", "log_normal_", "geometric_", "random_", "bernoulli_"),)
 COPIES = (
@@ -74,7 +74,7 @@ COPIES = (
     "logspace",
     "scalar_tensor",
 )
-"""Operations that give the elements of their argument, or numbers between those that are given."""
+"""Operations that return the elements of their argument, or numbers between the given ones."""
 
 RULES: dict[Any, Rule] = {
     **{getattr(aten, name): constant for name in CONSTANTS},

@@ -1,4 +1,4 @@
-"""Operations on lists of tensors, each of which is treated like the others."""
+"""Operations on lists of tensors, applied to each tensor separately."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pixkit.readiness.elements.rules.pointwise import elementwise
 
 
 def each(call: Call) -> list[Marks]:
-    """A result needs what stands in its place in the lists: the same elements, or all of them in a reduction."""
+    """A result needs its counterparts in the lists: the same elements, or all of them in a reduction."""
     base = getattr(torch.ops.aten, call.func.overloadpacket.__name__.removeprefix("_foreach_"), None)
     alike = base is not None and any(Tag.pointwise in getattr(base, name).tags for name in base.overloads())
     rule = elementwise if alike and base not in (torch.ops.aten.max, torch.ops.aten.min) else mixed

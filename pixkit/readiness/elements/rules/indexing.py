@@ -1,7 +1,6 @@
-"""What reads elements at places that are values themselves.
+"""Operations that read elements at indices that are themselves values.
 
-Places that are fixed make it a move. Of a place that is not, every element of the source along that axis may be what is
-read.
+Fixed indices make it a move. If an index is not fixed, any element of the source along that axis may be read.
 """
 
 from collections.abc import Sequence
@@ -17,17 +16,17 @@ aten = torch.ops.aten
 
 
 def known(index: Marks) -> Tensor:
-    """The places, with 0 where they are not fixed."""
+    """The indices, with 0 where they are not fixed."""
     return torch.where(index.fixed, index.value, 0)
 
 
 def is_mask(index: Marks) -> bool:
-    """Whether an index says yes or no for each place."""
+    """Whether an index is a mask."""
     return index.value.dtype in (torch.bool, torch.uint8)
 
 
 def integers(indices: Sequence[Marks | None]) -> list[Marks | None]:
-    """Indices with fixed masks as the places where they are true."""
+    """Indices with fixed masks converted to the integers where they are true."""
     found: list[Marks | None] = []
     for index in indices:
         if index is None or not is_mask(index):
@@ -90,12 +89,12 @@ def _embedding(given: Given) -> Code:
 
 
 def _renormed(given: Given) -> Code:
-    """Rows of a table that are looked up are scaled; which rows these are depends on all indices."""
+    """Rows that are looked up are rescaled; which rows these are depends on all indices."""
     return codes.join(codes.latest(given.code("self"), [-1]), codes.whole(given.code("indices")))
 
 
 def _embedding_bag(given: Given) -> list[Code]:
-    """Sums, means or maxima of rows of a table; what else is given tells of bags and sizes."""
+    """Sums, means or maxima of rows of a table; the other results concern bags and sizes."""
     weight, index, offsets = given.code("weight"), given["indices"], given["offsets"]
     told = codes.of(index)[:, None]
     rows = _read(weight[known(index)], codes.latest(weight, [0]), told)
@@ -131,7 +130,7 @@ def _searched(given: Given) -> Code:
 
 
 def _everywhere(given: Given) -> Code:
-    """What is found depends on all of it, even how much it is."""
+    """The result depends on all of it, even its size."""
     return codes.whole(given.code("self"))
 
 

@@ -1,13 +1,13 @@
-"""Equal rows, computed once: what makes maxima over large tensors cheap, since few of their rows differ."""
+"""Equal rows, computed once: this makes maxima over large tensors cheap, since few of their rows differ."""
 
 import torch
 from torch import Tensor
 
 
 def merge(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Of integers [n, k], one row of each kind and each row's kind: rows[first][of] equals rows.
+    """For integers [n, k], one row of each kind and each row's kind: rows[first][of] equals rows.
 
-    Kinds are told by a hash of 64 bits and compared then, so that rows of one kind are equal for certain.
+    Kinds are found by a 64-bit hash and then compared, so rows of one kind are certain to be equal.
     """
     n, k = rows.shape
     everyone = torch.arange(n, device=rows.device)

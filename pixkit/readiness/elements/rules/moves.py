@@ -1,4 +1,4 @@
-"""What moves elements to places that do not depend on values: the operation itself is run on codes."""
+"""Operations that move elements to places that do not depend on values: the operation itself is run on codes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from pixkit.readiness.elements.rules import codes
 from pixkit.readiness.elements.rules.codes import Code, Given
 
 FILLS = ("value", "fill_value", "padding_value", "fill")
-"""Arguments that say what stands where nothing was moved to: constants, of code 0."""
+"""Arguments that fill places to which nothing was moved: constants, of code 0."""
 
 
 def _moved(given: Given) -> list[Code]:
@@ -19,7 +19,7 @@ def _moved(given: Given) -> list[Code]:
 
 
 def _ranks_moved(given: Given) -> list[Code]:
-    """For what torch does with floating point alone; it may compute places in the precision of the values."""
+    """For operations that torch has only for floating point; positions may be computed in the values' precision."""
     (name,) = (name for name, value in given.arguments.items() if isinstance(value, Marks))
     levels, ranks = codes.ranked(given.code(name))
     single = given[name].value.dtype is not torch.float64 and len(levels) < 1 << 24
@@ -28,7 +28,7 @@ def _ranks_moved(given: Given) -> list[Code]:
 
 
 def run(given: Given, arguments: Mapping[str, Any]) -> list[Tensor]:
-    """What the operation gives for other arguments, by their names, filled up with zeros."""
+    """The operation's results for other arguments, by their names, with zeros for missing ones."""
     found = given.call.func(**{name: 0 if name in FILLS else value for name, value in arguments.items()})
     return [found] if isinstance(found, Tensor) else list(found)
 
@@ -40,7 +40,7 @@ def _coded(value: Any) -> Any:
 
 
 def _repeat_interleave(given: Given) -> Code:
-    """Each element several times; how often may be told by a tensor, on which the shape depends then."""
+    """Each element several times; a tensor may say how often, and then decides the shape."""
     repeats = given["repeats"]
     if not isinstance(repeats, Marks):
         return given.code("self").repeat_interleave(repeats, given["dim"])
@@ -54,7 +54,7 @@ def _repeat_interleave(given: Given) -> Code:
 
 
 def _packed(given: Given) -> list[Code]:
-    """A batch of sequences as one of steps, in an order of lengths that are fixed, or else read by all."""
+    """A batch of sequences as one of steps, ordered by lengths that are fixed; otherwise everything reads all."""
     code, lengths = given.code("input"), given["lengths"]
     told = codes.whole(codes.of(lengths))
     if lengths.all_fixed:
@@ -73,7 +73,7 @@ def _unpacked(given: Given) -> list[Code]:
 
 
 def _folded(given: Given) -> Code:
-    """The sum of windows that overlap: each pixel reads the elements of `im2col` that would read it."""
+    """The sum of overlapping windows: each pixel reads the elements of `im2col` that would read it."""
     code = given.code("self")
     code = code if code.dim() == 3 else code[None]
     height, width = given["output_size"]

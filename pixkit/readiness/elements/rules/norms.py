@@ -7,7 +7,7 @@ from pixkit.readiness.elements.rules.codes import Code, Given
 
 
 def _scaled(normal: Code, given: Given, shape: list[int] | torch.Size) -> Code:
-    """Times the weight, in which a fixed 0 absorbs, plus the bias; both take the shape, where they are given."""
+    """Times the weight, in which a fixed 0 absorbs, plus the bias; both reshaped to the shape, if present."""
     weight, bias = given.optional("weight", 0), given.optional("bias")
     normal = normal if weight is None else codes.product(normal, weight.reshape(shape))
     return normal if bias is None else codes.join(normal, bias.reshape(shape))
@@ -30,7 +30,7 @@ def _group_norm(given: Given) -> list[Code]:
 
 
 def _batch_norm(given: Given) -> list[Code]:
-    """By the batch's statistics or, in eval, by running ones."""
+    """By the batch's statistics or, in evaluation mode, by running ones."""
     code = given.code("input")
     each = [code.shape[1], *[1] * (code.dim() - 2)]
     over = codes.latest(code, [d for d in range(code.dim()) if d != 1])

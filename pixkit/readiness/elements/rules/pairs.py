@@ -1,4 +1,4 @@
-"""What reads rows against rows, or matrices whole: distances, losses, transforms, linear algebra."""
+"""Operations that read rows against rows, or whole matrices: distances, losses, transforms, linear algebra."""
 
 import torch
 
@@ -20,13 +20,13 @@ def _distances_within(given: Given) -> Code:
 
 
 def _loss(given: Given) -> Code:
-    """Element by element, and then, as a rule, a sum or mean of all."""
+    """Element by element, then usually a sum or mean over all."""
     joined = codes.join(*(given.optional(name) for name in ("self", "target", "weight", "pos_weight")))
     return joined if given["reduction"] == 0 else codes.whole(joined)
 
 
 def _likelihoods(given: Given) -> list[Code]:
-    """The log-probability of a class for each place, which is told by the target; -100 or the like passes over one."""
+    """The log-probability of the target class at each position; a target such as -100 skips one."""
     scores, target, weight = given.code("self"), given["target"], given.optional("weight")
     axis = 0 if scores.dim() == 1 else 1
     told = codes.join(codes.of(target), codes.latest(scores, [axis]).squeeze(axis))
@@ -37,7 +37,7 @@ def _likelihoods(given: Given) -> list[Code]:
 
 
 def _matrices(given: Given) -> list[Code]:
-    """Functions of whole matrices, each of a batch by itself; operands that are vectors are read whole."""
+    """Functions of whole matrices, separately for each of a batch; vector operands are read entirely."""
     told = []
     for marks in given.call.marks:
         code = codes.of(marks)
@@ -48,7 +48,7 @@ def _matrices(given: Given) -> list[Code]:
 
 
 def _substituted(given: Given) -> Code:
-    """Row after row of X where A X = B, A lower triangular: a row reads those before it that A does not leave out."""
+    """Row by row, X where A X = B with A lower triangular: a row reads the earlier rows for which A is not zero."""
     a, b, upper = given.code("self", 0), given.code("B"), given["upper"]
     if not given["left"]:
         a, b, upper = a.mT, b.mT, not upper
@@ -65,7 +65,7 @@ def _substituted(given: Given) -> Code:
 
 
 def _of_batch(together: Code, result: torch.Tensor) -> Code:
-    """Codes [..., 1, 1] of a batch for a result whose first dimensions are the batch's, and which has 0 to 2 more."""
+    """Codes [..., 1, 1] of a batch for a result whose first dimensions are the batch's, followed by 0 to 2 more."""
     batch = together.shape[:-2]
     if result.shape[: len(batch)] != batch:
         return together.amax()
@@ -73,7 +73,7 @@ def _of_batch(together: Code, result: torch.Tensor) -> Code:
 
 
 def _fourier(given: Given) -> Code:
-    """Along some axes, each result reads all."""
+    """Along some axes, each result reads everything."""
     code, dims = given.code("self"), given["dim"]
     return codes.latest(code, dims) if dims else code
 
@@ -85,7 +85,7 @@ def _cross(given: Given) -> Code:
 
 
 def _segments(given: Given) -> Code:
-    """Sums, or the like, of stretches along an axis, the bounds of which may be anywhere."""
+    """Sums, or the like, of segments along an axis, whose bounds may be anywhere."""
     code, axis = given.code("data"), given["axis"]
     bounds = [codes.whole(codes.of(m)) for m in given.call.marks[1:]]
     return codes.join(codes.latest(code, [axis]), *bounds)

@@ -1,4 +1,4 @@
-"""Recurrent layers that torch runs whole: prefix maxima along time."""
+"""Recurrent layers that torch runs as a whole: prefix maxima along time."""
 
 import torch
 
@@ -9,7 +9,7 @@ from pixkit.readiness.elements.rules.codes import Code, Given
 def _layer(given: Given) -> list[Code]:
     """One layer in one direction over [T, N, features]: outputs, last states, and the kernel's workspace.
 
-    A step's features all mix, in the state that they give as in its output.
+    All features of a step mix, both in its state and in its output.
     """
     states = [codes.latest(given.code(name), [-1]) for name in ("hx_", "cx_")]
     weights = [codes.whole(given.code(f"weight{i}")) for i in range(4)]
@@ -22,7 +22,7 @@ def _layer(given: Given) -> list[Code]:
 
 
 def _cell(given: Given) -> list[Code]:
-    """A cell of which the gates are already added up."""
+    """A cell whose gates are already summed."""
     features = [
         given.optional(name) for name in ("input_gates", "hidden_gates", "hx", "cx", "input_bias", "hidden_bias")
     ]

@@ -1,4 +1,4 @@
-"""What reads all of an axis, or of several: sums, means, extremes, norms, orders, prefixes."""
+"""Operations that read whole axes: sums, means, extremes, norms, orders, prefixes."""
 
 import torch
 
@@ -19,7 +19,7 @@ def _reduced(given: Given) -> Code:
 
 
 def _deciding(value: bool) -> CodeRule:
-    """A reduction that a fixed element decides, whatever the others are, if it is 0 or, for `value`, if it is not."""
+    """A reduction that one fixed element decides, if it is 0 or, for `value`, if it is not."""
 
     def decided(given: Given) -> Code:
         marks: Marks = given["self"]
@@ -45,17 +45,17 @@ def _product_so_far(given: Given) -> Code:
 
 
 def _along(given: Given) -> Code:
-    """Each result reads the whole axis: what sorts, and what transforms."""
+    """Each result reads the whole axis, as in sorting and transforms."""
     return codes.latest(given.code("self"), _dims(given))
 
 
 def _drawn(given: Given) -> Code:
-    """Random numbers of a class, which are not fixed even if the probabilities are."""
+    """Random class numbers, which are not fixed even if the probabilities are."""
     return codes.latest(given.code("self"), [-1]).clamp_min(1)
 
 
 def _all_of_it(given: Given) -> Code:
-    """Everything of every tensor, in everything."""
+    """Every result reads every tensor entirely."""
     read = (codes.whole(codes.of(m)) for m in given.call.marks if m.ready.numel())
     return codes.join(torch.zeros((), dtype=torch.int64), *read)
 

@@ -1,4 +1,4 @@
-"""Images at other places: interpolation to another size, and sampling on a grid."""
+"""Resampled images: interpolation to another size, and sampling on a grid."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ from pixkit.readiness.elements.rules.moves import run
 
 
 def weighed(linear: Callable[[Tensor], Tensor], size: int, like: Tensor) -> Code:
-    """Which of `size` elements a linear function reads, given each alone: 0 or NOTHING, [size, results]."""
+    """Which of `size` elements a linear function reads, tested one by one: 0 or NOTHING, [size, results]."""
     found = linear(torch.eye(size, dtype=like.dtype, device=like.device))
     return torch.where(found != 0, 0, NOTHING)
 
 
 def _interpolated(given: Given) -> Code:
-    """Along one axis after the other, each with weights that depend on the two sizes alone."""
+    """Along one axis after another, each with weights that depend only on the two sizes."""
     name = "self" if "self" in given else "input"
     code, image = given.code(name), given[name].value
     like = image if image.dtype is torch.float64 else image.float()
@@ -35,7 +35,7 @@ def _interpolated(given: Given) -> Code:
 
 
 def _grid_sampled(given: Given) -> Code:
-    """Each place reads where it looks, and the pixels around it, or all of the image if nobody knows the place."""
+    """Each position reads the pixels around its coordinates, or the whole image if these are not fixed."""
     image, grid = given.code("input"), given["grid"]
     batch, channels = image.shape[:2]
     pixels, places = image.shape[2:].numel(), grid.shape[1:-1]
@@ -55,7 +55,7 @@ def _grid_sampled(given: Given) -> Code:
 
 
 def _affine_grid(given: Given) -> Code:
-    """Each coordinate of a place reads its row of the matrix."""
+    """Each coordinate of a position reads its row of the matrix."""
     theta = codes.latest(given.code("theta"), [-1])[..., 0]
     return theta.view(theta.shape[0], *[1] * (len(given["size"]) - 2), theta.shape[1])
 

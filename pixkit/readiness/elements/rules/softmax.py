@@ -1,4 +1,4 @@
-"""Softmax along an axis, where an entry that is fixed at -inf is passed over."""
+"""Softmax along an axis, which skips entries fixed at -inf."""
 
 import math
 
@@ -11,7 +11,7 @@ from pixkit.readiness.elements.rules.codes import Code, Given
 def weights(scores: Code, dim: int = -1) -> Code:
     """The code of a softmax, in which NOTHING is a score of -inf and becomes a weight of 0.
 
-    A row without another score is fixed: NaN or 0, as the operation has it.
+    A row without any other score is fixed: NaN or 0, depending on the operation.
     """
     row = codes.latest(scores, [dim]).clamp_min(0)
     return torch.where(scores < 0, scores, row)
@@ -22,7 +22,7 @@ def _softmax(given: Given) -> Code:
 
 
 def _masked_softmax(given: Given) -> Code:
-    """`_masked_softmax` is of the fast path of attention: True in the mask is a score of -inf."""
+    """`_masked_softmax` is part of the fast path of attention: True in the mask is a score of -inf."""
     scores, mask = given.code("self"), given["mask"]
     hidden = mask.fixed & mask.value.bool()
     told = codes.of(mask)

@@ -1,4 +1,4 @@
-"""Operations element by element that torch does not say so of, gates over two halves, and checks that give nothing."""
+"""Element-wise operations that torch does not tag as such, gates over two halves, and checks without a result."""
 
 from pixkit.readiness.elements.rules import codes
 from pixkit.readiness.elements.rules.codes import Code, Given

@@ -16,7 +16,7 @@ from pixkit.readiness.elements.rules.merging import merge
 def convolve(x: Code, weight: Code, stride: Sequence[int], dilation: Sequence[int], groups: int) -> Code:
     """The code of a convolution without padding, [N, C, ...] with [O, C / groups, ...]; NOTHING is 0.
 
-    Elements of a batch, groups and channels that are alike are looked at once.
+    Equal batch elements, groups and channels are computed once.
     """
     first, of = merge(x.flatten(1))
     kinds = [_convolve_one(x[i], weight, stride, dilation, groups) for i in first.tolist()]
@@ -67,7 +67,7 @@ def _each(number: int | Sequence[int], count: int) -> list[int]:
 
 
 def _transposed(x: Code, weight: Code, stride: Sequence[int], given: Given) -> tuple[Code, Code]:
-    """An image with zeros between its pixels, and filters [O, C / groups, ...] turned around: these are convolved."""
+    """An image with zeros between its pixels, and flipped filters [O, C / groups, ...]: these are convolved."""
     spread = x.new_full(
         (*x.shape[:2], *((n - 1) * s + 1 for n, s in zip(x.shape[2:], stride, strict=True))), given.nothing
     )
@@ -110,7 +110,7 @@ def _fractional(given: Given) -> Code:
 
 
 def _unpooled(given: Given) -> Code:
-    """Values at given places, zeros elsewhere: a place of an image may get any of its values."""
+    """Values at given positions, zeros elsewhere: a position of an image may get any of its values."""
     code = codes.join(given.code("self"), given.code("indices"))
     places: Tensor = given["indices"].value
     count = given.call.func.__name__.count("3d") + 2

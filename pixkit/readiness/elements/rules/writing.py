@@ -1,6 +1,6 @@
-"""What writes elements to places that are values themselves, and gives the whole.
+"""Operations that write elements at indices that are themselves values, and return the whole tensor.
 
-Places that are fixed are written to, and no others. Where one is not, every element along that axis may be what is
+With fixed indices, exactly those positions are written. If an index is not fixed, any element along that axis may be
 written.
 """
 
@@ -17,7 +17,7 @@ aten = torch.ops.aten
 
 
 def _scattered(given: Given) -> Code:
-    """Along one axis; what was there counts on if something is added to it, or where nothing is written."""
+    """Along one axis; the old contents count where they are added to, or where nothing is written."""
     code, dim, index = given.code("self"), given["dim"], given["index"]
     source = given.code("src") if "src" in given else given.code("value")
     if not code.dim():
@@ -55,7 +55,7 @@ def _rows_written(given: Given) -> Code:
 
 
 def _index_put(given: Given) -> Code:
-    """At places told by several indices, in which masks count for as many as they have axes."""
+    """At positions given by several indices; a mask counts for as many indices as it has axes."""
     code, indices, values = given.code("self"), given["indices"], given.code("values")
     unknown = [i for i in indices if i is not None and is_mask(i) and not i.all_fixed]
     if unknown:
@@ -68,7 +68,7 @@ def _index_put(given: Given) -> Code:
 
 
 def _anywhere(code: Code, places: Sequence[Marks | None], values: Code) -> Code:
-    """What may be written where places are not fixed: along axes without an index each value keeps its own."""
+    """What may be written where indices are not fixed: along axes without an index each value keeps its position."""
     axes = [d for d, i in enumerate(places) if i is not None]
     told = codes.join(*[codes.whole(codes.of(i)) for i in places if i is not None])
     kept = code.dim() - axes[-1] - 1 if axes == list(range(axes[0] + 1)) else 0
@@ -77,7 +77,7 @@ def _anywhere(code: Code, places: Sequence[Marks | None], values: Code) -> Code:
 
 
 def _masked_put(code: Code, indices: Sequence[Marks | None], values: Code) -> Code:
-    """By a mask that is not fixed: one value is taken or not element by element, of several each may be written."""
+    """By a mask that is not fixed: a single value is written or not; of several, each may be written anywhere."""
     mask = indices[0]
     rest = code.dim() - (0 if mask is None else mask.ready.dim())
     if mask is not None and all(i is None for i in indices[1:]) and (values.numel() == 1 or values.dim() <= rest):
@@ -95,7 +95,7 @@ def _put(code: Code, places: list[torch.Tensor | None], values: Code, added: boo
 
 
 def _flat_put(given: Given) -> Code:
-    """At places of the flattened tensor."""
+    """At indices of the flattened tensor."""
     code, index, source = given.code("self"), given["index"], given.code("source")
     if not index.all_fixed:
         return codes.join(code, codes.whole(codes.join(source.reshape(-1), codes.of(index).reshape(-1))))
@@ -103,7 +103,7 @@ def _flat_put(given: Given) -> Code:
 
 
 def _masked_scatter(given: Given) -> Code:
-    """Values of the source, one after the other, where a mask is true: which one depends on the mask so far."""
+    """Values of the source, one after another, where a mask is true: which one depends on the mask so far."""
     code, source, mask = given.code("self"), given.code("source").reshape(-1), given["mask"]
     code = code.expand(given.shape)
     if mask.all_fixed:
