@@ -310,5 +310,5 @@ def test_ranks_that_count_themselves_differently_do_not_meet(together):
 
 
 def test_ranks_that_do_not_all_come_are_not_waited_for_longer_than_is_said(tmp_path):
-    with pytest.raises(RankError, match="1, 2 did not come in 0\\.1 seconds"):
+    with pytest.raises(RankError, match="1, 2 did not appear within 0\\.1 seconds"):
         launch.meeting(dist.FileStore(str(tmp_path / "store"), 3), 0, 3, 0.1)

@@ -1,4 +1,4 @@
-"""How much memory there is, how much work takes, and what is said where the one does not fit the other."""
+"""How much memory is available, how much work needs, and the errors where it does not fit."""
 
 from pixkit.memory.available import Room, available, in_words, resident
 from pixkit.memory.forecast import Forecast, forecast

@@ -1,4 +1,4 @@
-"""How much memory can still be had: of the machine, of the control groups that the process is in, of a GPU."""
+"""How much memory is available: of the machine, of the process's control groups, of a GPU."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pixkit.memory.heap import trim
 
 ROOT = Path("/")
 SHARING = "LOCAL_WORLD_SIZE"
-"""The variable in which a launcher says how many processes of one command it has started on this machine."""
+"""The variable in which a launcher gives the number of processes that it has started on this machine."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """What one thing that bounds memory leaves: `free` of `size` bytes; `name` says what it is."""
+    """Memory left by one bound: `free` of `size` bytes; `name` says what the bound is."""
 
     name: str
     free: int
@@ -32,17 +32,17 @@ class Room:
 
 
 def available(device: torch.device, root: Path = ROOT, environment: Mapping[str, str] = os.environ) -> Room:
-    """What can be had on a device without swapping or being killed: the least that any of its bounds leaves.
+    """The memory available on a device without swapping or being killed: the least that any bound leaves.
 
-    On a GPU that is what no process uses and what torch keeps for tensors to come. On a CPU it is bounded by the
-    machine and by every control group that the process is in, its own and those around it; pages that the system can
-    drop at any time, as those of files that were read, are free. (psutil knows the machine's memory, no group's.) What
-    a launcher has started on a machine does the same there, as a rule: each has its share.
+    On a GPU that is the memory that no process uses plus torch's cache. On a CPU it is bounded by the machine and by
+    every control group that contains the process, directly or not; pages that the system can drop at any time, such as
+    those of files that were read, are free. (psutil knows the machine's memory, but not the groups'.) Processes that a
+    launcher has started on one machine usually do the same work, so each gets an equal share.
 
     Args:
         device: where tensors will be.
-        root: where the file system begins.
-        environment: what a launcher says.
+        root: root of the file system.
+        environment: environment variables, for the launcher's.
     """
     if device.type == "cuda":
         free, size = torch.cuda.mem_get_info(device)
@@ -58,20 +58,20 @@ def available(device: torch.device, root: Path = ROOT, environment: Mapping[str,
 
 
 def resident(root: Path = ROOT) -> int | None:
-    """Bytes of memory that the process has now and has not freed; None where the system does not tell."""
+    """Bytes of memory that the process uses now; None if the system does not say."""
     trim()
     found = _table(root / "proc/self/status").get("VmRSS")
     return None if found is None else found * 1024
 
 
 def in_words(size: int) -> str:
-    """A number of bytes for people."""
+    """A number of bytes in readable units."""
     power = min(max(int(math.log2(max(size, 1)) // 10), 0), 4)
     return f"{size / 1024**power:.3g} {('bytes', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
 
 
 def _machine(root: Path) -> Room:
-    """The whole machine; all of it is taken to be free where the system does not tell."""
+    """The whole machine; all of it counts as free if the system does not say."""
     table = _table(root / "proc/meminfo")
     if "MemTotal" in table and "MemAvailable" in table:
         return Room("the machine", table["MemAvailable"] * 1024, table["MemTotal"] * 1024)
@@ -80,14 +80,14 @@ def _machine(root: Path) -> Room:
 
 
 def _groups(root: Path) -> Iterator[Room]:
-    """Each control group with a limit that the process is in, of version 1 or 2 of their file system."""
+    """Each control group with a limit that contains the process, of version 1 or 2 of their file system."""
     for mounted, version in _mounts(root):
         for folder in mounted:
             yield from _group_v2(folder) if version == 2 else _group_v1(folder)
 
 
 def _group_v2(folder: Path) -> Iterator[Room]:
-    # Above memory.high a process is not killed, but slowed down until it hardly runs.
+    # Above memory.high a process is not killed, but throttled almost to a halt.
     limits = [found for name in ("memory.max", "memory.high") if (found := _number(folder / name)) is not None]
     used = _number(folder / "memory.current")
     if limits and used is not None:
@@ -98,7 +98,7 @@ def _group_v2(folder: Path) -> Iterator[Room]:
 
 def _group_v1(folder: Path) -> Iterator[Room]:
     limit, used = _number(folder / "memory.limit_in_bytes"), _number(folder / "memory.usage_in_bytes")
-    if limit is not None and used is not None and limit < 1 << 60:  # without a limit it is the largest number of pages
+    if limit is not None and used is not None and limit < 1 << 60:  # "no limit" is the largest number of pages
         table = _table(folder / "memory.stat")
         cached = table.get("total_inactive_file", 0) + table.get("total_active_file", 0)
         yield _room(folder, limit, used, cached)
@@ -109,7 +109,7 @@ def _room(folder: Path, limit: int, used: int, cached: int) -> Room:
 
 
 def _mounts(root: Path) -> Iterator[tuple[list[Path], int]]:
-    """The process's group and those around it, in each file system of control groups with memory, and its version."""
+    """The process's group and its ancestors in each mounted hierarchy with a memory controller, and its version."""
     own: dict[int, str] = {}
     for line in _lines(root / "proc/self/cgroup"):
         number, controllers, path = [*line.split(":", 2), "", ""][:3]
@@ -128,9 +128,9 @@ def _mounts(root: Path) -> Iterator[tuple[list[Path], int]]:
 
 
 def _around(root: Path, mount: str, shown: str, own: str) -> list[Path]:
-    """The folders of a group and of those around it; `shown` is the group whose folder the mount point is.
+    """The folders of a group and its ancestors; `shown` is the group at the mount point.
 
-    A process in a container may see no more than the part below its own group, or a path that leads out of it.
+    In a container, a process may see only the part below its own group, or a path that leads out of it.
     """
     top = root / mount.lstrip("/")
     parts = [part for part in own.removeprefix(shown.rstrip("/")).split("/") if part]
@@ -141,18 +141,18 @@ def _around(root: Path, mount: str, shown: str, own: str) -> list[Path]:
 
 
 def _unescaped(text: str) -> str:
-    """A path as it is: mountinfo writes spaces, tabs, newlines and backslashes as octal numbers."""
+    """Decode a path from mountinfo, which writes spaces, tabs, newlines and backslashes as octal numbers."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def _table(path: Path) -> dict[str, int]:
-    """A file of lines `name number` or `name: number kB`; empty if it cannot be read."""
+    """Parse a file of lines `name number` or `name: number kB`; empty if it cannot be read."""
     rows = (line.replace(":", " ").split() for line in _lines(path))
     return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdecimal()}
 
 
 def _number(path: Path) -> int | None:
-    """The number in a file; None if it cannot be read, or says `max`."""
+    """The number in a file; None if it cannot be read, or contains `max`."""
     lines = _lines(path)
     return int(lines[0]) if lines and lines[0].isdecimal() else None
 

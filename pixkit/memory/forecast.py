@@ -1,4 +1,4 @@
-"""How much memory work on many images takes, learnt from the same work on a few."""
+"""Predict how much memory work on many images takes, from the same work on a few."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pixkit.memory.heap import glibc, taken
 from pixkit.memory.recording import Event, Recording, peak
 
 FEW, MORE = 2, 4
-"""Images with which the work is done to see how its tensors grow with their number."""
+"""Numbers of images with which the work is run to see how its tensors grow."""
 BESIDE = 0.1
-"""What a CPU's kernels take for themselves beside the tensors, as a part of these: scratch memory, which is no
-tensor. Found with tests/benchmarks/memory.py: without it most recipes take 0 to 20% more than is foreseen."""
+"""Scratch memory of a CPU's kernels, relative to the tensors, since it is not allocated as tensors. Measured with
+tests/benchmarks/memory.py: without it most recipes take 0 to 20% more than predicted."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Bytes that work takes at its peak, above what there is before it.
+    """Peak memory of some work in bytes, above what is in use before.
 
-    `alive` are the tensors; `taken` is what the process takes from the system for them, which is more where the
-    allocator leaves gaps, and kernels take memory for themselves.
+    `alive` counts the tensors; `taken` is what the process takes from the system for them, which is more because the
+    allocator leaves gaps and kernels allocate scratch memory.
     """
 
     alive: int
@@ -30,21 +30,22 @@ class Forecast:
 
 
 def forecast(work: Callable[[int], object], images: int, device: torch.device, *, kept: bool = False) -> Forecast:
-    """Do some work with 2 and with 4 images, and say what it takes with `images`.
+    """Run some work with 2 and with 4 images, and predict its peak with `images`.
 
-    Each tensor's size is extended on its own, a straight line through the two: the peak with many images may be at
-    another moment than with few. Where the work is not the same operation for operation, the peak is extended instead.
+    Each tensor's size is extrapolated separately along the line through the two runs, because the peak with many images
+    may be at a different moment than with few. If the two runs differ in their operations, the peak itself is
+    extrapolated.
 
     Args:
-        work: called with a number of images; what it returns is kept until its memory is recorded.
-        images: how many it will be.
-        device: where it is done.
-        kept: whether the process keeps what it frees meanwhile (`keeping`).
+        work: called with a number of images; its result is kept until memory has been recorded.
+        images: the number to predict for.
+        device: where it runs.
+        kept: whether the process keeps freed memory meanwhile (`keeping`).
     """
     if images <= MORE:
         return _forecast(_record(work, images), device, kept)
     few, more = _record(work, FEW), _record(work, MORE)
-    if not _alike(few, more):  # something may have been made once, for good
+    if not _alike(few, more):  # something may have been made once and kept
         few = _record(work, FEW)
     if _alike(few, more):
         events = [(number, _line(a, b, images)) for (number, a), (_, b) in zip(few, more, strict=True)]
@@ -74,6 +75,6 @@ def _alike(few: list[Event], more: list[Event]) -> bool:
 
 
 def _line(few: int, more: int, images: int) -> int:
-    """Where a straight line from FEW to MORE images comes to."""
+    """Extrapolate the line through FEW and MORE images."""
     value = round(few + (more - few) / (MORE - FEW) * (images - FEW))
     return max(value, 0) if few >= 0 else min(value, 0)

@@ -1,4 +1,4 @@
-"""Refusing what does not fit the memory, before it is taken; and saying so where it was."""
+"""Refuse work that does not fit into memory before allocating it, and report exhausted memory."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from pixkit.memory.available import available, in_words
 from pixkit.modes import Mode
 
 LITTLE = 64 << 20
-"""Bytes that nobody asks about: looking how much there is takes time, too."""
+"""Bytes below which no check is made: checking takes time as well."""
 SMALLER_MODEL = "a smaller model: fewer maps, fewer layers, fewer levels"
 SMALLER_DRAW = "a smaller batch_size: the images do not depend on it"
 SMALLER_BATCH = "a smaller train.batch_size, with train.accumulate for the rest"
 DEVICE_WORDS = "CUDA error: out of memory|STATUS_ALLOC_FAILED"
-"""What is said of a GPU's memory by CUDA, cuBLAS and cuDNN, where torch has no class for it."""
+"""Messages of CUDA, cuBLAS and cuDNN about a GPU's memory for which torch has no class."""
 MORE_MEMORY = (
-    f"free some memory, or have less taken (train.recompute=true), then go on with --resume; "
+    f"free some memory, or use less (train.recompute=true), then continue with --resume; "
     f"or make a new run with {SMALLER_BATCH}"
 )
-"""Where a run is there: one that is resumed keeps its batch size, by which images are scored as well."""
+"""For an existing run: a resumed run keeps its batch size, which is also used for scoring."""
 
 
 def check_fits(needed: int, device: torch.device, what: str, *, where: str | None = None, hint: str) -> None:
-    """Refuse what needs more memory than can be had now.
+    """Refuse work that needs more memory than is available now.
 
     Args:
-        needed: bytes, beside those that the process has.
+        needed: bytes, in addition to those in use.
         device: where.
-        what: what it is, in words, as in "1000 images".
+        what: a description of the work, as in "1000 images".
         where: the option or argument that asks for it.
         hint: what to do about it.
 
@@ -50,7 +50,7 @@ def check_fits(needed: int, device: torch.device, what: str, *, where: str | Non
     room = available(device)
     if needed > room.free:
         raise UsageError(
-            "this would not fit the memory that is free",
+            "this would not fit into the free memory",
             where=where,
             found=f"{what}: {in_words(needed)}",
             expected=f"at most {room}",
@@ -59,11 +59,10 @@ def check_fits(needed: int, device: torch.device, what: str, *, where: str | Non
 
 
 class MemoryGuard(Mode):
-    """While entered, refuses to make a tensor that would bring what was made beyond `limit` bytes.
+    """While entered, refuse to make a tensor that would bring the total of those made beyond `limit` bytes.
 
-    Without it, an absurd width would have the machine swap, or the process killed, before it has a model whose
-    size could be estimated. Tensors that are made by computing with others are counted once they are there; those that
-    were there before are not.
+    Otherwise an absurd width would make the machine swap, or get the process killed, before there is a model whose size
+    could be estimated. Tensors computed from others are counted once they exist; those made before entering are not.
     """
 
     def __init__(self, limit: int, hint: str = SMALLER_MODEL, what: str = "the model") -> None:
@@ -75,7 +74,7 @@ class MemoryGuard(Mode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation if the tensor that it makes fits."""
-        if func.is_view:  # half of what is done, which takes no memory and far less time than looking
+        if func.is_view:  # half of all operations, which take no memory and far less time than checking
             return func(*args, **(kwargs or {}))
         self._check(_requested(func, args, kwargs or {}))
         result = func(*args, **(kwargs or {}))
@@ -101,7 +100,7 @@ class MemoryGuard(Mode):
         self._bytes = sum(self._alive.values())
         if self._bytes + requested > self.limit:
             raise UsageError(
-                f"{self._what} would not fit the memory that is free",
+                f"{self._what} would not fit into the free memory",
                 found=f"{in_words(self._bytes)} so far, and a tensor of {in_words(requested)}",
                 expected=f"at most {in_words(self.limit)}",
                 hint=self._hint,
@@ -109,12 +108,12 @@ class MemoryGuard(Mode):
 
 
 def _place(tensor: Tensor) -> int:
-    """Where its memory lies; 0 if it has none."""
+    """The address of its memory; 0 if it has none."""
     return 0 if tensor.device.type == "meta" else tensor.untyped_storage().data_ptr()
 
 
 def _requested(func: Any, args: Any, kwargs: dict[str, Any]) -> int:
-    """Bytes of the tensor that a factory (empty, zeros, randn, new_zeros, ...) is asked for; 0 for other operations."""
+    """Bytes that a factory (empty, zeros, randn, new_zeros, ...) is about to allocate; 0 for other operations."""
     if args and isinstance(args[0], Tensor):
         if not func.name().startswith("aten::new_"):
             return 0
@@ -129,7 +128,7 @@ def _requested(func: Any, args: Any, kwargs: dict[str, Any]) -> int:
 
 @contextmanager
 def memory_errors(hint: str = SMALLER_BATCH) -> Iterator[None]:
-    """Turn torch's report that memory is exhausted into a UsageError."""
+    """Turn torch's out-of-memory errors into a UsageError."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -139,14 +138,14 @@ def memory_errors(hint: str = SMALLER_BATCH) -> Iterator[None]:
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether an error is torch's, or Python's, report that memory is exhausted."""
+    """Whether an error is torch's or Python's report that memory is exhausted."""
     if isinstance(error, MemoryError) or _is_devices(error):
         return True
     return isinstance(error, RuntimeError) and "allocate memory" in message(error)
 
 
 def device_exhausted(error: BaseException) -> bool:
-    """Whether an error, or one that it came from, is torch's report that a GPU's memory is exhausted."""
+    """Whether an error, or one of its causes, is torch's report that a GPU's memory is exhausted."""
     return any(map(_is_devices, _chain(error)))
 
 
@@ -157,12 +156,12 @@ def _is_devices(error: BaseException) -> bool:
 
 
 def exhausted(error: BaseException) -> bool:
-    """Whether an error, or one that it came from, is such a report."""
+    """Whether an error, or one of its causes, reports that memory is exhausted."""
     return any(map(is_exhausted, _chain(error)))
 
 
 def release(error: BaseException) -> None:
-    """Let go of what an error about memory still holds: the variables of the functions that it went through."""
+    """Release what an out-of-memory error still holds: the variables of the functions in its traceback."""
     if not exhausted(error):
         return
     for link in _chain(error):
@@ -173,7 +172,7 @@ def release(error: BaseException) -> None:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and those that it came from."""
+    """An error and its causes."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:  # `raise error from error` is allowed
         seen.add(id(error))

@@ -1,4 +1,4 @@
-"""What the C library's allocator takes from the system for the memory that is alive: it cannot use every gap."""
+"""Memory that the C library's allocator takes from the system for live memory: it cannot use every gap."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from pixkit.memory.recording import Event
 
 PAGE = 4096
 PAD = 128 << 10
-"""Bytes by which the heap grows beyond what is asked for (M_TOP_PAD)."""
+"""Bytes by which the heap grows beyond the request (M_TOP_PAD)."""
 FIRST_THRESHOLD, LAST_THRESHOLD = 128 << 10, 32 << 20
-"""Blocks above the threshold are mapped one by one; it rises to the size of the largest that was given back, so far."""
+"""Blocks above the threshold are mapped separately; it rises to the size of the largest such block freed so far."""
 ALIGNMENT, HEADER, SMALLEST = 64, 16, 32
-"""torch aligns tensors; the allocator looks for a place with room for that, and gives back what is left of it."""
+"""torch aligns tensors; the allocator finds room for that, and frees what is left of it."""
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-"""What `mallopt` calls the bytes at the heap's end from which on they go back, and those that are mapped one by one."""
+"""`mallopt` options: how many free bytes at the heap's end are given back, and above what size blocks are mapped."""
 STATED = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_TOP_PAD_")
-"""Variables by which a user says that of a process, as by `glibc.malloc.` in GLIBC_TUNABLES."""
+"""Variables by which a user sets the same for a process, like `glibc.malloc.` in GLIBC_TUNABLES."""
 
 Block: TypeAlias = tuple[int, int]
-"""(address, bytes); the address is -1 of what is mapped by itself."""
+"""(address, bytes); the address is -1 for a block that is mapped separately."""
 
 
 def taken(events: Iterable[Event], repeat: int = 3, *, kept: bool = False) -> int:
-    """Bytes that a process takes from the system, at most at once, for tensors that come and go like this, repeatedly.
+    """Peak bytes that a process takes from the system for tensors that come and go like this, repeatedly.
 
     Args:
-        events: what is made and dies, in order; what is left at the end dies before the next turn.
-        repeat: turns: the allocator learns from the first.
-        kept: whether what is freed is kept meanwhile (`keeping`).
+        events: allocations and frees, in order; whatever is left at the end is freed before the next turn.
+        repeat: number of turns: the allocator adapts in the first.
+        kept: whether freed memory is kept meanwhile (`keeping`).
     """
     events = [event for event in events if event[1]]
     heap = Heap(kept=kept)
@@ -53,29 +53,29 @@ def taken(events: Iterable[Event], repeat: int = 3, *, kept: bool = False) -> in
 
 @functools.cache
 def glibc() -> bool:
-    """Whether this process's allocator is glibc's, as far as one can tell."""
+    """Whether this process's allocator is glibc's, as far as can be told."""
     return platform.libc_ver()[0] == "glibc"
 
 
 def trim() -> None:
-    """Give the system back what was freed: glibc keeps it for later, and it counts as the process's until then."""
+    """Return freed memory to the system: glibc keeps it for later, and until then it counts as the process's."""
     if glibc():
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def can_keep() -> bool:
-    """Whether `keeping` does anything: the allocator is glibc's, and no variable tells it otherwise."""
+    """Whether `keeping` has an effect: the allocator is glibc's, and no variable overrides it."""
     told = any(name in os.environ for name in STATED) or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
     return glibc() and not told
 
 
 @contextmanager
 def keeping() -> Iterator[None]:
-    """Keep what is freed for a while, where one can (`can_keep`): each step of a training takes the same memory again.
+    """Keep freed memory for a while, where possible (`can_keep`): each training step allocates the same memory again.
 
-    Otherwise the end of the heap goes back to the system after most steps, which has to fill every page with zeros when
-    it is taken again: a tenth of a step's time, and more. In the end all goes back, and the thresholds are left where
-    glibc brings them by itself in a process that frees large blocks.
+    Otherwise the end of the heap is returned to the system after most steps, which must zero every page when it is
+    taken again: a tenth of a step's time, and more. At the end everything is returned, and the thresholds are left
+    where glibc itself moves them in a process that frees large blocks.
     """
     if not can_keep():
         yield
@@ -91,23 +91,23 @@ def keeping() -> Iterator[None]:
 
 
 class Heap:
-    """glibc's malloc, as far as tensors notice: one heap with gaps, of which the smallest that fits is taken.
+    """A model of glibc's malloc, as far as tensors are affected: one best-fit heap with gaps.
 
-    `most` is how many bytes it had touched at once: in the heap, gaps included, and mapped one by one. With `kept` it
-    is as within `keeping`.
+    `most` is the peak of the bytes in use: in the heap, gaps included, and mapped separately. With `kept` it behaves as
+    within `keeping`.
     """
 
     def __init__(self, *, kept: bool = False) -> None:
         self.most = 0
         self._gaps: list[tuple[int, int]] = []  # (size, address), sorted
-        self._starts: dict[int, int] = {}  # of each gap, its size by its address, and its address by its end
+        self._starts: dict[int, int] = {}  # gap sizes by address, and gap addresses by end
         self._ends: dict[int, int] = {}
         self._top = self._end = self._touched = self._mapped = 0
         self._threshold, self._kept = LAST_THRESHOLD if kept else FIRST_THRESHOLD, kept
 
     def take(self, size: int) -> Block:
-        """Find room for a tensor."""
-        used = size + ALIGNMENT  # what lies before an aligned block is lost while the block lives
+        """Allocate a tensor."""
+        used = size + ALIGNMENT  # padding before an aligned block is lost while the block lives
         need = size + HEADER + ALIGNMENT + SMALLEST
         place = bisect.bisect(self._gaps, (need, -1))
         if place < len(self._gaps):
@@ -128,7 +128,7 @@ class Heap:
         return block
 
     def give_back(self, block: Block) -> None:
-        """Free a block: one with the gaps beside it; the system gets back what is mapped by itself, and a large end."""
+        """Free a block, merging adjacent gaps; separately mapped memory and a large end go back to the system."""
         address, size = block
         if address < 0:
             self._mapped -= size

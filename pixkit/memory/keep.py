@@ -1,4 +1,4 @@
-"""What is kept of an object between calls, within bounds."""
+"""A bounded cache of things made for an object, kept between calls."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import threading
 from typing import Any, Protocol
 
 MOST = 8
-"""Things that are kept of an object."""
+"""The most entries kept for an object."""
 LARGEST = 256 << 20
-"""Bytes that they hold together."""
+"""The most bytes that they hold together."""
 
 
 class Sized(Protocol):
-    """What says how much memory it holds."""
+    """Anything that knows how much memory it holds."""
 
     @property
     def nbytes(self) -> int:
@@ -21,13 +21,14 @@ class Sized(Protocol):
 
 
 class Keep:
-    """The last few of what was made for an object: no more than `MOST` of them, and no more than `LARGEST` bytes.
+    """The last few things made for an object: at most `MOST` of them and `LARGEST` bytes.
 
-    It belongs to that object alone: a deep copy and what is read from a file begin with nothing kept. Several threads
-    may use it: what one of them adds while another does may be lost, and is then made again.
+    It belongs to that object only: deep copies and objects read from a file start empty. It may be used by several
+    threads:
+    an entry that one adds while another does may be lost, and is then made again.
 
     Attributes:
-        entries: what is kept, the one used last in front.
+        entries: the entries, the most recently used first.
         making: held by the thread that looks for an entry, or makes one.
     """
 
@@ -36,7 +37,7 @@ class Keep:
         self.making = threading.RLock()
 
     def use(self, entry: Sized) -> None:
-        """Keep it, as the one used last."""
+        """Keep an entry as the most recently used one."""
         entries = (entry, *(other for other in self.entries if other is not entry))[:MOST]
         while entries and sum(each.nbytes for each in entries) > LARGEST:
             entries = entries[:-1]

@@ -1,4 +1,4 @@
-"""Recording when the memory of tensors is taken and given back."""
+"""Record when the memory of tensors is allocated and freed."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from torch import Tensor
 from pixkit.modes import Mode
 
 Event: TypeAlias = tuple[int, int]
-"""(number of the storage, its bytes), or, when it goes, (number, -bytes)."""
+"""(number of the storage, its bytes), or, when it is freed, (number, -bytes)."""
 
 
 class Recording(Mode):
-    """While entered, records the storages that operations make, backward passes included, and when each one dies.
+    """While entered, records the storages that operations make, backward passes included, and when each one is freed.
 
-    What was there before is not recorded, nor what an operation takes for itself and gives back before it returns.
+    Storages made before are not recorded, nor scratch memory that an operation frees before it returns.
 
     Attributes:
-        events: those so far, in order; none are added once it is left.
+        events: those so far, in order; none are added after leaving.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.events: list[Event] = []
-        # torch keeps one Python object a storage as long as the storage lives, whoever holds it.
+        # torch keeps one Python object per storage for as long as the storage lives, whoever holds it.
         self._alive: dict[int, weakref.ref[torch.UntypedStorage]] = {}
         self._count = 0
         self._recording = True
@@ -41,7 +41,7 @@ class Recording(Mode):
         super().__exit__(kind, error, trace)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation, and see what it made."""
+        """Run the operation and record its results."""
         for tensor in (*_tensors(args), *_tensors((kwargs or {}).values())):
             self._see(tensor.untyped_storage(), made=False)
         result = func(*args, **(kwargs or {}))

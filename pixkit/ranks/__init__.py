@@ -1,7 +1,7 @@
 """The processes of one build, torchrun's ranks.
 
-Nothing here is torch's default process group, which a program that calls pixkit may have for itself: the group is an
-object, and is handed on.
+Nothing here uses torch's default process group, which a program that calls pixkit may use itself: the group is an
+object that is passed on.
 """
 
 from pixkit.ranks.ends import named

@@ -1,6 +1,6 @@
-"""What ranks send one another: plain data and tensors.
+"""Exchange of plain data and tensors between ranks.
 
-Plain data go over gloo, between CPUs, always; tensors of a GPU over NCCL.
+Plain data always go over gloo, between CPUs; tensors of a GPU go over NCCL.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from pixkit.ranks.board import Board
 from pixkit.ranks.ends import Ends
 
 USUAL = 2**12
-"""Bytes of plain data that are exchanged at once; more take a second exchange."""
+"""Bytes of plain data per exchange; more take a second exchange."""
 
 
 class Connection:
-    """How one of some ranks, 0..size-1, is connected with the others. What all have to call, all call in one order.
+    """The connection of one rank in 0..size-1 with the others. All must call collective methods in the same order.
 
     Attributes:
-        rank: which of them this process is.
-        size: how many there are; 1 for a process that is alone, for which nothing is exchanged.
-        local: which of those of its machine it is.
+        rank: number of this process.
+        size: number of ranks; 1 for a single process, for which nothing is exchanged.
+        local: number of this process on its machine.
     """
 
     def __init__(self, rank: int, size: int, local: int, store: dist.Store | None, timeout: float) -> None:
@@ -42,15 +42,15 @@ class Connection:
             self._ends = Ends(self._board, rank, size, timeout)
             with self._hearing():
                 self._groups["cpu"] = dist.ProcessGroupGloo(self._store, rank, size, timedelta(seconds=timeout))
-            self.gather(None)  # one that failed before all are connected would have the others try until the timeout
+            self.gather(None)  # if one failed before all are connected, the others would try until the timeout
 
     @property
     def alone(self) -> bool:
-        """Whether there is no other."""
+        """Whether there are no other ranks."""
         return self.size == 1
 
     def gather(self, plain: Any) -> list[Any]:
-        """What each rank gives, plain data, by rank; floats stay what they are, bit for bit, NaN too."""
+        """Return each rank's plain data, by rank; floats keep every bit, including NaN."""
         if self.alone:
             return [plain]
         text = json.dumps(plain).encode()
@@ -62,7 +62,7 @@ class Connection:
         return [json.loads(one[8 : 8 + int.from_bytes(one[:8], "little")]) for one in found]
 
     def spread(self, tensors: Sequence[Tensor]) -> None:
-        """Give all ranks the values that rank 0's tensors have; they have the same shapes, and are written to."""
+        """Overwrite all ranks' tensors with the values of rank 0's, which have the same shapes."""
         for tensor in () if self.alone else tensors:
             with torch.no_grad(), self._hearing():
                 sent = tensor.detach().contiguous()
@@ -70,7 +70,7 @@ class Connection:
                 tensor.copy_(sent)
 
     def tensors(self, tensor: Tensor) -> list[Tensor]:
-        """The tensor of each rank, by rank: they may differ in shape, and have one type and number of dimensions."""
+        """Return the tensor of each rank, by rank: shapes may differ; type and number of dimensions must agree."""
         if self.alone:
             return [tensor]
         sent = tensor.detach().contiguous()
@@ -84,7 +84,7 @@ class Connection:
         return [row[: one.numel()].view_as(one) for row, one in zip(rows, found, strict=True)]
 
     def lists(self, tensors: Sequence[Tensor], device: torch.device) -> list[list[Tensor]]:
-        """Some tensors of each rank, by rank, on a device; of any shapes and types, and they lie in memory as there."""
+        """Return the tensors of each rank, by rank, on a device, with any shapes and types; strides are preserved."""
         about = [[list(one.shape), _strides(one), str(one.dtype).removeprefix("torch.")] for one in tensors]
         found = []
         for rank, rows in enumerate(self.gather(about)):
@@ -102,14 +102,14 @@ class Connection:
         return found
 
     def in_order(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
-        """The rows of parts that ranks took in turn, [counts[0] + counts[1] + ..., ...]; `rows` are this rank's own."""
+        """Merge the rows of parts taken by turns, [counts[0] + counts[1] + ..., ...]; `rows` are this rank's."""
         if self.alone:
             return rows
         own = [iter(each.split(list(counts[rank :: self.size]))) for rank, each in enumerate(self.tensors(rows))]
         return torch.cat([rows[:0], *(next(own[part % self.size]) for part in range(len(counts)))])
 
     def swapped(self, rows: Tensor) -> Tensor:
-        """Row r of each rank's [size, n], on rank r; by rank, [size, n]."""
+        """Send row r of each rank's [size, n] to rank r; return what arrives, by rank, [size, n]."""
         if self.alone:
             return rows
         found = torch.empty_like(rows)
@@ -118,7 +118,7 @@ class Connection:
         return found
 
     def joined(self, row: Tensor) -> Tensor:
-        """Each rank's [n], by rank: [size, n]."""
+        """Stack each rank's [n], by rank: [size, n]."""
         if self.alone:
             return row[None]
         found = row.new_empty(self.size, *row.shape)
@@ -127,14 +127,14 @@ class Connection:
         return found
 
     def _exchanged(self, text: bytes, size: int) -> list[bytes]:
-        """The beginning of what each rank says, after the eight bytes of its length."""
+        """The first bytes of each rank's text, after eight bytes for its length."""
         row = torch.zeros(size, dtype=torch.uint8)
         whole = (len(text).to_bytes(8, "little") + text)[:size]
         row[: len(whole)] = torch.frombuffer(bytearray(whole), dtype=torch.uint8)
         return [one.numpy().tobytes() for one in self.joined(row)]
 
     def _group(self, tensor: Tensor) -> Any:
-        """What tensors of its device go over."""
+        """The group for tensors of this device."""
         kind = tensor.device.type
         if kind not in self._groups:
             options = dist.ProcessGroupNCCL.Options()
@@ -153,11 +153,11 @@ class Connection:
 
 
 def _strides(tensor: Tensor) -> list[int]:
-    """How it lies in memory, gaps included: the order of sums depends on it. Not that several elements are one."""
+    """Its strides, gaps included, on which the order of sums depends; expanded dimensions are not preserved."""
     dense = torch.empty_like(tensor, device="meta").stride() if 0 in tensor.stride() else tensor.stride()
     return list(dense)
 
 
 def _real(tensor: Tensor) -> Tensor:
-    """The same memory, of numbers that a group can carry."""
+    """The same memory viewed as a number type that a group can carry."""
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor

@@ -1,4 +1,4 @@
-"""How ranks hear of one another's end, beside what they exchange: what each says where they meet."""
+"""How ranks learn of one another's end, besides failing exchanges: each announces its own in the ranks' store."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from pixkit.errors import RankError, listed, message
 from pixkit.ranks.board import Board
 
 GRACE = 5.0
-"""Seconds in which a rank says that it is still there, once another was found not to answer, or sees rank 0 end."""
+"""Seconds in which a rank confirms that it is alive after another did not answer, or sees rank 0 end."""
 SAVING = 60.0
-"""Seconds for which a rank that has failed waits for rank 0 to end: launchers end the others when one has failed."""
+"""Seconds for which a failed rank waits for rank 0 to end, because launchers end all ranks once one has failed."""
 LOOK = 0.05
-"""Seconds between two looks at what another rank says."""
+"""Seconds between two checks of another rank's message."""
 SPEAKING = 0.2
-"""Seconds that rank 0 has to say why they end, before a launcher that sees another one end may end it."""
+"""Seconds that rank 0 has to report the cause before a launcher that sees another rank end may kill it."""
 LONGEST = 1500
-"""Characters of an error that another rank says."""
+"""The most characters of an error that a rank announces."""
 
 
 class Ends:
-    """What this rank says of its end, and hears of the others'.
+    """Announces this rank's end, and learns of the others'.
 
-    Of one failure there is to be one message: rank 0's, which launchers end last, as the others wait for it; it says
-    which rank failed, and of what. If rank 0 is gone, that of the first rank which is there. The errors of all others
-    are `told`, also that which one of them began with.
+    One failure should give one message: rank 0's, which launchers end last because the others wait for it. It says
+    which rank failed, and why. If rank 0 is gone, the first rank that is alive reports. The errors of all other ranks
+    are marked as `told`, including the one that started it.
     """
 
     def __init__(self, board: Board, rank: int, size: int, timeout: float) -> None:
-        """`board` is where the ranks meet; who gives no sign of life for `timeout` seconds is taken to be gone."""
+        """Announce on `board`; a rank that gives no sign of life for `timeout` seconds is considered gone."""
         self._board, self._rank, self._size, self._timeout = board, rank, size, timeout
         self._silent: Collection[int] = ()
         self._failed: Collection[int] = ()
         self._broken = False
 
     def lost(self, why: str) -> RankError:
-        """Why others do not answer, after a while in which those that are there say so."""
+        """The error for ranks that do not answer, after giving those that are alive time to say so."""
         others = [rank for rank in range(self._size) if rank != self._rank]
         self._broken = True
         try:
@@ -51,18 +51,18 @@ class Ends:
                 if failed or not silent or time.monotonic() > until:
                     return self._failure(failed or ({} if silent else ended), silent, why)
                 time.sleep(LOOK)
-        except RuntimeError:  # where the ranks meet is gone: with rank 0, as a rule
+        except RuntimeError:  # the store is gone, usually with rank 0
             return self._failure({}, [0])
 
     def leave(self, error: BaseException | None, let_go: Callable[[], None]) -> None:
-        """Say that this rank ends, and with what, if that was an error; return when it may, but not before rank 0.
+        """Announce that this rank ends, and the error if there was one; do not return before rank 0 has ended.
 
-        Launchers end the others when one has failed, and rank 0 may be saving what was made. It waits for the others to
-        see that it is done, but not for long: where the ranks meet may be its own.
+        Launchers end the other ranks once one has failed, and rank 0 may be saving results. Rank 0 waits for the others
+        to see that it is done, but not for long: it may host their store.
 
         Args:
-            error: what ended it.
-            let_go: lets go of the group, from where others hear of it.
+            error: what ended this rank.
+            let_go: leaves the group, which the others notice.
 
         Raises:
             RankError: if rank 0 has failed, or gives no sign of life, and this rank has not failed.
@@ -70,7 +70,7 @@ class Ends:
         ended, said, seen, named_by_it = None, "left", error is None, list[int]()
         if error is not None:
             said = f"failed: {type(error).__name__}: {message(error)}".rstrip(": ")
-        with suppress(RuntimeError):  # where the ranks meet was rank 0's, say, which is gone
+        with suppress(RuntimeError):  # the store may have gone with rank 0
             if not isinstance(error, RankError):
                 self._board.set(f"end/{self._rank}", said)
             let_go()
@@ -99,19 +99,19 @@ class Ends:
             raise failure
 
     def _told(self, seen: bool, ended: str | None) -> bool:
-        """Whether another than this rank says why the ranks end, which did not fail itself."""
+        """Whether another rank, which did not fail itself, reports why the ranks end."""
         if seen:
             return ended != "left"
         return bool(self._failed) or self._rank > min(set(range(1, self._size)).difference(self._silent))
 
     def _sees_0_go(self, seconds: float) -> bool:
-        """Wait for rank 0 to end, but no longer than that, nor if it is known to be gone; return whether it did."""
+        """Wait up to `seconds` for rank 0 to end, unless it is known to be gone; return whether it did."""
         if 0 in self._silent or (self._broken and not self._await(["there/0"], GRACE)):
             return False
         return self._await(["gone/0"], seconds)
 
     def _await(self, said: list[str], seconds: float) -> bool:
-        """Wait until the ranks have said all of this where they meet, but for no longer; return whether they have."""
+        """Wait up to `seconds` until the ranks have announced all of this; return whether they have."""
         until = time.monotonic() + seconds
         while not (found := self._board.check(said)) and time.monotonic() < until:
             time.sleep(LOOK)
@@ -131,10 +131,10 @@ class Ends:
         else:
             what = f"the connection between them was lost: {why}"
         return RankError(
-            "the ranks cannot go on together",
+            "the ranks cannot continue",
             found=what,
             hint="start them again: a build with --resume=auto, as torchrun does with --max-restarts"
-            + ("" if ended else "; PIXKIT_RANKS_TIMEOUT says for how many seconds they wait for one another"),
+            + ("" if ended else "; PIXKIT_RANKS_TIMEOUT sets how many seconds they wait for one another"),
         )
 
 

@@ -1,7 +1,7 @@
 """The ranks of a build: which parts each takes, and what all of them agree on.
 
-Nothing here is torch's default process group, which a program that calls pixkit may have for itself: the group is an
-object, and is handed on.
+Nothing here uses torch's default process group, which a program that calls pixkit may use itself: the group is an
+object that is passed on.
 """
 
 from __future__ import annotations
@@ -17,60 +17,60 @@ from pixkit.ranks.connection import Connection
 
 T = TypeVar("T")
 TIMEOUT = 1800.0
-"""Seconds that ranks wait for one another, if the environment's PIXKIT_RANKS_TIMEOUT says nothing else."""
+"""Seconds that ranks wait for one another by default; set by the environment's PIXKIT_RANKS_TIMEOUT."""
 SIGNS = 4
-"""In that time rank 0 gives so many signs of life, where the others wait for what it does alone."""
+"""Signs of life that rank 0 gives within the timeout while the others wait for it."""
 
 
 class Ranks(Connection):
-    """The ranks of a build, 0..size-1, as one of them sees them. What all have to call, all call in one order.
+    """The ranks 0..size-1 of a build, as seen by one of them. All ranks must call collective methods in the same order.
 
-    Where a rank fails, the others are told which and why, and where one neither answers nor fails within the timeout,
-    they end with its number: see `RankError`, which every method that waits for others raises.
+    If a rank fails, the others learn which and why; if one neither answers nor fails within the timeout, they end and
+    name it: see `RankError`, which every method that waits for others raises.
     """
 
     def __init__(
         self, rank: int = 0, size: int = 1, *, local: int = 0, store: dist.Store | None = None, timeout: float = TIMEOUT
     ) -> None:
-        """`store` is what the ranks of more than one meet at; they wait `timeout` seconds for one another."""
+        """With several ranks, they connect through `store` and wait `timeout` seconds for one another."""
         super().__init__(rank, size, local, store, timeout)
         self._sign: float | None = None
         self._taken = 0
 
     @property
     def first(self) -> bool:
-        """Whether this is rank 0, which decides, and alone writes files and tells how it goes."""
+        """Whether this is rank 0, which decides, and which is the only one to write files and report progress."""
         return self.rank == 0
 
     def shared(self, parts: Sequence[T]) -> list[T]:
-        """Those of some parts that are this rank's."""
+        """This rank's share of some parts."""
         return list(parts[self.rank :: self.size])
 
     def taking(self, parts: Sequence[T]) -> Iterator[T]:
-        """Those of some parts that this rank takes: one after the other, the next that none has taken, as it is free.
+        """Yield the parts that this rank takes: whenever it is free, the next one that no rank has taken.
 
-        All have to take until there are no more, and to exchange something before they take of others. Of no more
-        parts than ranks each rank takes one: none would be free sooner. To take one is a question to where they meet.
+        All ranks must iterate to the end, and exchange something before they take other parts. If there are no more
+        parts than ranks, each takes one, since none would be free sooner. Taking a part costs one request to the store.
         """
         if len(parts) <= self.size or self.alone:
             yield from self.shared(parts)
             return
-        # Each rank asks once more than it takes, so that all know where the count stands then.
+        # Each rank asks once more than it takes, so all know the final count.
         start, self._taken = self._taken, self._taken + len(parts) + self.size
         while (number := self._counted() - start) < len(parts):
             yield parts[number]
 
     def _counted(self) -> int:
-        """How often this was called, by all ranks, before."""
+        """How many times all ranks together have called this before."""
         with self._hearing():
             return self._board.add("taken", 1) - 1
 
     def agreed(self, plain: T) -> T:
-        """What rank 0 gives, plain data."""
+        """Return rank 0's plain data."""
         return self.decided(lambda: plain)
 
     def decided(self, decide: Callable[[], T]) -> T:
-        """What rank 0 finds, plain data; the others find nothing, and wait for it: see `telling`."""
+        """Return the plain data that rank 0 computes; the others compute nothing and wait: see `telling`."""
         if self.alone:
             return decide()
         if self.first:
@@ -83,7 +83,7 @@ class Ranks(Connection):
 
     @contextmanager
     def waited_for(self) -> Iterator[None]:
-        """While rank 0 works alone, and the others wait in `decided`, or `agreed`, for what it gives them after."""
+        """Context for work that only rank 0 does while the others wait in `decided` or `agreed` for the result."""
         self._sign = None if self.alone else time.monotonic()
         try:
             yield
@@ -91,7 +91,7 @@ class Ranks(Connection):
             self._sign = None
 
     def telling(self, progress: Callable[..., None]) -> Callable[..., None]:
-        """A progress callback of rank 0's work that is a sign of life, too: the time that others wait begins anew."""
+        """Wrap a progress callback of rank 0's work as a sign of life, which restarts the others' timeout."""
 
         def told(*given: Any) -> None:
             if self._sign is not None and time.monotonic() - self._sign > self._timeout / SIGNS:
@@ -102,12 +102,12 @@ class Ranks(Connection):
         return told
 
     def wait(self) -> None:
-        """Until all ranks have come here."""
+        """Wait until all ranks have called this."""
         self.gather(None)
 
     @contextmanager
     def first_before_others(self) -> Iterator[None]:
-        """Rank 0 does what is within, and then the others do: what it has fetched and kept is there for them."""
+        """Context that rank 0 runs first, and then the others: they find what it has fetched and cached."""
         if self.first:
             with self.waited_for():
                 yield
@@ -116,15 +116,15 @@ class Ranks(Connection):
             yield
 
     def some(self, count: int) -> Ranks:
-        """The first so many, 2 or more, as a group of their own; to be called by these alone, once for a number.
+        """The first `count` ranks, at least 2, as a separate group; called only by these, once for each number.
 
-        It is not left: what ends one of them ends this group.
+        The group is never left: it ends with any of its ranks.
         """
         store = dist.PrefixStore(f"first {count}", self._store)
         return Ranks(self.rank, count, local=self.local, store=store, timeout=self._timeout)
 
     def leave(self, error: BaseException | None = None) -> None:
-        """Let go of the group, with what ended this rank, if that was an error; but not before rank 0: see `Ends`.
+        """Leave the group, reporting the error that ended this rank, if any; not before rank 0: see `Ends`.
 
         Raises:
             RankError: if rank 0 has failed, or gives no sign of life, and this rank has not failed.
@@ -134,4 +134,4 @@ class Ranks(Connection):
 
 
 ALONE = Ranks()
-"""A process that is no rank of several."""
+"""A process without other ranks."""

@@ -1,4 +1,4 @@
-"""Ranks as a launcher starts them: what it says of them, where they meet, and how they part."""
+"""Ranks as started by a launcher: their environment variables, how they connect, and how they part."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _NUMBERS = (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
 
 @contextmanager
 def launched(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
-    """The ranks that torchrun, or another launcher that sets its variables, has started; one where none did.
+    """The ranks started by torchrun, or by another launcher that sets the same variables; a single process otherwise.
 
     Raises:
-        UsageError: if what the variables say cannot be.
-        RankError: if the others do not come, or one of them fails.
+        UsageError: if the variables are inconsistent.
+        RankError: if the others do not connect, or one of them fails.
     """
     rank, size, local = (_number(environment, name, usual) for name, usual in _NUMBERS)
     if size == 1:
@@ -35,7 +35,7 @@ def launched(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
     missing = [name for name in _FROM_LAUNCHER if name not in environment]
     if missing or not 0 <= rank < size:
         raise UsageError(
-            "half a launcher's environment",
+            "incomplete launcher environment",
             found=f"WORLD_SIZE={size}, RANK={rank}" + (f"; without {listed(missing)}" if missing else ""),
             expected=f"all of {listed(_FROM_LAUNCHER)}, as torchrun sets them, RANK from 0 to WORLD_SIZE - 1; "
             "or no WORLD_SIZE",
@@ -43,7 +43,7 @@ def launched(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
     timeout = _number(environment, "PIXKIT_RANKS_TIMEOUT", int(TIMEOUT))
     if timeout < 1:
         raise UsageError(
-            "no time to wait",
+            "not a timeout",
             where="the environment's PIXKIT_RANKS_TIMEOUT",
             found=f"{timeout}",
             expected="seconds, 1 or more",
@@ -53,24 +53,24 @@ def launched(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
         met = meeting(store, rank, size, timeout)
     except (RuntimeError, ValueError) as error:
         where = f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}"
-        raise RankError("the ranks do not meet", where=where, found=message(error)) from error
+        raise RankError("the ranks could not connect", where=where, found=message(error)) from error
     with joined(Ranks(rank, size, local=local, store=met, timeout=timeout)) as ranks:
         yield ranks
 
 
 def for_one_process(what: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Raise UsageError if a launcher has started several: they would all do the same, and write the same files."""
+    """Raise UsageError if a launcher has started several processes: they would all write the same files."""
     size = _number(environment, "WORLD_SIZE", 1)
     if size != 1:
         found, expected = f"{size} ranks", "no launcher, or WORLD_SIZE=1"
         error = UsageError(f"{what} is for one process", found=found, expected=expected)
-        error.told = _number(environment, "RANK", 0) > 0  # all ranks come here, and rank 0 says so
+        error.told = _number(environment, "RANK", 0) > 0  # every rank raises this; rank 0 reports it
         raise error
 
 
 @contextmanager
 def joined(ranks: Ranks) -> Iterator[Ranks]:
-    """Leave the ranks in the end, and say why."""
+    """Context that leaves the ranks at its end, reporting any error."""
     try:
         yield ranks
     except BaseException as error:
@@ -80,14 +80,14 @@ def joined(ranks: Ranks) -> Iterator[Ranks]:
 
 
 def meeting(store: dist.Store, rank: int, size: int, timeout: float) -> dist.Store:
-    """The part of a store that these ranks alone know.
+    """The part of a store that only these ranks know.
 
-    torchrun's store may outlive its ranks, and what those of an earlier start left there, their addresses among it,
-    looks like these ranks'. So rank 0 chooses a word that nobody can have said before, the others say it after it, each
-    with one of its own, and rank 0 says whom it has heard.
+    torchrun's store may outlive its ranks, and whatever those of an earlier start left there, including their
+    addresses, looks like these ranks'. So rank 0 chooses a word that nobody can have used before, the others repeat it
+    with a word of their own, and rank 0 confirms whom it has heard.
 
     Raises:
-        RankError: if they do not all come in time, or one counts other ranks than this.
+        RankError: if they do not all appear in time, or one expects a different number of ranks.
     """
     own, until, heard = secrets.token_hex(8), time.monotonic() + timeout, dict[int, str]()
     if rank == 0:
@@ -99,7 +99,7 @@ def meeting(store: dist.Store, rank: int, size: int, timeout: float) -> dist.Sto
             counted = {one.split()[-1] for one in heard.values() if one.startswith(f"{word} ")}
             if different := counted - {str(size)}:
                 raise RankError(
-                    "the ranks do not meet",
+                    "the ranks could not connect",
                     found=f"one of {listed(different)} ranks",
                     expected=f"of {size} (WORLD_SIZE)",
                 )
@@ -112,7 +112,7 @@ def meeting(store: dist.Store, rank: int, size: int, timeout: float) -> dist.Sto
                 return dist.PrefixStore(word, store)
         time.sleep(LOOK)
     silent = [other for other, one in heard.items() if not one.startswith(f"{own} ")] or [0]
-    raise RankError("the ranks do not meet", found=f"{listed(silent)} did not come in {timeout:g} seconds")
+    raise RankError("the ranks could not connect", found=f"{listed(silent)} did not appear within {timeout:g} seconds")
 
 
 def _said(store: dist.Store, key: str) -> str:
@@ -124,4 +124,4 @@ def _number(environment: Mapping[str, str], name: str, usual: int) -> int:
     try:
         return int(found) if found else usual
     except ValueError:
-        raise UsageError("no number", where=f"the environment's {name}", found=found) from None
+        raise UsageError("not a number", where=f"the environment's {name}", found=found) from None

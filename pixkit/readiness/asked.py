@@ -73,8 +73,7 @@ def question(
 
     Raises:
         UsageError: if `x` is not a tensor, if the module is lazy and was never called, or if steps are not integers,
-            are
-            negative, or do not fit.
+            are negative, or do not fit.
     """
     if isinstance(module, type):
         raise UsageError("this is a class", where="module", found=module.__name__, expected="an instance of it")

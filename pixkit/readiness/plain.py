@@ -70,8 +70,7 @@ def unsaid(layer: MixingLayer) -> str | None:
     """The method that a mixing layer inherits from a class that did not know its `forward`; None if there is none.
 
     `forward`, `ready` and `at` describe the same computation, so a class that overrides the first must override the
-    others.
-    For tap layers, `taps` and `tap_weight` do that.
+    others. For tap layers, `taps` and `tap_weight` do that.
     """
     forward = _definer(layer, "forward")
     for name, tap in (("ready", "taps"), ("at", "tap_weight")):

@@ -27,8 +27,7 @@ def probe(network: Autoregressive, *, probes: int = 16, seed: int = 0, together:
     something does, they are swapped one by one. Smaller values of `together` find more and take longer.
 
     A leak is checked again with attention computed by its definition: with float64 queries, torch's faster kernel
-    (2.13, on
-    a CPU) misreads a mask that a forward makes in float32.
+    (2.13, on a CPU) misreads a mask that a forward makes in float32.
 
     Raises:
         CausalityError: naming the changed sub-pixel and one that saw it too early.

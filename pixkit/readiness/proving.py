@@ -40,24 +40,17 @@ def prove(
         assert proof.verdict == "proved", proof
 
     The module is run once, and readiness is propagated element by element through every torch operation that it calls.
-    The
-    claim holds for all finite inputs and all finite parameter values for which every intermediate result is finite as
-    well:
-    a zero hides numbers, but neither infinities nor NaN. Buffers, shapes and Python constants are fixed; values are
-    examined only where they come from nothing but constants and buffers. Numbers and arrays that Python and numpy
-    compute
-    meanwhile count as constants: an array must hold the same values in two further calls and must not come from
-    `numpy.empty`, because nothing sees what is written to it. A module that keeps state between calls is called again
-    until
-    the state no longer changes; nothing is proved of one that counts its calls. "leaks" is reported only if input
-    elements
-    were changed and an output that must not depend on them moved.
+    The claim holds for all finite inputs and all finite parameter values for which every intermediate result is finite
+    as well: a zero hides numbers, but neither infinities nor NaN. Buffers, shapes and Python constants are fixed;
+    values are examined only where they come from nothing but constants and buffers. Numbers and arrays that Python and
+    numpy compute meanwhile count as constants: an array must hold the same values in two further calls and must not
+    come from `numpy.empty`, because nothing sees what is written to it. A module that keeps state between calls is
+    called again until the state no longer changes; nothing is proved of one that counts its calls. "leaks" is reported
+    only if input elements were changed and an output that must not depend on them moved.
 
     The module runs without gradients (with them only if it takes gradients itself and fails without), on a contiguous
-    copy
-    of `x`, with the current `requires_grad` flags and number of threads. The claim does not cover code that asks for
-    these
-    and finds other values, nor other lengths of an axis of `x`, such as the batch.
+    copy of `x`, with the current `requires_grad` flags and number of threads. The claim does not cover code that asks
+    for these and finds other values, nor other lengths of an axis of `x`, such as the batch.
 
     Args:
         module: called with `x` as its only argument, in its current mode, and left unchanged.
@@ -66,8 +59,7 @@ def prove(
         out_steps: the same for output elements; defaults to `steps` if the output has the input's shape. For logits of
             each token, for example, ``steps[..., None]``.
         strict: whether an output element may depend only on input elements of earlier steps; otherwise also on those of
-            its
-            own step, as in a language model whose output at a token is about the next one.
+            its own step, as in a language model whose output at a token is about the next one.
         fixed: names of parameters to treat as constants.
         output: which tensor, if the module returns several: its key or index; defaults to the first.
 

@@ -34,8 +34,7 @@ class Operation:
         inputs: names of the operations whose results it reads, in argument order.
         grid: height and width of the result, (1, 1) where it does not vary over sites.
         maps: number of feature maps of the result, or of its first part if it is a tuple; 0 if it is not an image. A
-            tensor
-            that needs no pixel counts as an image: its axes are the last of [B, M, h, w].
+            tensor that needs no pixel counts as an image: its axes are the last of [B, M, h, w].
         parts: number of maps of each part of a tuple, else None.
         groups_apart: whether the result's maps still belong to colour groups, map m to m % G.
         in_place: whether it writes to an input. Nothing later in the network reads that input.
@@ -59,9 +58,8 @@ class Recorder(fx.Interpreter):
 
     The graph is not enough; values are needed as well. Shapes decide what an operation may mix, and an in-place change,
     which the graph does not show, is visible in the values that it changes. Every value is compared with itself before
-    and
-    after it is read, and every tensor of the network at the end. Values in memory that an operation reads, and values
-    whose version has increased, are checked at once to find the operation that changed them.
+    and after it is read, and every tensor of the network at the end. Values in memory that an operation reads, and
+    values whose version has increased, are checked at once to find the operation that changed them.
     """
 
     def __init__(

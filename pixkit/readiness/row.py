@@ -42,14 +42,11 @@ class Row:
 
     Attributes:
         name: ATen's name, `aten.NAME`, without any `special_` prefix. The operation comprises the functions of this
-            name in
-            torch, torch.nn.functional and torch.special, the method of this name, and their in-place versions, which
-            end in
-            an underscore. If no function of that name fits, the module's name.
+            name in torch, torch.nn.functional and torch.special, the method of this name, and their in-place versions,
+            which end in an underscore. If no function of that name fits, the module's name.
         call: takes the operation's arguments under torch's names and returns the `Call`, or None for arguments that no
             instruction supports: the operation is then planned as usual and run by torch. For a module, its attributes
-            of
-            these names are used. An argument that it does not take (`out`) makes the operation all-to-all.
+            of these names are used. An argument that it does not take (`out`) makes the operation all-to-all.
         kind: what the operation may mix.
         modules: module classes that are this operation.
         also: other names for it in the same namespaces.

@@ -24,8 +24,7 @@ class Held:
     """A snapshot of a value, to detect in-place changes.
 
     A tensor's version reveals most changes, including those through views. Writes through `.data`, numpy or code
-    outside
-    torch do not increase it, so values are compared as well.
+    outside torch do not increase it, so values are compared as well.
     """
 
     def __init__(self, value: Any) -> None:
@@ -87,8 +86,7 @@ class Overheard:
     """What the hooks of a module and its parts return during one run: `silent` if none returned a value.
 
     A hook that returns nothing, and with which the result is the same as without hooks, only observes: it counts calls,
-    or
-    sets a weight as `torch.nn.utils.weight_norm` does.
+    or sets a weight as `torch.nn.utils.weight_norm` does.
     """
 
     def __init__(self, module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""The run directory: what a build leaves behind, and how it is read and written.
+"""Run directories: the results of builds, and how they are read and written.
 
 `pixkit.load` gives a run's model. Nothing here needs torch.
 """

@@ -1,6 +1,6 @@
-"""The card of an exported run: README.md, for people, hubs of models and pixkit.
+"""The card of an exported run: README.md, for people, model hubs and pixkit.
 
-Its front matter is YAML: keys that hubs know, and in `pixkit` what is to be known of weights that others trained.
+Its front matter is YAML: keys that hubs know, and under `pixkit` what others need to know about the weights.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pixkit.runs.schema import Count, Record, ScoreRow, typed
 
 CARD = "README.md"
 PICTURE = "samples/best.png"
-"""What the card shows, as a build has drawn it."""
+"""The picture that the card shows, as drawn by the build."""
 
 
 class DataCard(Record):
-    """The images that weights were trained on: what they are, SHA-256 of their splits, and their licence, if known."""
+    """The images that weights were trained on: description, SHA-256 of their splits, and their licence, if known."""
 
     description: str
     hashes: dict[str, str]
@@ -29,7 +29,7 @@ class DataCard(Record):
 
 
 class WeightsCard(Record):
-    """The weights: ema or raw, their file in the run, its SHA-256 and bytes, and how many numbers a model trains."""
+    """The weights: ema or raw, their file in the run, its SHA-256 and bytes, and the model's number of parameters."""
 
     kind: str
     file: str
@@ -39,15 +39,15 @@ class WeightsCard(Record):
 
 
 class Card(Record):
-    """What is to be known of an exported run.
+    """What to know about an exported run.
 
     Attributes:
         name: the recipe's.
         summary: the first line of the recipe.
-        command: what makes it.
+        command: the command that makes it.
         date: of the export, ISO 8601.
-        licence: of the weights, as hubs name it; empty if whoever exported it named none.
-        made_with: versions of pixkit, torch and whatever else decides digits.
+        licence: of the weights, as hubs name it; empty if the exporter named none.
+        made_with: versions of pixkit, torch and whatever else affects digits.
         weights: see `WeightsCard`.
         data: see `DataCard`.
         scores: of these weights, as in scores.json.
@@ -64,13 +64,13 @@ class Card(Record):
     scores: list[ScoreRow]
 
     def text(self, picture: bool) -> str:
-        """README.md; with the picture of samples that lies beside it, if there is one."""
+        """The text of README.md; with the picture of samples beside it, if there is one."""
         hub: dict[str, Any] = {"license": self.licence} if self.licence else {}
         head = dump_yaml({**hub, "library_name": "pixkit", "tags": ["pixkit"], "pixkit": self.model_dump()})
         return f"---\n{head}---\n{self.body(picture)}\n"
 
     def body(self, picture: bool = False) -> str:
-        """What people read of it."""
+        """The part after the front matter."""
         parts = [f"# {self.name}", self.summary, f"![Samples]({PICTURE})" if picture else "", USE, *self._tables()]
         return "\n\n".join(part for part in parts if part)
 
@@ -107,7 +107,7 @@ def score_of(row: ScoreRow) -> str:
 
 
 def read_card(run: Contents) -> Card | None:
-    """The card of a run; None if it has none: README.md may be somebody's own.
+    """The card of a run; None if it has none, since README.md may be a user's own file.
 
     Raises:
         RunError: if it is damaged.

@@ -1,8 +1,8 @@
 """Checkpoints: folders of safetensors files with a manifest that vouches for every byte.
 
 A checkpoint is a folder with `model.safetensors`, `optimizer.safetensors`, perhaps `ema.safetensors`, and
-`manifest.json`: format version, step, SHA-256 and layout (names, types, shapes) of each file, the loop's
-state, the latest scores, and the SHA-256 of all that. Loading runs no code that a file brings along.
+`manifest.json`: format version, step, SHA-256 and layout (names, types, shapes) of each file, the training loop's
+state, the latest scores, and the SHA-256 of all that. Loading never runs code from a file.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ def save(
     before: Callable[[], None] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write a checkpoint: whole, or not at all. It takes hardly any memory: it may be done because there was none left.
+    """Write a checkpoint atomically. It takes hardly any memory, because it may be called after memory ran out.
 
     Args:
         folder: where; an older checkpoint there is replaced.
-        contents: the tensors of each file, by its name without suffix; or pairs of these, of which one is asked for
-            once the one before is written.
-        step: optimiser steps made.
+        contents: the tensors of each file, by its name without suffix; or an iterable of such pairs, each of which is
+            requested after the previous one has been written.
+        step: number of optimiser steps made.
         model: the model's registered name.
-        state: the loop's state, plain data.
+        state: the training loop's state, plain data.
         metrics: the latest scores, plain data.
         before: called when all is written, before the folder takes its name; it may raise.
-        progress: called again and again while tensors are written.
+        progress: called repeatedly while tensors are written.
 
     Raises:
         NonFiniteError: if a weight is not finite; nothing is written.
@@ -75,11 +75,11 @@ def save(
 def amend(
     folder: Path, *, state: dict[str, Any], metrics: dict[str, Any], before: Callable[[], None] | None = None
 ) -> None:
-    """Change what a checkpoint says about the loop; its tensors stay. `before` is as in `save`.
+    """Change what a checkpoint says about the training loop; its tensors stay. `before` is as in `save`.
 
     Raises:
         CheckpointError: if its manifest is damaged.
-        RunError: if it cannot be written; it is as it was then.
+        RunError: if it cannot be written; it is then unchanged.
     """
     body = {**read_manifest(folder).model_dump(), "format": FORMAT, "state": state, "metrics": metrics}
     with writing(folder, before), replacing(folder / MANIFEST, before) as temporary:
@@ -90,7 +90,7 @@ def read_tensors(folder: Path, manifest: Manifest, name: str) -> dict[str, Tenso
     """The tensors of one file, every byte checked, on the CPU.
 
     Raises:
-        CheckpointError: if the file is missing, damaged, not safetensors, or holds NaN or infinity.
+        CheckpointError: if the file is missing, damaged, not safetensors, or contains NaN or infinity.
     """
     path = folder / f"{name}.safetensors"
     if name not in manifest.files:
@@ -129,7 +129,7 @@ def read_tensors(folder: Path, manifest: Manifest, name: str) -> dict[str, Tenso
 
 
 def verify(folder: Path) -> Manifest:
-    """Check every byte of a checkpoint; CheckpointError with the reason if anything is amiss."""
+    """Check every byte of a checkpoint; raise CheckpointError with the reason if anything is wrong."""
     manifest = read_manifest(folder)
     for name in manifest.files:
         read_tensors(folder, manifest, name)
@@ -140,12 +140,12 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     """A model's parameters and persistent buffers, by name.
 
     Raises:
-        ValueError: if the model keeps anything else in its state, which safetensors could not hold.
+        ValueError: if the model's state contains anything but tensors, which safetensors could not hold.
     """
     state = model.state_dict()
     odd = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if odd:
-        raise ValueError(f"{type(model).__name__} keeps what is not a tensor in its state: {listed(odd)}")
+        raise ValueError(f"{type(model).__name__} keeps something other than tensors in its state: {listed(odd)}")
     return state
 
 
@@ -161,18 +161,18 @@ def load_model(model: nn.Module, tensors: Tensors, where: str) -> None:
 
 def check_fit(model: nn.Module, tensors: Tensors, where: str) -> None:
     """Raise CheckpointError, listing the differences, unless names, types and shapes are the model's."""
-    # a model may have a part that torch.compile wraps, and was saved with its names once
+    # a part of the model may be wrapped by torch.compile now, or have been when it was saved, which changes its names
     wrong = differences({plain_name(name): value for name, value in tensors.items()}, weights(model))
     if wrong:
         raise CheckpointError("another model's weights", where=where, found=listed(wrong, "; ", longest=WHOLE))
 
 
 WHOLE = 200
-"""Characters that a line of `differences` may take: names of tensors are long, and what is wrong is said after them."""
+"""The most characters of a line of `differences`: tensor names are long, and what is wrong follows them."""
 
 
 def differences(found: Tensors, expected: Tensors) -> list[str]:
-    """What is missing, extra or of another type or shape, one line each."""
+    """Missing and extra tensors, and those of another type or shape, one line each."""
     lines = [f"{name} is missing" for name in expected if name not in found]
     lines += [f"{name} is not in the model" for name in found if name not in expected]
     for name in found:

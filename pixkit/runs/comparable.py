@@ -1,4 +1,4 @@
-"""Whether scores of several runs say which of them is better, and why not."""
+"""Whether scores of several runs can be compared, and why not."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pixkit.runs.validation import Validation
 
 OTHER_IMAGES = "the runs do not have the same validation images: their scores do not compare"
 Images = Mapping[str, Any]
-"""What decides which validation images a run has, and as what levels: the same of two runs that have the same."""
+"""What determines the validation images of a run and their levels: equal for two runs with the same images."""
 Scored = tuple[Validation | None, Images]
 
 
 def images_of(settings: Mapping[str, Any]) -> Images:
-    """That of a run.
+    """The images of a run.
 
-    What sets images apart for validation does not depend on how many of the others are used: `limit_train` and
-    `limit_test` make no difference.
+    The choice of validation images does not depend on how many of the others are used: `limit_train` and `limit_test`
+    do not matter.
 
     Args:
-        settings: what recipe.lock.yaml says.
+        settings: the contents of recipe.lock.yaml.
     """
     data, lock = settings.get("data", {}), settings["lock"]
     hashes = lock["data"]["hashes"]
@@ -37,7 +37,7 @@ def images_of(settings: Mapping[str, Any]) -> Images:
 
 
 def unit_of(scored: Sequence[Scored]) -> str | None:
-    """What all scores are in; None where they are not in one, or there is none."""
+    """The unit of all scores; None if they differ or there are no scores."""
     units = {score.unit for score, _ in scored if score}
     return units.pop() if len(units) == 1 else None
 
@@ -48,7 +48,7 @@ def comparable(scored: Sequence[Scored]) -> bool:
 
 
 def remarks(scored: Sequence[Scored]) -> list[str]:
-    """Why scores may not compare."""
+    """Reasons why scores may not be comparable."""
     found, scores = [], [score for score, _ in scored if score]
     if not _same_images(scored):
         found.append(OTHER_IMAGES)

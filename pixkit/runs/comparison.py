@@ -1,4 +1,4 @@
-"""Several runs side by side: in what their recipes, scores and curves differ."""
+"""Several runs side by side: how their recipes, scores and curves differ."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from pixkit.runs.validation import Validation
 
 @dataclass(frozen=True)
 class Compared:
-    """A run beside others.
+    """A run to compare with others.
 
     Attributes:
         summary: see `pixkit.runs.summary`.
-        differs: keys in which its recipe differs from another's, with all their parts, and their values; a key that
-            another recipe has and this one lacks is left out.
-        validation: its score; None while there is none.
+        differs: keys in which its recipe differs from another's, in full, and their values; a key that another recipe
+            has and this one lacks is left out.
+        validation: its score; None if there is none yet.
         curves: how it came about.
-        images: what its validation images are, see `pixkit.runs.comparable.images_of`.
+        images: its validation images, see `pixkit.runs.comparable.images_of`.
     """
 
     summary: dict[str, Any]
@@ -37,7 +37,7 @@ class Compared:
     images: Images
 
     def dump(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return plain data."""
         return {**self.summary, "differs": self.differs, "curves": self.curves.dump()}
 
 
@@ -49,12 +49,12 @@ class Comparison:
 
     @property
     def unit(self) -> str | None:
-        """What all scores are in; None where they are not in one, or there is none."""
+        """The unit of all scores; None if they differ or there are no scores."""
         return comparable.unit_of(self._scored)
 
     @property
     def remarks(self) -> list[str]:
-        """Why scores may not compare."""
+        """Reasons why scores may not be comparable."""
         return comparable.remarks(self._scored)
 
     @property
@@ -64,7 +64,7 @@ class Comparison:
 
     @property
     def behind(self) -> list[float | None]:
-        """By how much each is behind the best of them; None where that cannot be told."""
+        """How far each run is behind the best; None where that is unknown."""
         scores = [run.validation.score if run.validation and self.comparable else None for run in self.runs]
         best = min((score for score in scores if score is not None), default=0.0)
         return [None if score is None else score - best for score in scores]
@@ -74,7 +74,7 @@ class Comparison:
         return [(run.validation, run.images) for run in self.runs]
 
     def dump(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return plain data."""
         return {
             "unit": self.unit,
             "remarks": self.remarks,
@@ -83,7 +83,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run | str | Path]) -> Comparison:
-    """Several runs side by side; they may be running meanwhile.
+    """Compare several runs, which may still be in progress.
 
         found = pixkit.runs.compare(["runs/a", "runs/b"])
         [run.differs for run in found.runs], found.behind, found.runs[0].curves.validation
@@ -92,7 +92,7 @@ def compare(runs: Sequence[Run | str | Path]) -> Comparison:
         runs: the runs, or their folders.
 
     Raises:
-        RunError: if one of them is damaged, or is none.
+        RunError: if one of them is damaged, or is not a run.
         CheckpointError: if a checkpoint of one is damaged.
     """
     opened = [run if isinstance(run, Run) else Run.open(run) for run in runs]

@@ -1,4 +1,4 @@
-"""What a run directory holds, for those who read it: `pixkit.runs.run` says which files there are."""
+"""The contents of a run directory, for readers: `pixkit.runs.run` lists its files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LOCK_HEADER = "# Written by pixkit; the recipe as it was given is in recipe.yaml.\n"
 ENOUGH = 4
-"""Names of a run in a folder that tell it from any other: programs use some of them, but not so many together."""
+"""File names that identify a run: other programs use some of them, but not several together."""
 
 
 class Contents:
-    """The files of a run, whether it is there or not; they may be read while a build writes them."""
+    """The files of a run, whether it exists or not; they may be read while a build writes them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,19 +48,19 @@ class Contents:
         """Whether a build has begun to write here.
 
         Raises:
-            RunError: if recipe.lock.yaml cannot be read, for want of a permission or of a sound disk.
+            RunError: if recipe.lock.yaml cannot be read because of its permissions or the disk.
         """
         return first_line(self._lock) == LOCK_HEADER.rstrip("\n")
 
     @property
     def resembles_run(self) -> bool:
-        """Whether so much of a run is here that it is one, whatever became of its recipe.lock.yaml."""
+        """Whether enough of a run's files are here to call it one, whatever became of its recipe.lock.yaml."""
         names = (places.SETTINGS, *places.FILES, "samples", "checkpoints")
         with looking_at(self.path):
             return sum(kind_at(self.path / name) is not None for name in names) >= ENOUGH
 
     def not_a_run(self) -> str | None:
-        """What stands in place of a run's recipe.lock.yaml; None if there is nothing of a run here."""
+        """What is here in place of a run's recipe.lock.yaml; None if there is nothing of a run."""
         with looking_at(self.path):
             found = kind_at(self._lock)
         if found is None:
@@ -69,10 +69,10 @@ class Contents:
             RunFile(self._lock, MOST_TEXT).text()
         except RunError as error:
             return f"a {self._lock.name} that cannot be read: {error.found}"
-        return f"a {self._lock.name} that does not begin as pixkit's do"
+        return f"a {self._lock.name} that does not begin like pixkit's"
 
     def settings(self) -> dict[str, Any]:
-        """What recipe.lock.yaml says: the whole recipe, and the section `lock`."""
+        """The contents of recipe.lock.yaml: the whole recipe, and the section `lock`."""
         from pixkit.runs.settings import read_settings
 
         return read_settings(self._lock)
@@ -89,7 +89,7 @@ class Contents:
         return recipe_of(self.settings(), self._lock, registry)
 
     def environment(self) -> dict[str, Any]:
-        """What env.json says; empty where a killed build did not get to write it.
+        """The contents of env.json; empty if a build was killed before writing it.
 
         Raises:
             RunError: if it is damaged.
@@ -99,7 +99,7 @@ class Contents:
         return read_record(self._environment, Environment)
 
     def final_scores(self) -> dict[str, Any]:
-        """The final table; empty while there is none.
+        """The final table of scores; empty if there is none yet.
 
         Raises:
             RunError: if scores.json is damaged.
@@ -110,15 +110,15 @@ class Contents:
 
     @property
     def spec(self) -> ImageSpec:
-        """Shape and levels of the images that the model was built for, and of tokens their palette.
+        """Shape and levels of the images that the model was built for, with the palette if they are tokens.
 
         Raises:
-            RunError: if the file of the palette is missing or damaged.
+            RunError: if the palette file is missing or damaged.
         """
         return self.spec_of(self.settings())
 
     def spec_of(self, settings: dict[str, Any]) -> ImageSpec:
-        """The same, where the settings are read already."""
+        """The same for settings that have been read already."""
         from pixkit.runs.palette import read_palette
         from pixkit.runs.schema import Image
 
@@ -133,7 +133,7 @@ class Contents:
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """The classes' names in the order of their numbers; None where the run keeps none (0.1 kept none)."""
+        """The classes' names in the order of their numbers; None if the run has none (0.1 stored none)."""
         names = _lock_of(self.settings()).class_names
         return None if names is None else tuple(names)
 
@@ -153,17 +153,17 @@ class Contents:
             return places.steps_in(self.checkpoints)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """The rows of metrics.jsonl; a torn last line is left out."""
+        """The rows of metrics.jsonl, without a torn last line."""
         from pixkit.runs.metrics import read_rows
 
         yield from read_rows(self.metrics)
 
     def checkpoint_folder(self, step: int) -> Path:
-        """Where the checkpoint of a step is, or goes."""
+        """The folder of a step's checkpoint, existing or not."""
         return self.checkpoints / places.step_name(step)
 
     def checkpoint(self, which: str = "best") -> Path:
-        """The folder of a checkpoint: 'best', 'last' or 'step-N'. Until something is best, that is the last one.
+        """The folder of a checkpoint: 'best', 'last' or 'step-N'. If there is no best one yet, the last one.
 
         Raises:
             CheckpointError: if there is no such checkpoint.
@@ -171,7 +171,7 @@ class Contents:
         return self.read_checkpoint(which, lambda folder: folder)
 
     def read_checkpoint(self, which: str, read: Callable[[Path], T]) -> T:
-        """What `read` makes of the folder of a checkpoint, 'best', 'last' or 'step-N'; see `pixkit.runs.pointers`.
+        """Call `read` with the folder of a checkpoint, 'best', 'last' or 'step-N'; see `pixkit.runs.pointers`.
 
         Raises:
             CheckpointError: if there is no such checkpoint, or `read` says that it is damaged.

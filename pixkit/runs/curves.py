@@ -1,4 +1,4 @@
-"""How a run's scores came about, step by step: from metrics.jsonl."""
+"""How a run's scores developed, step by step: from metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pixkit.runs.validation import of_row
 Point = tuple[int, float]
 """A step, and a figure."""
 MOST = 400
-"""Points of a training curve; each is the mean of as many steps as that takes."""
+"""The most points of a training curve; each is the mean of several steps if there are more."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Curves:
     """Curves of a run.
 
     Attributes:
-        unit: what they are in, see `pixkit.runs.validation.Validation`; None before the first scoring.
-        validation: the scores of the validation images, by averaged weights where there are any.
-        training: the same of training batches, by the weights as they were; empty where that is not logged.
+        unit: see `pixkit.runs.validation.Validation`; None before the first scoring.
+        validation: scores of the validation images, with averaged weights if there are any.
+        training: scores of training batches, with the weights at the time; empty if they are not logged.
     """
 
     unit: str | None
@@ -30,7 +30,7 @@ class Curves:
     training: tuple[Point, ...]
 
     def dump(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return plain data."""
         return {
             "unit": self.unit,
             "validation": [list(point) for point in self.validation],
@@ -39,7 +39,7 @@ class Curves:
 
 
 def read_curves(run: Contents) -> Curves:
-    """The curves of a run, which may be going on.
+    """Read the curves of a run, which may be in progress.
 
     Raises:
         RunError: if its log cannot be read.
@@ -57,7 +57,7 @@ def read_curves(run: Contents) -> Curves:
 
 
 def thinned(points: Sequence[Point], most: int = MOST) -> list[Point]:
-    """At most so many points, each the mean of as many that follow one another, at the last one's step."""
+    """At most `most` points, each the mean of the same number of consecutive ones, at the step of the last of these."""
     size = -(-len(points) // most)
     groups = [points[start : start + size] for start in range(0, len(points), max(size, 1))]
     return [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]

@@ -1,4 +1,4 @@
-"""Scores as people read them: numbers, their units, and whether they are exact."""
+"""Scores for display: numbers, their units, and whether they are exact."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 _SIGNS = {"exact": "", "bound": "<= ", "estimate": "~ "}
 UNITS = {"bits_per_dim": "bits/dim", "bits_per_token": "bits/token"}
-"""How rates are called. Those of pixels and of a palette's tokens are in columns of their own."""
+"""Names of rates. Those of pixels and of palette tokens are in separate columns."""
 
 
 def rate_of(row: Mapping[str, Any]) -> str:
@@ -16,7 +16,7 @@ def rate_of(row: Mapping[str, Any]) -> str:
 
 
 def number(value: float | None, kind: str, digits: int) -> str:
-    """A score with as many digits after the point; "not finite" where it is none."""
+    """A score with the given number of decimals; "not finite" if it is None."""
     return "not finite" if value is None else f"{_SIGNS[kind]}{value:.{digits}f}"
 
 

@@ -1,4 +1,4 @@
-"""Which folder a run's name means, and what would make a run that is not there."""
+"""Which folder a run's name refers to, and how to make a run that does not exist."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ RUNS = Path("runs")
 
 
 def folder_of_run(name: str | Path, say: Callable[[str], None] | None = None) -> Path:
-    """The folder that a run's path or name means: what is there, as given; else the run of that name in runs.
+    """The folder of a run given by path or name: the path, if it exists; else the run of that name in runs.
 
     Args:
         name: a path, the name of a run in runs, or zoo:NAME.
-        say: told which of the two it is, where there is a choice.
+        say: told which one was chosen if both exist.
 
     Returns:
-        The path as given, also where neither is a run.
+        The path as given if neither is a run.
 
     Raises:
         RunError: if the system cannot tell, or the zoo has no such run.
@@ -46,10 +46,10 @@ def folder_of_run(name: str | Path, say: Callable[[str], None] | None = None) ->
 
 
 def how_to_make(path: Path) -> str | None:
-    """What to do about a run that is not there: the recipe that would make it, or another run that may be meant.
+    """What to do about a run that does not exist: the recipe that would make it, or a run with a similar name.
 
     Returns:
-        None where the system cannot tell.
+        None if the system cannot tell.
     """
     with suppress(OSError, PixkitError):
         return _how_to_make(path)
@@ -69,8 +69,8 @@ def _how_to_make(path: Path) -> str:
         return f"pixkit build {shlex.quote(recipe)}{elsewhere} makes it"
     near = difflib.get_close_matches(name, [place.name for place in _folders(RUNS) if Contents(place).started], n=1)
     if near:
-        return f"did you mean {RUNS / near[0]}? pixkit ls runs lists those that there are"
-    return "pixkit ls runs lists those that there are"
+        return f"did you mean {RUNS / near[0]}? pixkit ls runs lists existing runs"
+    return "pixkit ls runs lists existing runs"
 
 
 def _folders(path: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Folders that are there whole or not at all, and removed without what somebody else put into them."""
+"""Folders that are written and removed atomically, preserving files that others put into them."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pathlib import Path
 from pixkit.files import NotRegular, if_it_fails, kind_at, sync_folder
 
 Owns = Callable[[str], bool]
-"""Whether a file of this name is one's own."""
+"""Whether a file of this name is the owner's."""
 
 
 @contextmanager
 def new_folder(path: Path, owns: Owns, before: Callable[[], None] | None = None) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; on leaving, sync it with its files, call `before` and rename it to `path`.
+    """Yield a temporary folder beside `path`; on leaving, sync its files, call `before` and rename it to `path`.
 
-    An older folder at `path` is replaced; what it holds that is not one's own moves into the new one. If the block
-    or `before` raises, the temporary folder is removed and `path` stays as it was.
+    An older folder at `path` is replaced; its foreign files move into the new one. If the block or `before` raises, the
+    temporary folder is removed and `path` stays unchanged.
 
     Args:
         path: the folder.
-        owns: whether a file of this name in it is one's own, and may be removed.
+        owns: whether a file of this name in it is the caller's own, and may be removed.
         before: called when all is written.
 
     Raises:
@@ -49,12 +49,12 @@ def new_folder(path: Path, owns: Owns, before: Callable[[], None] | None = None)
 
 
 def _hidden(path: Path) -> tuple[Path, Path]:
-    """Under what names a folder is written, and removed."""
+    """Temporary names under which a folder is written and removed."""
     return path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old.tmp")
 
 
 def _put(temporary: Path, path: Path, discarded: Path, owns: Owns) -> None:
-    """Rename a folder to `path`; what is there goes to `discarded`, or back if that fails."""
+    """Rename a folder to `path`; move the old one to `discarded`, or back if that fails."""
     retire(discarded, owns, path)
     if not kind_at(path):
         temporary.rename(path)
@@ -66,9 +66,9 @@ def _put(temporary: Path, path: Path, discarded: Path, owns: Owns) -> None:
 
 
 def discard(path: Path, owns: Owns) -> list[Path]:
-    """Remove a folder and one's own files in it; return where the others are, which stay in a folder of that name.
+    """Remove a folder and the owner's files in it; return where foreign files are, which stay in a folder of that name.
 
-    It goes under a hidden name first: a process that is killed meanwhile leaves all of it or none.
+    It is first renamed to a hidden name, so a process that is killed meanwhile leaves all of it or none.
     """
     _, hidden = _hidden(path)
     retire(hidden, owns, path)
@@ -77,7 +77,7 @@ def discard(path: Path, owns: Owns) -> list[Path]:
 
 
 def retire(folder: Path, owns: Owns, home: Path) -> list[Path]:
-    """Remove a folder, if it is there, and one's own files in it; the others move to `home`. Return where they are.
+    """Remove a folder, if it exists, and the owner's files in it; move foreign files to `home` and return their paths.
 
     Raises:
         NotRegular: if it is a link.
@@ -88,7 +88,7 @@ def retire(folder: Path, owns: Owns, home: Path) -> list[Path]:
     for entry in sorted(folder.iterdir()) if kind_at(folder) else []:
         if owns(entry.name):
             entry.unlink()
-        elif not entry.name.startswith(".nfs"):  # what a network file system keeps for those who still read it
+        elif not entry.name.startswith(".nfs"):  # kept by a network file system for open readers
             kept.append(_move(entry, home))
     with suppress(OSError):  # not empty, or not there
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""Who holds a run: what stands in its build.lock, and whether that process may still be there."""
+"""Who holds a run: the contents of its build.lock, and whether that process may still be running."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from pixkit.files import open_regular
 
 LONGEST = 4096
-"""Bytes that a build.lock may have."""
+"""The largest size of a build.lock in bytes."""
 
 
 class Holder(BaseModel):
-    """A build that holds a run, as it is written into build.lock; what 0.1 wrote has only the first three keys."""
+    """A build that holds a run, as written to build.lock; files of 0.1 have only the first three keys."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", defer_build=True)
 
@@ -25,13 +25,13 @@ class Holder(BaseModel):
     host: str = "?"
     started: str = "?"
     process: str | None = None
-    """Tells the process from a later one with the same number; None where the system does not say."""
+    """Distinguishes the process from a later one with the same number; None if the system does not say."""
     generation: int = Field(default=0, ge=0)
-    """Rises with each build that takes the run over."""
+    """Increases with each build that takes the run over."""
     token: str | None = None
     """Random: no two builds have the same."""
     leased: bool = False
-    """Whether it holds a lease, and not the system's lock."""
+    """Whether it holds a lease instead of the system's lock."""
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}, since {self.started}"
@@ -43,13 +43,13 @@ class Holder(BaseModel):
 
     @property
     def near(self) -> bool:
-        """Whether it is, or was, a process that can be told from any other here."""
+        """Whether it is, or was, a process that can be distinguished from any other here."""
         mine = _process(os.getpid()) if self.here else None
         return None not in (mine, self.process) and _where(str(mine)) == _where(str(self.process))
 
     @property
     def alive(self) -> bool:
-        """Whether the process may still be there; True where that cannot be known."""
+        """Whether the process may still be running; True if that is unknown."""
         if os.name != "posix" or not self.here:
             return True
         if self.process is not None and not self.near:
@@ -63,11 +63,11 @@ class Holder(BaseModel):
         return self.process is None or _process(self.pid) in (None, self.process)
 
     def supersedes(self, other: Holder | None) -> Holder:
-        """This holder, of the generation after another's."""
+        """This holder, with the generation after another's."""
         return self.model_copy(update={"generation": 1 + (0 if other is None else other.generation)})
 
     def encode(self) -> bytes:
-        """As it is written into build.lock."""
+        """The contents of build.lock."""
         return self.model_dump_json().encode()
 
 
@@ -85,10 +85,10 @@ def this_process(*, leased: bool) -> Holder:
 
 
 def read_holder(path: Path) -> Holder | None:
-    """Who stands in a build.lock; None if nobody does: there is none, it is half written, or damaged.
+    """Read the holder from a build.lock; None if the file is missing, half written or damaged.
 
     Raises:
-        OSError: if it is no regular file, too large or cannot be read.
+        OSError: if it is not a regular file, is too large or cannot be read.
     """
     try:
         with open_regular(path, links=False, most=LONGEST) as file:
@@ -98,7 +98,7 @@ def read_holder(path: Path) -> Holder | None:
 
 
 def _process(pid: int) -> str | None:
-    """The machine's boot, the namespace of process numbers and the time of the process's start; None without /proc."""
+    """The machine's boot, the process namespace and the process's start time; None without /proc."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         namespace = Path("/proc/self/ns/pid").stat().st_ino

@@ -1,4 +1,4 @@
-"""From a run back to what it was made of: its model, its recipe, its data."""
+"""Load a run's model, recipe and data."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ def load(
     plugins: str | Path | Iterable[str | Path] = (),
     trainable: bool = False,
 ) -> Model:
-    """A run's model, in evaluation mode, its parameters frozen.
+    """Load a run's model, in evaluation mode, with its parameters frozen.
 
         model = pixkit.load("runs/digits-pixelcnn")
         x = model.sample(10, seed=0)  # int64 [10, 1, 8, 8]
-        nats = model.log_prob(x)  # [10]; of many images in batches, since nothing is kept for gradients
+        nats = model.log_prob(x)  # [10]; many images are scored in batches, since no gradients are kept
 
     Args:
         run: the run, its folder, its name in the folder runs, or zoo:NAME.
         device: auto, cpu or cuda.
-        dtype: converted to, after loading; as trained if left out.
+        dtype: converted to, after loading; defaults to that of training.
         checkpoint: best, last or step-N.
-        weights: ema (the raw ones where there is no average) or raw.
-        plugins: Python files with the hooks of a plugin, whose components the run needs; one may stand alone.
-        trainable: leave the parameters as they are trained: `log_prob` then has gradients. To go on training, say
-            ``model.train()`` as well.
+        weights: ema (raw if there is no average) or raw.
+        plugins: Python files with a plugin's hooks, for components that the run needs; may be a single one.
+        trainable: leave the parameters trainable: `log_prob` then has gradients. To continue training, also call
+            ``model.train()``.
 
     Raises:
         RunError: if it is not a run.
@@ -73,7 +73,7 @@ def load(
         UsageError: if the device is missing, or for other weights.
 
     Warns:
-        RuntimeWarning: if a plugin that brings one of its components is not the version that the run was made with.
+        RuntimeWarning: if a plugin that provides one of its components is not the version that the run was made with.
     """
     for file in [plugins] if isinstance(plugins, str | Path) else plugins:
         loaded_plugins().load_file(file)
@@ -81,12 +81,12 @@ def load(
     where = pick_device(device)
     recipe = opened.recipe()
     warn_of_others(opened.path, recipe)
-    # Before the model is made, which takes longer than a build beside this may keep the checkpoint.
+    # Before the model is made, which takes longer than a concurrent build may keep the checkpoint.
     tensors, folder = opened.read_checkpoint(
         checkpoint, lambda folder: (read_weights(folder, weights, recipe.train.ema > 0), folder)
     )
     model = construct(recipe, opened.spec, opened.classes, where)
-    if torch.get_default_dtype() != torch.float32:  # in which the model was made, and perhaps not trained
+    if torch.get_default_dtype() != torch.float32:  # in which the model was made, but perhaps not trained
         model.to(dtype=_trained_in(tensors))
     model.class_names = opened.class_names
     checkpoints.load_model(model, tensors, str(folder))
@@ -94,26 +94,26 @@ def load(
 
 
 def _trained_in(tensors: Mapping[str, Tensor]) -> torch.dtype | None:
-    """The one type of a checkpoint's numbers; None of several."""
+    """The type of a checkpoint's numbers if there is only one, else None."""
     found = {value.dtype for value in tensors.values() if value.is_floating_point()}
     return found.pop() if len(found) == 1 else None
 
 
 def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Progress | None = None) -> Dataset:
-    """The images that a run was trained on, read again.
+    """Read the images that a run was trained on again.
 
     Their classes have the run's numbers if the run knows them all. Tokens are those of the run's palette.
 
     Args:
         run: the run, or its folder.
-        overrides: ``data.key=value``, where the images have moved, say; relative paths in them start from the
+        overrides: ``data.key=value``, for example where the images have moved; relative paths in them start from the
             working directory.
         progress: told of downloads and of long reading.
 
     Raises:
         RunError: if it is not a run.
         RecipeError: if an override does not fit.
-        DataError: where images are missing or damaged.
+        DataError: if images are missing or damaged.
     """
     opened = opened_run(run)
     data, palette = locked_recipe(opened, overrides).data, opened.spec.palette
@@ -121,12 +121,12 @@ def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Pr
     if palette is not None and asked not in (None, getattr(opened.recipe().data.config, "palette", None)):
         given = read_palette(asked, data.build(Path.cwd()).resolve)[0] if isinstance(asked, str) else None
         if given != palette:
-            raise RecipeError("a run keeps its palette: its tokens are of that", where="data.palette", found=str(asked))
+            raise RecipeError("a run keeps its palette, which its tokens use", where="data.palette", found=str(asked))
     return prepare(data, Path.cwd(), progress, numbering=numbering_of(opened), palette=palette)
 
 
 def numbering_of(run: Run) -> Numbering | None:
-    """How a run numbers classes: by its names of them; one of 0.1, which kept none, by that version's rule."""
+    """How a run numbers classes: by its class names; a run of 0.1, which stored none, by that version's rule."""
     if run.classes is None:
         return None
     names = run.class_names
@@ -138,10 +138,10 @@ def numbering_of(run: Run) -> Numbering | None:
 def recipe_to_build(
     recipe: LoadedRecipe | Mapping[str, Any] | Run | str | Path, overrides: Sequence[str] = (), *, resume: bool = False
 ) -> tuple[LoadedRecipe, Path | None]:
-    """The recipe that is meant and, if that is one of a run which is to be resumed, the run's folder.
+    """The recipe to build and, if it is that of a run to resume, the run's folder.
 
     Args:
-        recipe: a recipe, or what `load_recipe` takes, or a run to resume, or its folder.
+        recipe: a recipe, or anything that `load_recipe` takes, or a run to resume, or its folder.
         overrides: ``key.sub=value``, applied in order.
         resume: whether a run's folder may be meant.
 
@@ -168,7 +168,7 @@ def recipe_to_build(
                 "this is a run",
                 where=str(file),
                 expected="a recipe",
-                hint=f"go on with it by --resume (from Python resume=True), or make another of {file / GIVEN}",
+                hint=f"continue it with --resume (from Python resume=True), or make another one from {file / GIVEN}",
             )
         return load_recipe(file, overrides), None
     hint = "move it away: the run is continued by its recipe.lock.yaml"
@@ -185,24 +185,24 @@ def revised(loaded: LoadedRecipe, overrides: Sequence[str]) -> LoadedRecipe:
 
 
 def locked_recipe(run: Run, overrides: Sequence[str] = ()) -> Recipe:
-    """The locked recipe of a run, overrides applied.
+    """The locked recipe of a run, with overrides applied.
 
-    Its own paths are absolute; relative ones of the overrides start from the working directory.
+    Its own paths are absolute; relative ones in overrides start from the working directory.
     """
     recipe = run.recipe()
     return revise_recipe(recipe.dump(), overrides, name=str(run.path / SETTINGS)) if overrides else recipe
 
 
 def opened_run(run: Run | str | Path) -> Run:
-    """The run itself, or that of a folder; RunError if there is none."""
+    """The run itself, or the one in a folder; RunError if there is none."""
     return run if isinstance(run, Run) else Run.open(run)
 
 
 def construct(recipe: Recipe, spec: ImageSpec, classes: int | None, device: torch.device) -> Model:
-    """The recipe's model with the initial weights of the recipe's seed, the same for every device.
+    """Build the recipe's model with the initial weights of the recipe's seed, the same for every device.
 
     Raises:
-        UsageError: if it would not fit the memory; raised before the memory is taken.
+        UsageError: if it would not fit into memory; raised before the memory is allocated.
     """
     cpu = torch.device("cpu")
     with isolated_rng(cpu):
@@ -217,12 +217,12 @@ def construct(recipe: Recipe, spec: ImageSpec, classes: int | None, device: torc
 
 
 def read_weights(folder: Path, weights: str, averaged: bool | None = None) -> dict[str, Tensor]:
-    """A checkpoint's weights: 'raw', or 'ema', which are the raw ones where the recipe asked for no average.
+    """A checkpoint's weights: 'raw', or 'ema', which falls back to raw if the recipe asked for no average.
 
     Args:
         folder: the checkpoint's.
         weights: which.
-        averaged: whether the recipe asked for an average; None if that is not known: then the checkpoint is believed.
+        averaged: whether the recipe asked for an average; None if that is unknown: then the checkpoint decides.
 
     Raises:
         UsageError: for another name.
@@ -236,6 +236,6 @@ def read_weights(folder: Path, weights: str, averaged: bool | None = None) -> di
         raise CheckpointError(
             "the recipe asks for averaged weights, and there are none in this checkpoint",
             where=str(folder),
-            hint="the weights as they were trained: raw",
+            hint="use the weights as trained: raw",
         )
     return checkpoints.read_tensors(folder, manifest, "ema" if weights == "ema" and there else "model")

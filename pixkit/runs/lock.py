@@ -1,10 +1,10 @@
-"""One build at a time has a run.
+"""One build at a time holds a run.
 
 A build holds the system's lock on build.lock while it writes. Where the file system has no such locks, or another build
-has a lease, it holds a lease as well: build.lease. Either may be lost: a lease because its holder was stopped for
-longer than it lasts, both because somebody breaks or removes them, and on some network file systems two hosts get
-the system's lock at once. So build.lock also is a fence. It says who holds the run, and everybody looks there before
-writing: who does not find himself has lost the run and stops.
+has a lease, it also holds a lease: build.lease. Either can be lost: a lease because its holder was stopped for longer
+than it lasts, both because somebody breaks or removes them, and on some network file systems two hosts get the system's
+lock at once. So build.lock also serves as a fence. It says who holds the run, and every build checks it before writing:
+one that does not find itself there has lost the run and stops.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pixkit.runs.places import BUILD_LEASE
 
 
 def ignored(*_: object) -> None:
-    """What is told is nobody's concern."""
+    """Ignore a message."""
 
 
 class LockLost(RunError):
@@ -43,10 +43,10 @@ class Held:
         self._checked = time.monotonic()
 
     def check(self, every: float = 0.0) -> None:
-        """Make sure that the run is still this build's; to be called before each write.
+        """Make sure that this build still holds the run; to be called before each write.
 
         Args:
-            every: seconds for which the last answer will do.
+            every: seconds for which the last answer remains valid.
 
         Raises:
             LockLost: if another build has taken it over, or the lock was removed.
@@ -61,12 +61,12 @@ class Held:
         self._checked = time.monotonic()
 
     def release(self) -> None:
-        """Let go of the run; another build's lock stays."""
+        """Release the run; another build's lock stays."""
         mine = False
         with suppress(OSError):
             mine = read_holder(self.path) == self.holder
-        # Removed while it is still locked, so that nobody else's is; Windows needs it closed first. None of this may
-        # hide an error of the build's, and what is left is recognised as a dead build's.
+        # Removed while it is still locked, so that nobody else's is removed; Windows needs it closed first. None of
+        # this may hide an error of the build, and whatever is left is recognised as a dead build's.
         if os.name != "posix":
             _close(self._descriptor)
         with suppress(OSError):
@@ -86,7 +86,7 @@ class Held:
             "this build no longer holds the run, and has stopped without writing",
             where=str(self.path.parent),
             found=what,
-            hint="let one build at a time work in a folder; --resume goes on from the last checkpoint",
+            hint="let one build at a time work in a folder; --resume continues from the last checkpoint",
         )
 
 
@@ -100,15 +100,15 @@ def locked(
 ) -> Iterator[Held]:
     """Hold a run by its lock file `path`.
 
-    The system's lock on the file decides, where there is one: it ends with its process, however that ends.
-    Elsewhere a lease does. That of a process that is gone is taken over at once if it was on this host; if it was on
-    another, once it gave no sign of life for `pixkit.locks.LEASE` seconds.
+    The system's lock on the file decides, if there is one: it ends with its process, however that ends. Otherwise a
+    lease decides. If its process is gone, it is taken over at once if the process was on this host, or, if it was on
+    another, after it has given no sign of life for `pixkit.locks.LEASE` seconds.
 
     Args:
-        path: the lock file; a lease is beside it.
+        path: the lock file; a lease lies beside it.
         break_lock: take the run over, whoever holds it.
-        say: told, if there is something to wait for.
-        check: called again and again while waiting; raises to stop that.
+        say: told if there is something to wait for.
+        check: called repeatedly while waiting; raises to stop that.
 
     Raises:
         RunError: while another build holds it, or if it cannot be written.
@@ -144,7 +144,7 @@ class _Claim:
             raise
 
     def _locked(self, descriptor: int) -> bool:
-        """Take what locks there are; False if the file had to be removed for that, so that it must be made anew."""
+        """Take the available locks; False if the file had to be removed for that and must be made anew."""
         holder = read_holder(self._path)
         try:
             system = system_lock(descriptor)
@@ -157,16 +157,16 @@ class _Claim:
         if system and not self._lease.there:
             return True
         self._take_lease(holder)
-        # A holder without a lease, which this build cannot see: of 0.1, or where there are system locks.
+        # A holder without a lease, which this build cannot see: one of 0.1, or on a host with system locks.
         holder = read_holder(self._path)
         if not system and not self._breaking and holder is not None and not holder.leased and holder.alive:
             raise self._refused(holder)
         return True
 
     def _alone(self, descriptor: int) -> bool:
-        """Whether the lock file has no other name, as a backup made of hard links gives it; else it is removed here.
+        """Whether the lock file has no other name, as a backup by hard links would give it; else it is removed here.
 
-        It had to be locked under all of them: whoever holds the run may have locked it before it had another.
+        It would have to be locked under all its names: the holder may have locked it before it had another.
         """
         if os.fstat(descriptor).st_nlink == 1:
             return True
@@ -175,7 +175,7 @@ class _Claim:
         return False
 
     def _take_lease(self, holder: Holder | None) -> None:
-        """Take the lease, from whoever has it if he is gone; wait to see whether he is, where only that can tell."""
+        """Take the lease, from its holder if that is gone; wait for a sign of life if nothing else can tell."""
         if self._lease.held:
             return
         if self._breaking or (holder is not None and holder.leased and not holder.alive):
@@ -193,10 +193,10 @@ class _Claim:
             time.sleep(locks.LOOK)
 
     def _enter(self, descriptor: int) -> Held:
-        """Write into the file that this build holds the run now."""
+        """Record in the file that this build holds the run now."""
         before = read_holder(self._path) or self._broken
         holder = this_process(leased=self._lease.held).supersedes(before)
-        # A full disk takes the file's name, and nothing in it: that is as good as nobody's.
+        # A full disk stores the file's name but no contents, which is as good as no holder.
         with if_it_fails(lambda: None if before else self._path.unlink(missing_ok=True)):
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)

@@ -1,4 +1,4 @@
-"""The recipe that a recipe.lock.yaml says, validated again, by what the components are now; without torch."""
+"""The recipe in a recipe.lock.yaml, validated again against the current components; without torch."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pixkit.runs.runfile import MOST_JSON, RunFile
 from pixkit.runs.schema import Environment, typed
 
 LACKING = "x-pixkit-lacking"
-"""In a key's JSON schema: what it means that a lock does not have the key, where that is not the default."""
+"""In a key's JSON schema: the meaning of its absence from a lock, if that is not the default."""
 
 
 def recipe_of(settings: dict[str, Any], path: Path, registry: Registry | None = None) -> Recipe:
-    """The recipe that a lock, read from `path`, says.
+    """The recipe in a lock that was read from `path`.
 
     Raises:
-        PluginError: if a component's plugin is missing; it says which to install, by the env.json beside the lock.
+        PluginError: if a component's plugin is missing, naming the one to install by the env.json beside the lock.
         RunError: if it no longer validates.
     """
     components = registry or installed()
@@ -40,7 +40,7 @@ def recipe_of(settings: dict[str, Any], path: Path, registry: Registry | None = 
 
 
 def _without_absent_trackers(plain: dict[str, Any], registry: Registry) -> dict[str, Any]:
-    """The recipe without the trackers that are not here: whoever trains it needs them (`training.tracking`), no reader.
+    """The recipe without trackers that are not installed: only training needs them (`training.tracking`).
 
     Other mistakes are left to be found.
     """
@@ -56,7 +56,7 @@ def _without_absent_trackers(plain: dict[str, Any], registry: Registry) -> dict[
 
 
 def _as_it_was(plain: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
-    """The recipe with what the keys mean that it lacks, as pixkit did not have them: a lock says all keys."""
+    """Fill in missing keys with their meaning before pixkit had them: a lock of the current version has all keys."""
     earlier = copy.deepcopy(plain)
     for path, _, declared in walk(recipe):
         extra = None if declared is None else declared.json_schema_extra
@@ -70,7 +70,7 @@ def _as_it_was(plain: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
 
 
 def _invalid(error: ValidationError, path: Path, registry: Registry) -> PixkitError:
-    """What is missing comes first: other errors may follow from it."""
+    """The error for an invalid lock; missing plugins come first, since other errors may follow from them."""
     first = min(error.errors(), key=lambda item: item["type"] != "unknown_component")
     where = f"{path}, {'.'.join(str(part) for part in first['loc'])}"
     made_with = built_with(path.parent / ENVIRONMENT)
@@ -91,7 +91,7 @@ def _invalid(error: ValidationError, path: Path, registry: Registry) -> PixkitEr
 
 
 def built_with(path: Path) -> dict[str, str]:
-    """Versions of the distributions that a run was built with; none if env.json cannot be read."""
+    """Versions of the distributions that a run was built with; empty if env.json cannot be read."""
     return {key.rpartition(":")[0]: made_with for key, made_with in _environment(path).plugins.items()}
 
 

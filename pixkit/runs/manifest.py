@@ -21,7 +21,7 @@ Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]
 
 FORMAT = 1
 MIGRATIONS: Migrations = {}
-"""From a format to the next: what makes of that version's manifest the following version's."""
+"""Functions that turn a manifest of one format version into one of the next."""
 
 
 class FileRecord(Record):
@@ -33,7 +33,7 @@ class FileRecord(Record):
 
 
 class Manifest(Record):
-    """What a manifest says; `files` by name without suffix."""
+    """The contents of a manifest; `files` by name without suffix."""
 
     step: Count
     model: str
@@ -47,7 +47,7 @@ def read_manifest(
     migrations: Migrations = MIGRATIONS,
     newest: int = FORMAT,
 ) -> Manifest:
-    """Read and check a manifest; the tensors are not read yet.
+    """Read and check a manifest, but not the tensors.
 
     Raises:
         CheckpointError: if it is missing, damaged, of a newer format, or of another step than the folder says.
@@ -69,7 +69,7 @@ def read_manifest(
 
 
 def encode_manifest(body: dict[str, Any]) -> bytes:
-    """The one way to write this content, with its checksum: so that any changed byte shows."""
+    """Encode the content with its checksum in the one canonical way, so that any changed byte is detected."""
     bare = {key: value for key, value in body.items() if key != "sha256"}
     return _canonical({**bare, "sha256": sha256(_canonical(bare))})
 
@@ -106,5 +106,5 @@ def _canonical(value: dict[str, Any]) -> bytes:
 
 
 def sha256(data: bytes) -> str:
-    """In hexadecimal."""
+    """The digest in hexadecimal."""
     return hashlib.sha256(data).hexdigest()

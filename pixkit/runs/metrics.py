@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a line, appended as training goes on."""
+"""metrics.jsonl: one JSON object per line, appended during training."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from pixkit.files import is_there, open_own, write_text, writing
 from pixkit.runs.runfile import RunFile, parse_json
 
 MOST_LOG = 2**32
-"""Bytes of the file: some ten million rows."""
+"""The largest size of the file in bytes: some ten million rows."""
 MOST_ROW = 1_000_000
 TAIL = 2**16
 """Bytes at the end of the file in which its last row is looked for."""
 
 
 class MetricsLog:
-    """Appends rows; opened at a step, it first drops what will be made again.
+    """Appends rows; opened at a step, it first drops rows that will be made again.
 
-    These are the rows of later steps, and the scores of steps after `evaluated`. `say` is told what else is
-    missing of the rows that should be there.
+    These are the rows of later steps, and the scores of steps after `evaluated`. `say` is told if rows that should be
+    there are missing.
     """
 
     def __init__(self, path: Path, step: int, evaluated: int, say: Callable[[str], None] | None = None) -> None:
@@ -51,7 +51,7 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What closing it meets where something else failed is not what failed first.
+        # An error while closing must not hide the one that came first.
         with suppress(OSError) if error else writing(self.path):
             self._file.close()
 
@@ -62,14 +62,14 @@ class MetricsLog:
             self._file.flush()
 
     def sync(self) -> None:
-        """Make sure that the rows are on the disk, one that could not be written before too."""
+        """Make sure that the rows are on the disk, including one that could not be written before."""
         with writing(self.path):
             self._file.flush()
             os.fsync(self._file.fileno())
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a log. Lines that are none are left out: a killed build tears the last one.
+    """The rows of a log. Lines that are not rows are skipped: a killed build tears the last one.
 
     Raises:
         RunError: if the file cannot be read, or has a line longer than MOST_ROW.
@@ -78,10 +78,10 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any] | None]:
-    """The rows of a log, None for a line that is none; nothing for a last line that is torn."""
+    """The rows of a log, None for a line that is not a row; nothing for a torn last line."""
     from pixkit.runs.schema import Row
 
-    hint = "move it away: the run does without its rows"
+    hint = "move it away: the run works without its rows"
     for line in RunFile(path, MOST_LOG, hint=hint).lines_if_any(MOST_ROW):
         if not line.endswith(b"\n"):
             return
@@ -95,7 +95,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any] | None]:
 
 
 def last_row(path: Path) -> dict[str, Any] | None:
-    """The last whole row of a log, found from its end; None where none is among the last TAIL bytes.
+    """The last whole row of a log, searched from its end; None if there is none among the last TAIL bytes.
 
     Raises:
         RunError: if the file cannot be read.
@@ -111,7 +111,7 @@ def last_row(path: Path) -> dict[str, Any] | None:
 
 
 def plain(row: dict[str, Any]) -> dict[str, Any]:
-    """The row as JSON can say it: None where a number is not finite."""
+    """The row as JSON can represent it: None where a number is not finite."""
     return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
 
 

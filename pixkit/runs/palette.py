@@ -9,31 +9,31 @@ from pixkit.image import Palette
 from pixkit.runs.runfile import RunFile
 
 NAME = "colours"
-"""Of the one array in the file, uint8 [K, 3]."""
+"""Name of the only array in the file, uint8 [K, 3]."""
 MOST = 2**18
-"""Bytes of the file: 65536 colours, and the header."""
+"""The largest size of the file in bytes: 65536 colours, and the header."""
 HINT = "restore it: without its palette a run's tokens have no colours"
 
 
 def palette_file(palette: Palette) -> bytes:
-    """What the file holds."""
+    """The contents of the file."""
     from safetensors.numpy import save
 
     return save({NAME: palette.array()})
 
 
 def read_palette(path: Path, digest: str, levels: int) -> Palette:
-    """The palette that a file holds.
+    """The palette in a file.
 
     Args:
         path: the file.
-        digest: SHA-256 of the colours, in hexadecimal, as the lock says.
-        levels: how many they are.
+        digest: SHA-256 of the colours, in hexadecimal, from the lock.
+        levels: number of colours.
 
     Raises:
-        RunError: if it is missing, damaged, or another one.
+        RunError: if it is missing, damaged, or a different one.
     """
-    # Here, since whoever lists runs needs neither.
+    # Imported here, since listing runs needs neither.
     from safetensors import SafetensorError
     from safetensors.numpy import load
 

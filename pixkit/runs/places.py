@@ -1,7 +1,7 @@
-"""Which files and folders of a run are pixkit's own: these alone are written and removed, and none may be a link.
+"""Which files and folders of a run belong to pixkit: only these are written and removed, and none may be a link.
 
-Whatever else lies in a run is somebody's and stays. A link at a place of pixkit's leads into another run, or elsewhere,
-and what is written or removed there would not be this run's; so builds refuse it, and readers follow it.
+Anything else in a run is the user's and stays. A link in one of pixkit's places leads into another run, or elsewhere,
+and what is written or removed there would not belong to this run; so builds refuse it, and readers follow it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pixkit.files import LINK_HINT, file_of, is_folder, is_there, kind_at, kind_
 from pixkit.runs.folders import discard, folder_of, retire
 
 BUILD_LOCK = "build.lock"
-"""The file that is there while a build is writing, and says which."""
+"""The file that exists while a build is writing, and identifies it."""
 BUILD_LEASE = "build.lease"
 """Its lease, where the file system has no locks."""
 SETTINGS = "recipe.lock.yaml"
@@ -35,9 +35,9 @@ FILES = (GIVEN, ENVIRONMENT, METRICS, SCORES, NONFINITE, PALETTE, THRESHOLD, *PO
 MANIFEST = "manifest.json"
 """The file that makes a folder a checkpoint."""
 CODEC = r"codec-[0-9a-f]{32}\.safetensors"
-"""What files that were compressed with the run's model are decoded from, by its hash, as a regular expression.
+"""Decoders of files that were compressed with the run's model, by its hash, as a regular expression.
 
-Builds leave them where they are: files outlive the checkpoint that they were compressed with.
+Builds leave them alone: compressed files outlive the checkpoint that they were made with.
 """
 STEP = r"step-(0|[1-9][0-9]{0,17})"
 """A checkpoint's name, as a regular expression; see `step_name`."""
@@ -47,7 +47,7 @@ NOTHING = "(?!)"
 
 @dataclass(frozen=True)
 class Place:
-    """A folder of a run: regular expressions of the names that pixkit gives to what it keeps there.
+    """A folder of a run: regular expressions for the names that pixkit uses there.
 
     Attributes:
         files: written by `pixkit.files.replacing`, or in place.
@@ -68,7 +68,7 @@ class Place:
         return self._matches(self.files, file_of(name)) or self._matches(self.folders, folder_of(name))
 
     def check(self, folder: Path) -> None:
-        """Raise RunError for a link, or for something else than was made here, under a name of pixkit's."""
+        """Raise RunError for a link, or for something that pixkit does not make, under one of pixkit's names."""
         with os.scandir(folder) as entries:
             for entry in entries:
                 expected, found = self._kind(entry.name), kind_of(entry.stat(follow_symlinks=False))
@@ -104,27 +104,27 @@ CHECKPOINT = Place(files=rf"{re.escape(MANIFEST)}|(model|ema|optimizer)\.safeten
 
 
 def check_own(run: Path) -> None:
-    """Refuse a run, a folder, in which a build would write or remove what is not the run's.
+    """Refuse a run folder in which a build would write or remove what is not the run's.
 
     Raises:
-        RunError: if a place of pixkit's is a link, or something else than pixkit makes there.
+        RunError: if one of pixkit's places is a link, or something that pixkit does not make.
     """
     for folder, place in _places(run):
         place.check(folder)
 
 
 def check_target(path: Path, started: bool, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a folder that is not what a build was asked to make or to go on with.
+    """Refuse a folder that is not what a build was asked to make or to continue.
 
     Args:
         path: the folder.
         started: whether a run is there.
-        resume: go on with it.
+        resume: continue it.
         overwrite: replace it.
 
     Raises:
-        RunError: if a run is there and neither is asked for, if there is none to resume, or if the folder is
-            something else.
+        RunError: if a run is there and neither is asked for, if there is none to resume, or if the folder is something
+            else.
     """
     found = kind_at(path, links=True)
     if found not in (None, "a folder"):
@@ -134,7 +134,7 @@ def check_target(path: Path, started: bool, *, resume: bool, overwrite: bool) ->
             raise RunError(
                 "there is a run already",
                 where=str(path),
-                hint="--resume to go on with it, --overwrite to replace it, or another folder with -o",
+                hint="--resume to continue it, --overwrite to replace it, or another folder with -o",
             )
     elif resume:
         raise RunError(
@@ -142,7 +142,7 @@ def check_target(path: Path, started: bool, *, resume: bool, overwrite: bool) ->
         )
     elif found and (foreign := _foreign(path)):
         raise RunError(
-            "a folder that holds something else than a run",
+            "a folder that holds something other than a run",
             where=str(path),
             found=listed(foreign),
             hint="name a new folder with -o",
@@ -169,7 +169,7 @@ def named_steps(checkpoints: Path) -> list[int]:
 
 
 def forget(checkpoints: Path, steps: Iterable[int]) -> list[Path]:
-    """Remove the checkpoints of some steps; return what was in their folders that pixkit did not write, and stays.
+    """Remove the checkpoints of some steps; return foreign files in their folders, which stay.
 
     Raises:
         RunError: if the folder has become a link.
@@ -179,7 +179,7 @@ def forget(checkpoints: Path, steps: Iterable[int]) -> list[Path]:
 
 
 def clear(run: Path) -> list[Path]:
-    """Remove all that a build has written, but for what makes the folder a run; return what stays in its folders."""
+    """Remove everything that a build has written, except what makes the folder a run; return what stays."""
     for name in FILES:
         (run / name).unlink(missing_ok=True)
     samples, events, checkpoints = run / "samples", run / "tensorboard", run / "checkpoints"
@@ -198,7 +198,7 @@ def clear(run: Path) -> list[Path]:
 
 
 def tidy(run: Path) -> list[Path]:
-    """Remove what a killed build left half written or half removed; return what stays of that, being somebody's.
+    """Remove what a killed build left half written or half removed; return foreign files in it, which stay.
 
     Raises:
         RunError: see `check_own`.
@@ -223,7 +223,7 @@ def remarks(run: Path, kept: Iterable[Path]) -> list[str]:
 
 
 def _places(run: Path) -> Iterator[tuple[Path, Place]]:
-    """The folders of a run that are there, from the top down, and what may be in them."""
+    """The existing folders of a run, from the top down, and what may be in them."""
     yield run, RUN
     for name, place in (("samples", SAMPLES), ("tensorboard", TENSORBOARD), ("checkpoints", CHECKPOINTS)):
         folder = run / name
@@ -239,7 +239,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _foreign(path: Path) -> list[str]:
-    """Names in the folder that no build can have left when it was killed before it began to write its run."""
+    """Names in the folder that cannot be left over from a build that was killed before it began to write its run."""
     return sorted(
         name for name in os.listdir(path) if name not in (BUILD_LOCK, BUILD_LEASE, PALETTE) and not RUN.leftover(name)
     )

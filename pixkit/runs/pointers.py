@@ -1,4 +1,4 @@
-"""`last` and `best`: one-line files that name a checkpoint, which a build may change and follow up at any time."""
+"""`last` and `best`: one-line files that name a checkpoint, and that a build may change at any time."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from pixkit.runs.runfile import read_line
 
 T = TypeVar("T")
 READINGS = 100
-"""How often a checkpoint that a build removed meanwhile is looked for again."""
+"""How often to retry when a build removes a checkpoint meanwhile."""
 
 
 def read_checkpoint(run: Path, which: str, read: Callable[[Path], T]) -> T:
-    """What `read` makes of the folder of a checkpoint, also beside a build that removes checkpoints.
+    """Call `read` with the folder of a checkpoint, even while a build removes checkpoints.
 
-    A build makes `best` and `last` name another checkpoint and then removes the one that they named. So where reading
-    fails, and another one is named by then, that is read. `read` should open what it needs at once, and do what takes
-    long afterwards.
+    A build makes `best` and `last` name another checkpoint and then removes the old one. So if reading fails and
+    another one is named by then, that is read. `read` should open what it needs at once, and do slow work afterwards.
 
     Args:
         run: the run's folder.
-        which: `best`, `last` or `step-N`; until something is best, that is the last one.
+        which: `best`, `last` or `step-N`; if there is no best one yet, the last one.
         read: called with the folder.
 
     Raises:
@@ -44,7 +43,7 @@ def read_checkpoint(run: Path, which: str, read: Callable[[Path], T]) -> T:
 
 
 def _named(run: Path, which: str) -> str:
-    """What `which` means now."""
+    """The checkpoint that `which` names now."""
     if which not in POINTERS:
         return which
     for pointer in (run / which, run / "last"):

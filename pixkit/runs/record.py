@@ -1,4 +1,4 @@
-"""What a run records of how it is made: its recipe (recipe.lock.yaml), and on what machine (env.json)."""
+"""What a run records about how it is made: its recipe (recipe.lock.yaml), and the machine (env.json)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pixkit.recipe import LoadedRecipe
 
 
 def pick_device(name: str, ranks: Ranks = ALONE) -> torch.device:
-    """The device that `auto`, `cpu`, `cuda` or `cuda:N` means; auto is cuda where there is one.
+    """The device that `auto`, `cpu`, `cuda` or `cuda:N` means; auto is cuda if there is one.
 
-    Of several ranks each has a GPU of its own: that with its number on its machine.
+    Of several ranks each has a separate GPU: the one with its number on its machine.
 
     Raises:
-        UsageError: if it is unknown or not there.
+        UsageError: if it is unknown or missing.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -60,7 +60,7 @@ def settings_of(
     kernels: dict[str, Any] | None = None,
     segments: Sequence[dict[str, int]] = (),
 ) -> dict[str, Any]:
-    """What a lock says: the recipe with every default, and the section `lock` (see `pixkit.runs.run`)."""
+    """The contents of a lock: the recipe with every default, and the section `lock` (see `pixkit.runs.run`)."""
     lock = {
         "recipe": loaded.origin,
         "overrides": list(loaded.overrides),
@@ -108,7 +108,7 @@ def machine(network: Autoregressive) -> dict[str, Any]:
 
 
 def machine_of(device: torch.device) -> dict[str, Any]:
-    """The same but for the number type."""
+    """The same without the number type."""
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "cpu": _cpu_name(),
@@ -119,7 +119,7 @@ def machine_of(device: torch.device) -> dict[str, Any]:
 
 
 def changed(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """What differs between two environments, in words; empty if nothing does."""
+    """How two environments differ, in words; empty if they do not."""
     return "; ".join(
         ", ".join(_changed_members(before[key], now[key])) if key == "plugins" else f"{key} {before[key]} -> {now[key]}"
         for key in now
@@ -128,7 +128,7 @@ def changed(before: dict[str, Any], now: dict[str, Any]) -> str:
 
 
 def _changed_members(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    """Plugins that came, went, or are of another version."""
+    """Plugins that were added, removed, or changed their version."""
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     return [f"plugin {name} {before.get(name, 'none')} -> {now.get(name, 'none')}" for name in names]
 
@@ -153,7 +153,7 @@ def _promise(device: torch.device) -> str:
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Tell cuDNN to choose the same, deterministic algorithms every time; otherwise as set."""
+    """Make cuDNN choose the same deterministic algorithms every time; its settings are restored afterwards."""
     before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
     torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
     try:

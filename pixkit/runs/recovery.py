@@ -1,4 +1,4 @@
-"""Which checkpoint a run is resumed from, also where the file `last` was lost or a checkpoint is damaged."""
+"""Which checkpoint a run is resumed from, even if the file `last` was lost or a checkpoint is damaged."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ AGAIN = "restore a checkpoint from a copy, or start again with --overwrite"
 
 
 def resume_point(run: Run, say: Say) -> Path | None:
-    """The checkpoint to go on from: what `last` names, else the newest sound one; None to start from step 0.
+    """The checkpoint to continue from: the one that `last` names, else the newest sound one; None to start from step 0.
 
     `say` is told of anything but the first.
 
     Raises:
-        CheckpointError: if `last` is unreadable or names what is not there, or if there is no `last` and no
+        CheckpointError: if `last` is unreadable or names a missing checkpoint, or if there is no `last` and no
             checkpoint is sound.
 
     Warns:
-        RuntimeWarning: if damaged checkpoints are passed over.
+        RuntimeWarning: if damaged checkpoints are skipped.
     """
     if is_there(run.path / "last"):
         with naming_another(run):
@@ -36,25 +36,25 @@ def resume_point(run: Run, say: Say) -> Path | None:
     sound, damaged = newest_sound(run)
     if sound is None and damaged:
         raise CheckpointError(
-            "there is no sound checkpoint to go on from",
+            "there is no sound checkpoint to continue from",
             where=str(run.path),
             found="; ".join(damaged),
             hint=AGAIN,
         )
     if sound is None:
-        say("there is no checkpoint to go on from yet: training starts from step 0")
+        say("there is no checkpoint to continue from yet: training starts from step 0")
         return None
-    line = f"the file `last` is missing: going on from {sound.name}, the newest sound checkpoint"
+    line = f"the file `last` is missing: continuing from {sound.name}, the newest sound checkpoint"
     if damaged:
-        # Damage is heard of by those, too, who listen to no reporter. The fourth caller is that of `pixkit.build`.
-        warnings.warn(f"{line}; damaged and passed over: {'; '.join(damaged)}", RuntimeWarning, stacklevel=4)
+        # Damage must also reach callers without a reporter. The fourth caller is that of `pixkit.build`.
+        warnings.warn(f"{line}; damaged and skipped: {'; '.join(damaged)}", RuntimeWarning, stacklevel=4)
     else:
         say(line)
     return sound
 
 
 def newest_sound(run: Run) -> tuple[Path | None, list[str]]:
-    """The newest checkpoint of which every byte is right, None if there is none; and what is wrong with newer ones."""
+    """The newest checkpoint whose bytes are all right, or None; and what is wrong with newer ones."""
     damaged = []
     for step in reversed(named_steps(run.checkpoints)):
         folder = run.checkpoint_folder(step)
@@ -69,9 +69,9 @@ def newest_sound(run: Run) -> tuple[Path | None, list[str]]:
 
 @contextmanager
 def naming_another(run: Run, folder: Path | None = None) -> Iterator[None]:
-    """Where the checkpoint that `last` names turns out to be missing or damaged, say how a run can be resumed.
+    """If the checkpoint that `last` names turns out to be missing or damaged, say how the run can be resumed.
 
-    The `folder` is that checkpoint's, if it is known.
+    `folder` is that checkpoint's, if it is known.
     """
     try:
         yield
@@ -81,12 +81,12 @@ def naming_another(run: Run, folder: Path | None = None) -> Iterator[None]:
         if sound is None:
             error.hint = AGAIN
         elif sound != folder and is_there(last):
-            error.hint = f"to go on from {sound.name}, the newest sound checkpoint, remove {last}"
+            error.hint = f"to continue from {sound.name}, the newest sound checkpoint, remove {last}"
         raise
 
 
 def lost_best(run: Run, step: int) -> str | None:
-    """What is wrong with the weights of the best checkpoint, that of a step; None if nothing is."""
+    """What is wrong with the weights of the best checkpoint, which is of this step; None if nothing is."""
     folder = run.checkpoint_folder(step)
     try:
         manifest = read_manifest(folder)

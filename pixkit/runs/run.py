@@ -1,23 +1,23 @@
-"""The run directory: what a build leaves behind, and where.
+"""The run directory: what a build writes, and where.
 
 - ``recipe.yaml``: the recipe as given.
 - ``recipe.lock.yaml``: the recipe with every default and absolute paths, and the section ``lock``: ``recipe`` and
-  ``overrides`` (what was given), ``image``, ``classes``, ``class_names`` and ``data`` (shape and levels, the label
-  classes in the order of their numbers, description, hashes of the images and of the split), ``parameters``,
-  ``arithmetic`` (the precision and memory format of training, and the seconds a batch that they were chosen by),
-  ``steps`` (the way that they are made, if it is not the plain one), ``parts`` (how many a batch is taken in, from
-  which step on, where a device's memory does not do for whole ones), ``kernels`` (on a GPU: that they are
-  deterministic, but for which operations), ``segments`` (of a run that was extended: how many steps were asked for
-  at which step, the first row being the recipe's), and ``changes`` (safe keys changed when the run was resumed).
-- ``palette.safetensors``: of images that are tokens, their colours, uint8 [K, 3]; the lock has their SHA-256.
-- ``env.json``: versions, plugins, seed, device, threads; ``previous`` where resuming changed them.
+  ``overrides`` (as given), ``image``, ``classes``, ``class_names`` and ``data`` (shape and levels, the label classes in
+  the order of their numbers, description, hashes of the images and of the split), ``parameters``, ``arithmetic`` (the
+  precision and memory format of training, and the seconds per batch by which they were chosen), ``steps`` (how they are
+  made, if not in the plain way), ``parts`` (how many parts a batch is split into, and from which step on, if a device's
+  memory is too small for whole ones), ``kernels`` (on a GPU: that they are deterministic, and for which operations they
+  are not), ``segments`` (for a run that was extended: how many steps were asked for at which step, the first row being
+  the recipe's), and ``changes`` (safe keys changed when the run was resumed).
+- ``palette.safetensors``: for images that are tokens, their colours, uint8 [K, 3]; the lock has their SHA-256.
+- ``env.json``: versions, plugins, seed, device, threads; ``previous`` if resuming changed them.
 - ``metrics.jsonl``: a row for each step, and for each scoring of the validation images.
-- ``samples/``: step-N.npz and step-N.png, and the best weights' as best.npz and best.png.
+- ``samples/``: step-N.npz and step-N.png, and those of the best weights as best.npz and best.png.
 - ``tensorboard/``: event files, of the tracker of that name.
 - ``checkpoints/``: step-N folders (see pixkit.runs.checkpoint); ``last`` and ``best`` each name one.
 - ``scores.json``: the final table.
 - ``nonfinite.json``: where training stopped, if a loss or a gradient was not finite.
-- ``build.lock``: while a build is writing, and which; ``build.lease``, where the file system has no locks.
+- ``build.lock``: while a build is writing, and which one; ``build.lease``, where the file system has no locks.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from pixkit.runs.places import BUILD_LOCK
 
 
 class Run(Contents):
-    """A run directory. It is written by one build at a time, and read by anyone."""
+    """A run directory. It is written by one build at a time, and may be read by anyone."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -49,11 +49,11 @@ class Run(Contents):
 
     @classmethod
     def open(cls, path: str | Path, say: Callable[[str], None] | None = None) -> Run:
-        """An existing run: that at the path, else that of this name in the folder runs of the working directory.
+        """Open an existing run: the one at the path, else the one of this name in the working directory's runs.
 
         Args:
-            path: where it is, or its name.
-            say: told which of the two it is, where there is a choice.
+            path: its path or name.
+            say: told which one was chosen if both exist.
 
         Raises:
             RunError: if there is none, or the system cannot tell.
@@ -82,23 +82,23 @@ class Run(Contents):
         say: Callable[[str], None] = ignored,
         check: Callable[[], None] = ignored,
     ) -> Iterator[tuple[Run, str | None]]:
-        """Hold a folder for one build; give the run and a line about the build that it was taken over from, if any.
+        """Hold a folder for one build; yield the run and a line about the build that it was taken over from, if any.
 
-        Nothing of an older run is touched yet, half-written files aside: `start` does that. A folder that was made for
+        Nothing of an older run is touched yet except half-written files: `start` does that. A folder that was made for
         the claim and stayed empty is removed again.
 
         Args:
             path: the folder.
-            resume: a run is there to go on with; None if there may be one.
-            overwrite: what is there may be replaced.
+            resume: continue an existing run; None if there may be one.
+            overwrite: replace an existing run.
             break_lock: take it over from a build that holds it.
-            say: told, if there is something to wait for, and of what somebody put there and stays.
-            check: called again and again while waiting; raises to stop that.
+            say: told if there is something to wait for, and of foreign files that stay.
+            check: called repeatedly while waiting; raises to stop that.
 
         Raises:
-            RunError: if a run is there and neither `resume` nor `overwrite` is given, if there is none to
-                resume, if the folder is something else, if another build holds it, if it cannot be written, or
-                if a build would write, or remove, through a link in it (the folder itself may be a link).
+            RunError: if a run is there and neither `resume` nor `overwrite` is given, if there is none to resume, if
+                the folder is something else, if another build holds it, if it cannot be written, or if a build would
+                write, or remove, through a link in it (the folder itself may be a link).
         """
         run = cls(path.resolve())
 
@@ -121,7 +121,7 @@ class Run(Contents):
                     places.check_own(run.path)
                 run._held = held
                 if held.stale:
-                    # The build before, should it still be there, cannot rename what it was about to rename.
+                    # The previous build, should it still be running, cannot complete a pending rename.
                     with run.writing(run.path):
                         for remark in places.remarks(run.path, places.tidy(run.path)):
                             say(remark)
@@ -129,7 +129,7 @@ class Run(Contents):
         finally:
             run._held = None
             if made:
-                with suppress(OSError):  # there is a run in it, as a rule
+                with suppress(OSError):  # it usually contains a run
                     run.path.rmdir()
 
     def check(self, every: float = 0.0) -> None:
@@ -143,10 +143,10 @@ class Run(Contents):
 
     @contextmanager
     def writing(self, path: Path) -> Iterator[None]:
-        """`pixkit.files.writing`, once `check` has passed; if that is why the write failed, say that.
+        """`pixkit.files.writing`, after `check`; if the write failed because the run was lost, say that.
 
         Raises:
-            RunError: also where no build holds the run, and it is of the zoo.
+            RunError: also if no build holds the run and it is part of the zoo.
         """
         self.check()
         if self._held is None:
@@ -161,10 +161,10 @@ class Run(Contents):
         environment: dict[str, Any],
         palette: Palette | None = None,
     ) -> list[str]:
-        """Begin a new run: remove what an older one left, write recipe, lock, environment, and of tokens the palette.
+        """Begin a new run: remove what an older one left, write recipe, lock, environment, and the palette of tokens.
 
-        Files that pixkit does not write stay; a remark names those in its folders. The palette, without which the run
-        would be none, comes first, and then the lock: it is what marks the folder as a run.
+        Foreign files stay; a remark names those in pixkit's folders. The palette, without which the run would be
+        unusable, comes first, and then the lock, which marks the folder as a run.
         """
         with self.writing(self.path):
             places.tidy(self.path)
@@ -176,9 +176,9 @@ class Run(Contents):
         return places.remarks(self.path, kept)
 
     def reopen(self, recipe_text: str, settings: dict[str, Any], environment: dict[str, Any]) -> list[str]:
-        """Go on with a run: remove what the end of it will write again, write recipe, lock and environment.
+        """Continue a run: remove what its end will write again, write recipe, lock and environment.
 
-        A remark names files that pixkit does not write, of a checkpoint that a killed build was removing.
+        A remark names foreign files in a checkpoint that a killed build was removing.
         """
         with self.writing(self.path):
             kept = places.tidy(self.path)
@@ -200,12 +200,12 @@ class Run(Contents):
 
     # Any: plain data, as JSON has it
     def note(self, **about: Any) -> None:
-        """Write something more into the section `lock` of recipe.lock.yaml."""
+        """Add to the section `lock` of recipe.lock.yaml."""
         settings = self.settings()
         self.write_settings({**settings, "lock": {**settings["lock"], **about}})
 
     def write_text(self, path: Path, text: str) -> None:
-        """Write one of the run's files whole, or leave what was there; RunError if it cannot be written."""
+        """Write one of the run's files atomically; RunError if it cannot be written."""
         with self.writing(path):
             write_text(path, text, self.check)
 
@@ -223,7 +223,7 @@ class Run(Contents):
             (self.path / which).unlink(missing_ok=True)
 
     def forget(self, steps: Iterable[int]) -> list[str]:
-        """Remove the checkpoints of some steps; a remark names what else is in their folders, and stays."""
+        """Remove the checkpoints of some steps; a remark names foreign files in their folders, which stay."""
         kept = []
         for step in steps:
             with self.writing(self.checkpoints):

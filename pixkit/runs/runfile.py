@@ -1,7 +1,7 @@
-"""Reading the files of a run: regular ones, no larger than they can be, and data that are not nested without end.
+"""Read the files of a run: regular files of bounded size, and data of bounded nesting.
 
-Whatever stands there, there is an answer soon: what it says, or an error that names the file. What the data have to be
-is in `pixkit.runs.schema`.
+Whatever a file contains, reading it soon gives its contents or an error that names the file. What the data must be is
+in `pixkit.runs.schema`.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from pixkit.errors import CheckpointError, PixkitError, RunError, reason
 from pixkit.files import NOWHERE, NotRegular, TooLarge, kind_at, open_regular
 
 MOST_TEXT = 1_000_000
-"""Bytes of a recipe (see `pixkit.recipe.files`) and of its lock."""
+"""The largest size in bytes of a recipe (see `pixkit.recipe.files`) and of its lock."""
 MOST_JSON = 16_000_000
-"""Bytes of a JSON file. A manifest has some hundred; an env.json some hundred for each change of the machine."""
+"""The largest size in bytes of a JSON file. A manifest has some hundred; an env.json some hundred per change."""
 MOST_POINTER = 100
-"""Bytes of `last` and `best`."""
+"""The largest size in bytes of `last` and `best`."""
 MAX_DEPTH = 50
 
 
 @dataclass(frozen=True)
 class RunFile:
-    """A file of a run; a link to one will do: downloads keep the files themselves elsewhere.
+    """A file of a run, or a link to one: downloaders store the files themselves elsewhere.
 
     Attributes:
         path: where it is.
-        most: bytes that it may have; no more are read.
-        error: the class of what is raised, if it is missing, no regular file, too large, or damaged.
+        most: the largest allowed size in bytes; no more are read.
+        error: the class of error to raise if it is missing, not a regular file, too large, or damaged.
         hint: what to do then.
     """
 
@@ -54,7 +54,7 @@ class RunFile:
         return data
 
     def content_if_any(self) -> bytes | None:
-        """Its bytes; None where nothing is there, not even a link that leads nowhere."""
+        """Its bytes; None if nothing is there, not even a dangling link."""
         with self._reading(), _closing(self._open()) as file:
             data = None if file is None else file.read(self._room(file) + 1)
         if data is not None and len(data) > self.most:
@@ -62,11 +62,11 @@ class RunFile:
         return data
 
     def _room(self, file: BinaryIO) -> int:
-        """What it may have, but no gigabytes for a small one: memory is taken for all that is asked for."""
+        """The allowed size, but not gigabytes for a small file: a buffer is allocated for all that is requested."""
         return min(self.most, max(os.fstat(file.fileno()).st_size, MOST_JSON))
 
     def lines_if_any(self, longest: int) -> Iterator[bytes]:
-        """Its lines one by one, none of more than `longest` bytes; none where nothing is there."""
+        """Its lines one by one, none of more than `longest` bytes; empty if nothing is there."""
         with self._reading(), _closing(self._open()) as file:
             while file is not None and (line := file.readline(longest + 1)):
                 if len(line) > longest:
@@ -74,7 +74,7 @@ class RunFile:
                 yield line
 
     def tail_if_any(self, most: int) -> bytes:
-        """At most so many of its last bytes; none where nothing is there."""
+        """At most its last `most` bytes; empty if nothing is there."""
         with self._reading(), _closing(self._open()) as file:
             if file is None:
                 return b""
@@ -98,14 +98,14 @@ class RunFile:
         except OSError as failure:
             raise self.unreadable(_reason(failure)) from None
         except MemoryError:
-            raise self.unreadable("more bytes than the memory takes") from None
+            raise self.unreadable("more bytes than fit into memory") from None
 
     def text(self) -> str:
-        """Its text, in UTF-8, without a byte-order mark; line ends as they are."""
+        """Its text, in UTF-8, without a byte-order mark; line ends are preserved."""
         return self._decoded(self.content())
 
     def text_if_any(self) -> str | None:
-        """Its text; None where nothing is there."""
+        """Its text; None if nothing is there."""
         data = self.content_if_any()
         return None if data is None else self._decoded(data)
 
@@ -116,7 +116,7 @@ class RunFile:
             raise self.unreadable(f"the byte 0x{data[failure.start]:02x}", "UTF-8") from None
 
     def json_if_any(self) -> Any:
-        """What it says in JSON, see `parse_json`; None where nothing is there, as a killed build may leave it."""
+        """Its JSON value, see `parse_json`; None if the file is missing, as after a killed build."""
         data = self.content_if_any()
         try:
             return None if data is None else parse_json(data)
@@ -124,15 +124,15 @@ class RunFile:
             raise self.unreadable(str(failure), "JSON as pixkit writes it") from None
 
     def unreadable(self, found: str, expected: str = "a regular file") -> PixkitError:
-        """The error that says what stands there instead."""
+        """The error for a file with other contents."""
         return self.error("cannot be read", where=str(self.path), found=found, expected=expected, hint=self.hint)
 
 
 def parse_json(data: bytes | str) -> Any:
-    """What a JSON text says. Keys stand once, numbers are finite, and nothing is nested deeper than MAX_DEPTH.
+    """Parse a JSON text. Keys must be unique, numbers finite, and nesting at most MAX_DEPTH.
 
     Raises:
-        ValueError: for anything else, whatever it is.
+        ValueError: for anything else.
     """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8-sig")
@@ -144,7 +144,7 @@ def parse_json(data: bytes | str) -> Any:
         level = [
             member
             for holder in level
-            if isinstance(holder, dict | list)  # first, since most are neither: a log has millions of numbers
+            if isinstance(holder, dict | list)  # checked first, since most are neither: a log has millions of numbers
             for member in (holder.values() if isinstance(holder, dict) else holder)
         ]
         if not level:
@@ -153,12 +153,12 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def read_line(path: Path, pattern: str, like: str) -> str:
-    """The one line of a text file that must match `pattern`, a regular expression; blanks at its end do not count.
+    """The one line of a text file, which must match the regular expression `pattern`; trailing blanks do not count.
 
-    `like` is an example, for those who find that it does not.
+    `like` is an example for the error message.
 
     Raises:
-        CheckpointError: if the file is missing or says something else.
+        CheckpointError: if the file is missing or contains anything else.
     """
     data = RunFile(path, MOST_POINTER, error=CheckpointError).content()
     text = data.decode("utf-8", "replace").rstrip(" \t\r\n")
@@ -168,10 +168,10 @@ def read_line(path: Path, pattern: str, like: str) -> str:
 
 
 def first_line(path: Path, most: int = 200) -> str | None:
-    """The first line of a text file, at most so many bytes of it; None if there is no such file, or no such text.
+    """The first line of a text file, at most `most` bytes of it; None if there is no such file, or it is not text.
 
     Raises:
-        RunError: if the system cannot tell: the file may be there, and say anything.
+        RunError: if the system cannot tell whether the file exists.
     """
     try:
         with open_regular(path) as file:
@@ -190,7 +190,7 @@ def _closing(file: BinaryIO | None) -> AbstractContextManager[BinaryIO | None]:
 
 @functools.cache
 def _decoder() -> json.JSONDecoder:
-    """Made once: it takes longer than to read a row of a log."""
+    """Made once: making it takes longer than reading a row of a log."""
     return json.JSONDecoder(parse_constant=_constant, parse_float=_float, object_pairs_hook=_once)
 
 
@@ -209,7 +209,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {key[:60]!r} stands twice")
+            raise ValueError(f"the key {key[:60]!r} appears twice")
         found[key] = value
     return found
 

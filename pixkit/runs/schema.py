@@ -1,7 +1,7 @@
-"""What the files of a run have to say: types, ranges, and which version of pixkit may have written them.
+"""Schemas of a run's files: types, ranges, and which version of pixkit may have written them.
 
-Keys that are not listed are let through: a newer pixkit may write more. Where the meaning of a key changes, the file's
-`format` rises, and an older pixkit says that it is too old.
+Unknown keys are allowed: a newer pixkit may write more. If the meaning of a key changes, the file's `format` increases,
+and an older pixkit reports that it is too old.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Size = Annotated[int, Field(ge=1, le=2**24)]
 MOST_DIMS = 2**28
 Figure = float | None
-"""A number; None where it was not finite."""
+"""A number; None if it was not finite."""
 T = TypeVar("T", bound="Record")
 
 
 class Record(BaseModel):
-    """What a file, or a part of it, says."""
+    """The contents of a file, or a part of it."""
 
     model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
@@ -111,7 +111,7 @@ class StepsWay(Record):
 
 
 class Division(Record):
-    """From which step on a phase's batches are taken in so many parts, see `pixkit.training.parts`."""
+    """The step from which a phase's batches are split into this many parts, see `pixkit.training.parts`."""
 
     step: Count
     phase: str
@@ -119,14 +119,14 @@ class Division(Record):
 
 
 class Segment(Record):
-    """So many steps that were asked for once `step` were made, see `pixkit.training.segments`."""
+    """A number of steps that were asked for after `step` were made, see `pixkit.training.segments`."""
 
     step: Count
     steps: Annotated[int, Field(ge=1, lt=2**63)]
 
 
 class Deterministic(Record):
-    """Whether steps are made with deterministic kernels, see `pixkit.training.kernels`; which operations have none."""
+    """Whether steps use deterministic kernels, see `pixkit.training.kernels`; which operations have none."""
 
     deterministic: bool
     without: list[str] = Field(default_factory=list)
@@ -154,7 +154,7 @@ class Lock(Record):
     def _in_turn(cls, segments: list[Segment]) -> list[Segment]:
         starts = [segment.step for segment in segments]
         if starts and (starts[0] != 0 or any(b <= a for a, b in itertools.pairwise(starts))):
-            raise ValueError("segments from step 0 on, one after the other")
+            raise ValueError("segments from step 0 on, one after another")
         return segments
 
     @model_validator(mode="after")
@@ -166,7 +166,7 @@ class Lock(Record):
 
 
 class LockedModel(Record):
-    """The section `model` of a recipe: the rest is its component's own."""
+    """The section `model` of a recipe; other keys belong to its component."""
 
     type: str
 
@@ -178,7 +178,7 @@ class LockedTraining(Record):
 
 
 class Settings(Record):
-    """recipe.lock.yaml: its own section and, of the recipe, what is said of a run without its plugins."""
+    """recipe.lock.yaml: its own section, and the part of the recipe that is readable without its plugins."""
 
     version_key: ClassVar[str] = "pixkit"
 
@@ -190,13 +190,13 @@ class Settings(Record):
 
 
 def typed(model: type[T], value: Any, where: str, *, error: type[PixkitError] = RunError, hint: str | None = None) -> T:
-    """What a file says, as one of the classes above.
+    """Validate the contents of a file as one of the classes above.
 
     Args:
         model: the class.
         value: plain data.
         where: the file, for messages.
-        error: the class of what is raised, if they do not fit.
+        error: the class of error to raise if they do not fit.
         hint: what to do then.
     """
     version = value.get(model.version_key) if isinstance(value, dict) else None
@@ -215,7 +215,7 @@ def typed(model: type[T], value: Any, where: str, *, error: type[PixkitError] = 
 
 
 def _first(failure: ValidationError) -> dict[str, str]:
-    """The first thing that is wrong, in words."""
+    """The first problem, in words."""
     problem = failure.errors(include_url=False)[0]
     key = ".".join(map(str, problem["loc"]))
     if problem["type"] == "missing":
@@ -224,17 +224,17 @@ def _first(failure: ValidationError) -> dict[str, str]:
     expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     if problem["type"] in ("model_type", "dict_type"):
         expected = "a mapping"
-    message = f"the key '{key}' is wrong" if key else "it does not say what it should"
+    message = f"the key '{key}' is wrong" if key else "its contents are wrong"
     return {"message": message, "found": found, "expected": expected}
 
 
 def read_record(path: Path, model: type[Record]) -> dict[str, Any]:
-    """What a JSON file of a run says, once it is known to be of that kind; empty where there is none.
+    """The validated contents of a run's JSON file; empty if there is none.
 
     Raises:
         RunError: if it is damaged.
     """
-    hint = f"move it away: the run does without {path.name}"
+    hint = f"move it away: the run works without {path.name}"
     found = RunFile(path, MOST_JSON, hint=hint).json_if_any()
     if found is None:
         return {}

@@ -1,4 +1,4 @@
-"""What the lock of a run that was extended says of its steps; without the models of recipes, as runs are listed."""
+"""The steps in the lock of an extended run; without the recipe models, since listing runs needs it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def recipe_as_trained(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The recipe that a lock says, as plain data, to compare runs by: two are trained alike only if it is the same.
+    """The recipe in a lock, as plain data for comparing runs: two are trained alike only if it is the same.
 
-    Under a cosine that began anew, `train.steps` is a text, see `segments_in_words`. The other schedules go on as if
-    all steps had been asked for at once.
+    Under a cosine that was restarted, `train.steps` is a text, see `segments_in_words`. The other schedules continue as
+    if all steps had been asked for at once.
     """
     plain = {key: value for key, value in settings.items() if key != "lock"}
     schedule = plain["train"].get("schedule")
@@ -22,7 +22,7 @@ def recipe_as_trained(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def segments_in_words(settings: Mapping[str, Any]) -> str | None:
-    """How the steps of a run that was extended were asked for, `6 + 3`; `4 of 6 + 3` where patience ended it first."""
+    """How the steps of an extended run were asked for, `6 + 3`; `4 of 6 + 3` if patience ended it first."""
     rows = settings["lock"].get("segments") or ()
     if len(rows) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Reading recipe.lock.yaml, which `pixkit.runs.record` makes: without torch, plugins and the models of recipes."""
+"""Read recipe.lock.yaml, which `pixkit.runs.record` makes: without torch, plugins and the recipe models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pixkit.runs.schema import Settings, typed
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """What a lock says: the whole recipe, and the section `lock`, which is as `schema.Lock` says.
+    """The contents of a lock: the whole recipe, and the section `lock`, validated as `schema.Lock`.
 
     Raises:
         RunError: if it cannot be read, is damaged, or was written by a newer pixkit.
@@ -24,7 +24,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=4)
 def _settings(text: str, name: str) -> dict[str, Any]:
-    """What the text of a lock says; kept, since a command asks a dozen times: for recipe, image, classes."""
+    """Parse the text of a lock; cached, since a command asks a dozen times: for recipe, image, classes."""
     try:
         settings: dict[str, Any] = parse_written(text, name)
     except RecipeError as error:
@@ -34,7 +34,7 @@ def _settings(text: str, name: str) -> dict[str, Any]:
 
 
 def _copied(said: Any) -> Any:
-    """The same in mappings and lists of its own."""
+    """A deep copy of mappings and lists."""
     if isinstance(said, dict):
         return {key: _copied(value) for key, value in said.items()}
     return [_copied(value) for value in said] if isinstance(said, list) else said

@@ -1,4 +1,4 @@
-"""How far a run is: whether a build is at it, and which build; whether it was stopped, or is done."""
+"""The state of a run: whether a build is running, and which one; whether it was stopped, or is done."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pixkit.runs.holder import Holder, read_holder
 from pixkit.runs.places import BUILD_LEASE, BUILD_LOCK
 
 STATES = ("running", "stopped", "done")
-"""A build is at it; none is, and there are no final scores; there are."""
+"""A build is running; none is, and there are no final scores; there are."""
 
 
 def state_of(run: Contents) -> tuple[str, Holder | None]:
-    """One of STATES, and the build that is at it.
+    """One of STATES, and the build that is running.
 
     Raises:
         RunError: if the system cannot tell.
@@ -49,10 +49,10 @@ def _builder_of(run: Contents) -> Holder | None:
 
 
 def _locked(path: Path) -> bool:
-    """Whether somebody has the system's lock; True where that cannot be known.
+    """Whether somebody has the system's lock; True if that is unknown.
 
-    It is asked for by taking it beside others, and letting go at once: a build that begins in that moment would be
-    refused. So this is only asked of builds elsewhere, of which nothing else tells whether they are there.
+    It is tested by taking the lock in shared mode and releasing it at once: a build that begins in that moment would be
+    refused. So this is only used for builds elsewhere, about which nothing else is known.
     """
     try:
         with open_regular(path, links=False) as file:
@@ -64,7 +64,7 @@ def _locked(path: Path) -> bool:
 
 
 def changed_at(run: Contents) -> str:
-    """When something was last written of a run's log, scores or settings: 2026-11-28T19:46:01+00:00, in local time.
+    """When a run's log, scores or settings were last written: 2026-11-28T19:46:01+00:00, in local time.
 
     Raises:
         RunError: if the system cannot tell.

@@ -1,4 +1,4 @@
-"""Which runs there are, and what each is."""
+"""The existing runs, and a summary of each."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pixkit.runs.validation import validation_of
 
 
 def find_runs(folder: str | Path) -> list[Run]:
-    """The runs in a folder by name, and in folders of it; those that are damaged, too. It may be a run itself.
+    """The runs in a folder and its subfolders by name, including damaged ones. The folder may be a run itself.
 
-    Numbers in names count as such: r2 comes before r10.
+    Numbers in names are compared by value: r2 comes before r10.
 
     Raises:
         UsageError: if there is no such folder.
@@ -39,41 +39,41 @@ def find_runs(folder: str | Path) -> list[Run]:
 
 
 def _below(path: Path) -> list[Path]:
-    """What is in a folder that is no run: a sweep's runs, say."""
+    """The contents of a folder that is not a run, such as a sweep's."""
     try:
         return sorted(path.iterdir(), key=_by_name) if is_folder(path) and not path.name.startswith(".") else []
-    except OSError:  # of what cannot be looked into, nothing says that it is a run
+    except OSError:  # nothing says that an unreadable folder is a run
         return []
 
 
 def _by_name(path: Path) -> list[tuple[int, str]]:
-    """A key to sort names by, with numbers in the order of their values."""
+    """A key to sort names by, with numbers compared by value."""
     return [(int(part), part) if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", path.name)]
 
 
 def _may_be_run(path: Path) -> bool:
-    """Whether it is a run, be it a damaged one, or the system cannot tell: `summary` says so then."""
+    """Whether it is a run, even a damaged one, or the system cannot tell: `summary` then raises."""
     try:
         if not is_folder(path):
             return False
         kind_at(path / places.SETTINGS)
         return Run(path).started or Run(path).resembles_run
-    except PermissionError:  # nobody else may look into that folder
+    except PermissionError:  # the folder is private to another user
         return False
     except (OSError, RunError):
         return True
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """What a run is and how it does, as plain data; neither torch nor the plugins are needed.
+    """What a run is and how well it does, as plain data; neither torch nor the plugins are needed.
 
-    `state` is running, stopped or done; `step` is the one that the last checkpoint is of or, while the run is being
-    built, the last that was logged; `segments` is how the steps of a run that was extended were asked for, `6 + 3`, and
-    else None; `validation` is as `pixkit.runs.validation.Validation`, of the best checkpoint.
+    `state` is running, stopped or done; `step` is that of the last checkpoint or, while the run is being built, the
+    last one logged; `segments` is how the steps of an extended run were asked for, `6 + 3`, else None; `validation` is
+    as in `pixkit.runs.validation.Validation`, of the best checkpoint.
 
     Raises:
         RunError: if it is damaged.
-        CheckpointError: if what it has is not what its `best` or `last` says.
+        CheckpointError: if a checkpoint does not match its `best` or `last`.
     """
     return _described(run, Run.open(run.path).settings())
 
@@ -111,10 +111,10 @@ def _described(run: Run, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def summaries(runs: list[Run]) -> list[dict[str, Any]]:
-    """Of each run its summary and, as `differs`, the keys in which its recipe differs from another's.
+    """For each run its summary and, as `differs`, the keys in which its recipe differs from another's.
 
-    Keys are named by their last parts, as far as these tell them from all others: `lr` for train.optimizer.lr. Of a run
-    that cannot be read there are `name`, `path` and `error`, why.
+    Keys are shortened to their last parts as long as they stay unique: `lr` for train.optimizer.lr. For a run that
+    cannot be read there are `name`, `path` and the reason as `error`.
     """
     found: list[dict[str, Any]] = []
     recipes: list[dict[str, Any]] = []
@@ -137,7 +137,7 @@ def summaries(runs: list[Run]) -> list[dict[str, Any]]:
 
 
 def _model(section: dict[str, Any]) -> str:
-    """The names of the model's parts that say most: the model, its backbone and its head."""
+    """The names of the most telling parts of the model: the model, its backbone and its head."""
     parts = [section, *(section.get(key) for key in ("backbone", "head"))]
     names = [part.get("type") for part in parts if isinstance(part, dict)]
     return " ".join(name for name in names if isinstance(name, str))

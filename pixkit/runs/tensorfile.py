@@ -1,4 +1,4 @@
-"""Writing safetensors files a piece at a time, so that saving a model takes no second copy of it in memory."""
+"""Write safetensors files piece by piece, so that saving a model takes no second copy of it in memory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PIECE = 1 << 18
 def write_tensors(
     file: BinaryIO, tensors: Mapping[str, Tensor], progress: Callable[[], None] = lambda: None
 ) -> tuple[str, int]:
-    """Write the bytes that `safetensors.torch.save` would give for the tensors, on the CPU and contiguous.
+    """Write the bytes that `safetensors.torch.save` would give for the tensors, made contiguous on the CPU.
 
-    Of a tensor that is contiguous no more than a piece is copied; of another, the tensor. safetensors itself, up to the
-    version, holds the whole file in memory, and refuses tensors that share memory.
+    Only a piece of a contiguous tensor is copied at a time; other tensors are copied as a whole. safetensors itself,
+    depending on its version, holds the whole file in memory, and refuses tensors that share memory.
 
     Args:
         file: to write to.
@@ -56,9 +56,9 @@ def _encoded(tensors: Mapping[str, Tensor]) -> Iterator[bytes | memoryview]:
 
 
 def _header(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, object]]:
-    """Type, shape and place of each tensor, in the order in which they stand in the file.
+    """Type, shape and offsets of each tensor, in the order of the file.
 
-    Order and names of types are safetensors' own: it is asked with tensors of the same types that have no elements.
+    The order and the names of types are safetensors' own: it is asked to encode empty tensors of the same types.
     """
     empty = format_tensors({name: torch.empty(0, dtype=value.dtype) for name, value in tensors.items()})
     header = json.loads(bytes(_parts(empty)[0]))

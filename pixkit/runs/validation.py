@@ -1,4 +1,4 @@
-"""How well a run does on its validation images: what its best checkpoint was chosen by, and runs are compared by."""
+"""How well a run does on its validation images: the score by which its best checkpoint was chosen and runs compare."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 RATES = ("bits_per_token", "bits_per_dim")
-"""Units of likelihoods. Of tokens there is no figure in the other."""
+"""Units of likelihoods. A run on tokens has no score in the other one."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """A score of the validation images; a lower one is better, whatever it is in.
+    """A score of the validation images; lower is better in any unit.
 
     Attributes:
-        score: bits/dim, of tokens bits/token; of a model without a likelihood, the figure that decides.
-        unit: which of these: `bits_per_dim`, `bits_per_token` or the figure's name.
+        score: bits/dim, or bits/token for tokens; for a model without a likelihood, the figure that decides.
+        unit: `bits_per_dim`, `bits_per_token` or the figure's name.
         kind: exact, bound or estimate; none without a likelihood.
         images: how many were scored.
-        weights: ema, or raw where there is no average.
-        nats: per image, with their standard error; None without a likelihood.
-        stderr: see `nats`.
+        weights: ema, or raw if there is no average.
+        nats: per image; None without a likelihood.
+        stderr: the standard error of `nats`.
         step: of the checkpoint.
     """
 
@@ -36,20 +36,20 @@ class Validation:
     step: int
 
     def dump(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return plain data."""
         return asdict(self)
 
 
 def validation_of(scores: list[dict[str, Any]], logged: Mapping[str, Any], step: int) -> Validation | None:
-    """That of a run's best checkpoint: of all validation images once the run is done, else as it was logged.
+    """The score of a run's best checkpoint: on all validation images once the run is done, else as it was logged.
 
     Args:
         scores: the rows of scores.json.
-        logged: the scores that the manifest of the best checkpoint has, which are a row of metrics.jsonl.
+        logged: the scores in the manifest of the best checkpoint, which are a row of metrics.jsonl.
         step: of the checkpoint.
 
     Returns:
-        None where there is none that is finite: nothing was scored yet, say.
+        None if there is no finite score, for example before the first scoring.
     """
     rows = {row["weights"]: row for row in scores if row["split"] == "validation"}
     final = rows.get("ema") or rows.get("raw")
@@ -60,14 +60,14 @@ def validation_of(scores: list[dict[str, Any]], logged: Mapping[str, Any], step:
 
 
 def of_row(row: Mapping[str, Any], step: int) -> Validation | None:
-    """The same of a row of metrics.jsonl, by averaged weights where there are any."""
+    """The same for a row of metrics.jsonl, with averaged weights if there are any."""
     unit, end = _unit(row), "_ema"
     averaged = {key.removesuffix(end): value for key, value in row.items() if key.endswith(end)}
     return _made({**row, **averaged}, unit, "ema" if unit in averaged else "raw", step)
 
 
 def _unit(row: Mapping[str, Any]) -> str:
-    """What decides, by a row of metrics.jsonl: a figure that it names, else the rate."""
+    """The deciding figure of a row of metrics.jsonl: the one that it names, else the rate."""
     return str(row.get("decides") or next((rate for rate in RATES if rate in row), ""))
 
 
@@ -80,6 +80,6 @@ def _made(figures: Mapping[str, Any], unit: str, weights: str, step: int) -> Val
 
 
 def _number(value: Any) -> float | None:
-    """A number that may stand in a file, where it is one."""
+    """A number from a file, if it is valid."""
     usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if usable else None

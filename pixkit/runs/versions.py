@@ -1,4 +1,4 @@
-"""Whether the plugins that bring a run's components are those that it was made with."""
+"""Whether the plugins that provide a run's components are those that it was made with."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pixkit.runs.places import ENVIRONMENT
 
 
 def warn_of_others(run: Path, recipe: Recipe, stacklevel: int = 3) -> None:
-    """One warning for each distribution, or plugin file, whose version is not the one that the run was made with.
+    """Warn once for each distribution, or plugin file, whose version is not the one that the run was made with.
 
-    pixkit itself is left out: what it wrote it keeps reading.
+    pixkit itself is left out: it keeps reading what it wrote.
 
     Args:
         run: the run's folder.
-        recipe: its recipe, with the components that are here.
+        recipe: its recipe, with the current components.
         stacklevel: of the warning, see `warnings.warn`; 3 is the caller's caller.
     """
     for text in others(run, recipe):
@@ -27,7 +27,7 @@ def warn_of_others(run: Path, recipe: Recipe, stacklevel: int = 3) -> None:
 
 
 def others(run: Path, recipe: Recipe) -> list[str]:
-    """A sentence for each, sorted; none of what a run that does not say what it was made with was made with."""
+    """A sentence for each, sorted; empty for a run that does not record what it was made with."""
     before = {canonical(name): version for name, version in built_with(run / ENVIRONMENT).items()}
     brought: dict[tuple[str, str], list[Entry]] = {}
     for _, value, _ in walk(recipe):
@@ -46,5 +46,5 @@ def _sentence(run: Path, was: str, now: str, entries: list[Entry]) -> str:
     brings = " and ".join(f"the {entry.kind} '{entry.name}'" for entry in entries)
     return (
         f"{run}: the run was made with {was}, and this is {now}, which brings {brings}: "
-        "what its weights mean may have changed"
+        "the meaning of its weights may have changed"
     )

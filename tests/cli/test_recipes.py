@@ -206,7 +206,7 @@ def test_a_dash_is_the_recipe_on_standard_input(pixkit, workplace, piped):
     assert "PixelCNN, 1x8x8" in pixkit("verify", "-", "model.backbone.width=8").out
     piped(text)
     (workplace / "runs" / "other" / "somebody's").mkdir(parents=True)
-    assert "runs/other: a folder that holds something else than a run" in pixkit("build", "-", "name=other").err
+    assert "runs/other: a folder that holds something other than a run" in pixkit("build", "-", "name=other").err
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ def test_a_run_is_named_by_its_path_or_by_its_name_in_runs(pixkit, built, workpl
     assert "path         mine\n" in outcome.out
     assert pixkit("show", "run", "runs/mine").err == pixkit("show", "run", "./mine", "--json").err == ""
     (workplace / "mine/recipe.lock.yaml").write_text("")
-    assert "does not begin as pixkit's do" in pixkit("eval", "mine").err, "a damaged run at the path is the one meant"
+    assert "does not begin like pixkit's" in pixkit("eval", "mine").err, "a damaged run at the path is the one meant"
 
 
 @pytest.mark.parametrize(
@@ -240,9 +240,9 @@ def test_a_run_is_named_by_its_path_or_by_its_name_in_runs(pixkit, built, workpl
         ("old/digits-gated", "pixkit build digits-gated -o old/digits-gated makes it"),
         ("tiny", "pixkit build tiny.yaml makes it"),
         ("tiny.yaml", "that is a recipe: pixkit build tiny.yaml makes a run of it"),
-        ("min", "did you mean runs/mine? pixkit ls runs lists those that there are"),
+        ("min", "did you mean runs/mine? pixkit ls runs lists existing runs"),
         ("runs", "pixkit ls runs runs lists the runs in it"),
-        ("qqq", "pixkit ls runs lists those that there are"),
+        ("qqq", "pixkit ls runs lists existing runs"),
     ],
 )
 def test_of_a_run_that_is_not_there_it_is_said_what_would_make_it(pixkit, built, workplace, name, hint):

@@ -207,7 +207,7 @@ def test_a_damaged_run_is_named_and_not_built(pixkit, builds, built):
     Path(run, "recipe.lock.yaml").write_text("")
     found = json.loads(pixkit("sweep", "tiny.yaml", "seed=0,1", "--dry-run", "--json").out)
     assert [row["state"] for row in found["runs"]] == ["damaged", "new"]
-    assert "does not begin as pixkit's do" in found["runs"][0]["error"]
+    assert "does not begin like pixkit's" in found["runs"][0]["error"]
     assert "try: move the run away, and the sweep makes another" in found["runs"][0]["error"]
     lock = Path(shutil.copytree(built, "runs/tiny-sweep/seed=1"), "recipe.lock.yaml")
     lock.write_text(lock.read_text().replace("\nmodel:", "\nother:"))

@@ -44,7 +44,7 @@ def test_a_planted_leak_is_refused_naming_the_layer_and_what_to_do(cls, spec, bl
     with pytest.raises(CausalityError) as error:
         model_of(cls, spec).verify()
     first, *path = str(error.value).split("\n")
-    assert f"what {blamed}" in first
+    assert f"the output of {blamed}" in first
     assert first.startswith(f"{cls.__name__}: ")
     marked = [line for line in path if line.endswith("<-- blamed")]
     assert len(marked) == 1 and blamed in marked[0]

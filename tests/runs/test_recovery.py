@@ -45,14 +45,14 @@ def test_without_last_it_goes_on_from_the_newest_checkpoint_and_says_so(run):
     run.point("last", None)
     found, [said] = begin(run)
     assert found == "step-3"
-    assert said == "the file `last` is missing: going on from step-3, the newest sound checkpoint"
+    assert said == "the file `last` is missing: continuing from step-3, the newest sound checkpoint"
 
 
 def test_damaged_checkpoints_are_passed_over_by_name(run):
     run.point("last", None)
     damage(run, 3)
     (run.checkpoint_folder(2) / "manifest.json").unlink()
-    with pytest.warns(RuntimeWarning, match="going on from step-1") as warned:
+    with pytest.warns(RuntimeWarning, match="continuing from step-1") as warned:
         assert begin(run) == ("step-1", [])
     [said] = [str(warning.message) for warning in warned]
     assert "step-3 (optimizer.safetensors: damaged" in said
@@ -72,7 +72,7 @@ def test_a_run_without_a_sound_checkpoint_is_not_resumed(run):
 def test_a_run_without_checkpoints_starts_from_the_beginning_and_says_so(run):
     run.point("last", None)
     shutil.rmtree(run.checkpoints)
-    assert begin(run) == (None, ["there is no checkpoint to go on from yet: training starts from step 0"])
+    assert begin(run) == (None, ["there is no checkpoint to continue from yet: training starts from step 0"])
 
 
 @pytest.mark.parametrize("text", ["step-7\n", "elsewhere\n", ""])
@@ -83,7 +83,7 @@ def test_where_last_names_nothing_the_way_on_is_named(run, text):
         begin(run)
     assert caught.value.hint == f"to go on from step-2, the newest sound checkpoint, remove {run.path / 'last'}"
     (run.path / "last").unlink()
-    with pytest.warns(RuntimeWarning, match="going on from step-2"):
+    with pytest.warns(RuntimeWarning, match="continuing from step-2"):
         assert begin(run)[0] == "step-2"
 
 

@@ -187,7 +187,7 @@ def test_a_damaged_lock_is_an_error(run):
     for text, message in (
         ("a: [1", "cannot be read"),
         ("a: 1", "is missing"),
-        ("[]", "does not say what it should"),
+        ("[]", "contents are wrong"),
         ("lock: {}", "is missing"),
     ):
         path.write_text(f"{header}\n{text}\n")

@@ -150,7 +150,7 @@ def test_the_first_line_of_an_endless_file_is_short(file):
 @pytest.mark.parametrize(
     ("model", "value", "key"),
     [
-        (Environment, [], "it does not say"),
+        (Environment, [], "contents are wrong"),
         (Environment, {"plugins": []}, "'plugins'"),
         (Environment, {"plugins": {"a": 1}}, r"'plugins\.a'"),
         (Environment, {"previous": [1]}, r"'previous\.0'"),
@@ -273,8 +273,8 @@ def test_what_a_build_writes_into_a_lock(lock):
 
 @pytest.mark.parametrize(("lock", "expected"), [
     (segments((1, 5)), "segments from step 0 on"), (segments((1, 5), (2, 5)), "segments from step 0 on"),
-    (segments((0, 5), (0, 5)), "one after the other"), (segments((0, 5), (4, 5), (3, 5)), "one after the other"),
-    (segments((0, 5), (0, 5), (3, 5)), "one after the other"), (segments((0, 0)), "greater than or equal to 1"),
+    (segments((0, 5), (0, 5)), "one after another"), (segments((0, 5), (4, 5), (3, 5)), "one after another"),
+    (segments((0, 5), (0, 5), (3, 5)), "one after another"), (segments((0, 0)), "greater than or equal to 1"),
     ({**LOCK, "classes": 3, "class_names": ["a", "b"]}, "3 class_names, all different"),
     ({**LOCK, "classes": 2, "class_names": ["a", "a"]}, "2 class_names, all different"),
     ({**LOCK, "classes": None, "class_names": ["a"]}, "None class_names, all different"),
@@ -293,7 +293,7 @@ def test_an_image_may_have_so_many_sub_pixels():
 
 def test_a_part_of_json_is_said_as_far_as_it_is_short():
     for text, said in (
-        ('{"' + "k" * 61 + '": 1, "' + "k" * 61 + '": 2}', f"the key '{'k' * 60}' stands twice"),
+        ('{"' + "k" * 61 + '": 1, "' + "k" * 61 + '": 2}', f"the key '{'k' * 60}' appears twice"),
         ("1" * 39 + "e999", f"{'1' * 39}e is too large for a float"),
     ):
         with pytest.raises(ValueError, match=said):

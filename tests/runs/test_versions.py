@@ -34,7 +34,7 @@ def told(tmp_path, monkeypatch):
 def test_a_distribution_of_another_version_is_said_once_with_all_that_it_brings(told):
     assert told(SCAN, OWN, OTHER, SCAN, made_with={"some-dist": "1", "other": "1", "pixkit-models": "8"}) == [
         "the run was made with Some.Dist 1, and this is Some.Dist 2, which brings the ordering 'scan': "
-        "what its weights mean may have changed"
+        "the meaning of its weights may have changed"
     ]
     again = entry("head", "mine", "Some.Dist", "2")
     [text] = told(SCAN, again, made_with={"some.dist": "1"})

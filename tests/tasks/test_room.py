@@ -42,7 +42,7 @@ def little(monkeypatch):
 
 
 def refused(call):
-    with pytest.raises(UsageError, match="would not fit the memory that is free") as caught:
+    with pytest.raises(UsageError, match="would not fit into the free memory") as caught:
         call()
     error = caught.value
     assert error.found

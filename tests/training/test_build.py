@@ -320,9 +320,9 @@ def test_without_last_a_build_goes_on_from_the_newest_sound_checkpoint(recipe, w
     newest, before = run.steps()[-1], run.steps()[-2]
     (run.checkpoint_folder(newest) / "model.safetensors").write_bytes(b"")
     heard = Heard()
-    with pytest.warns(RuntimeWarning, match=f"going on from step-{before}") as warned:
+    with pytest.warns(RuntimeWarning, match=f"continuing from step-{before}") as warned:
         build(tiny(recipe), run.path, device="cpu", resume=True, reporter=heard)
-    [said] = [warning for warning in warned if "going on" in str(warning.message)]
+    [said] = [warning for warning in warned if "continuing" in str(warning.message)]
     assert f"step-{newest} (model.safetensors: cut short" in str(said.message)
     assert said.filename == __file__
     assert heard.steps == list(range(before + 1, newest + 1))

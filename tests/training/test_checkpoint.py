@@ -346,7 +346,7 @@ def test_a_model_with_more_than_tensors_in_its_state_is_refused():
             return {"anything": 1}
 
     model, _ = toy_model(toy_recipe(Odd))
-    with pytest.raises(ValueError, match="not a tensor in its state"):
+    with pytest.raises(ValueError, match="something other than tensors in its state"):
         checkpoint.weights(model)
 
 

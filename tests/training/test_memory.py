@@ -42,7 +42,7 @@ PARAMETERS = 6 * 4 + 4
 
 def test_what_to_do_depends_on_whether_the_batch_size_may_change():
     found = replace(estimate(stepper_of(toy_recipe()), CPU), room=Room("the machine", 0, 0))
-    less = "free some memory, or have less taken (train.recompute=true), then go on with --resume"
+    less = "free some memory, or use less (train.recompute=true), then continue with --resume"
     for kind, hint in (
         ({}, "train.recompute=true; a smaller train.batch_size"),
         ({"recompute": True}, "a smaller train.batch_size"),

@@ -607,7 +607,7 @@ def test_what_to_do_about_memory_can_be_done_to_the_run_that_is_there(tmp_path, 
     monkeypatch.setattr(AutoregressiveModel, "score", fail)
     with pytest.raises(UsageError, match="memory is exhausted") as caught:
         build(recipe, tmp_path / "run", device="cpu")
-    assert caught.value.hint.startswith("free some memory, or have less taken (train.recompute=true), then go on with ")
+    assert caught.value.hint.startswith("free some memory, or use less (train.recompute=true), then continue with ")
     monkeypatch.undo()
     assert build(recipe, tmp_path / "run", device="cpu", resume=True).scores
 

@@ -174,8 +174,7 @@ def _without_shortcuts() -> Iterator[None]:
     """Make torch's transformer layers apply the mask even if it is causal.
 
     They examine the mask to find out, which an exporter cannot do. The result is the same either way. A forward that
-    asks
-    whether it is being exported is told no, so the export shows what it normally does.
+    asks whether it is being exported is told no, so the export shows what it normally does.
     """
 
     def said(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:

@@ -18,8 +18,7 @@ class Known:
     Attributes:
         value: its current value.
         fixed: bool, its shape: whether an element stays the same for all finite parameter values. Values multiplied by
-            a
-            fixed zero or masked by a fixed -inf are not read.
+            a fixed zero or masked by a fixed -inf are not read.
         unwritten: bool, its shape: uninitialised memory, which differs from call to call. It may be moved, viewed and
             written to, but not read. None: there is no such element.
     """

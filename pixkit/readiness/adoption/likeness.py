@@ -16,8 +16,8 @@ class Likenesses:
     """Tables are alike if they differ only in the operation that they point to.
 
     Each lies in memory that was allocated for the addresses of one operation, in a known order: views of two such
-    memories
-    are alike if the operations have the same shape, the orders are equal, and so are the views' offsets and strides.
+    memories are alike if the operations have the same shape, the orders are equal, and so are the views' offsets and
+    strides.
     """
 
     def __init__(self) -> None:

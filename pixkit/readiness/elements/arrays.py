@@ -27,8 +27,7 @@ def raw_arrays(module: Any, note: Callable[[str], None]) -> Iterator[None]:
     """Context in which `note` is called when code outside numpy and torch calls `numpy.empty` or `empty_like`.
 
     They are patched in numpy, in the modules that contain the code of `module`, and in the modules that this code
-    names.
-    References obtained in other ways, and arrays made by their class, are missed; see `found.py`.
+    names. References obtained in other ways, and arrays made by their class, are missed; see `found.py`.
 
     Args:
         module: a module or function about to be called in this thread.

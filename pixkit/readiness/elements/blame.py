@@ -65,17 +65,14 @@ class Leak:
         """The line to blame, and its operation.
 
         1. The last operation that made a value late for its home from values that were in time; or the view, if a
-        result is in
-           time but not where it is read. For a strict module, "in time" first means ready by the step of its home, then
-           also
-           a value that carries its own site, which only its readers have to hide.
+           result is in time but not where it is read. For a strict module, "in time" first means ready by the step of
+           its home, then also a value that carries its own site, which only its readers have to hide.
         2. Where a late branch joins one that is in time: the operation that last moved the late branch, if that is not
-        where it
-           belongs; else the operation that mixed sites on it, if it is late only by its own site; else the join.
+           where it belongs; else the operation that mixed sites on it, if it is late only by its own site; else the
+           join.
         3. The operation that last moved sites, if the output is not where it belongs.
         4. Where everything is late by its own site, the first operation that mixes sites, preferably on the path; the
-        last
-           operation if none does.
+           last operation if none does.
 
         If a function is called elsewhere without harm, the line that calls it.
         """

@@ -37,8 +37,7 @@ class Left:
 
     Attributes:
         held: contents of attributes, by the path and class of their module and their names, including class attributes
-            and
-            globals that code names; for tensors, their values.
+            and globals that code names; for tensors, their values.
         kept: kinds of tensors that a call made and that are still alive; torch's compiler keeps some of every call.
         written: contents of external storages that were written to, by their numbers.
         known: how many storages there were.

@@ -63,8 +63,7 @@ class Planes:
         fixed: bool.
         sources: names of the constants that its fixed elements are computed from.
         settled: the latest readiness that its fixed elements would have if others did not settle them: for a zero, that
-            of
-            its sign.
+            of its sign.
         outside: whether it existed before the run.
         beyond: readiness of what is added to the storage where it grows.
     """

@@ -79,8 +79,7 @@ class Run:
         """Run a module. Its parameters, buffers, attributes, training modes and the random state are left unchanged.
 
         A module that keeps state between calls is called again until the state no longer changes; the result combines
-        what
-        is known of the output in all calls.
+        what is known of the output in all calls.
 
         Args:
             module: in the mode in which it is to be examined.
@@ -90,8 +89,7 @@ class Run:
 
         Raises:
             Exception: whatever the module raises on the same arguments without being followed. Errors raised only here
-                are
-                noted.
+                are noted.
         """
         call = (tuple(args), dict(kwargs or {}))
         frame = sys._getframe()

@@ -101,8 +101,7 @@ class Storages:
         """The planes of an external storage: constants, or values that stand for all possible ones.
 
         A storage over exactly the memory of another, such as a numpy array's, shares its planes; nothing is known of
-        one that
-        partly overlaps another.
+        one that partly overlaps another.
         """
         lying, exactly = self._lying(tensor)
         if lying is not None and not lying.outside:
