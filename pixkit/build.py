@@ -1,7 +1,7 @@
-"""`pixkit.build`: the verb, as a module that can be called.
+"""`pixkit.build`: the verb, as a callable module.
 
 0.1 had a module of this name, and ``from pixkit.build import load`` makes Python set `pixkit.build` to it, whatever was
-there before. So the verb is a module, whose class can be called, and 0.1's names in it still lead to where they are.
+there before. So the verb is a module with a callable class, and 0.1's names in it still resolve to their new homes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HOMES = {
     "evaluate": "pixkit",
     "load": "pixkit",
 }
-"""What else 0.1 had here, and has elsewhere now."""
+"""Other names that 0.1 had here, and their new homes."""
 
 
 class _Verb(types.ModuleType):
@@ -36,5 +36,5 @@ class _Verb(types.ModuleType):
 
 
 __doc__ = build.__doc__ or ""
-__wrapped__ = build  # what inspect.signature shows
+__wrapped__ = build  # shown by inspect.signature
 sys.modules[__name__].__class__ = _Verb

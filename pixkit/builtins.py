@@ -1,4 +1,4 @@
-"""pixkit's own components, which come through the same door as everybody's."""
+"""pixkit's own components, registered like those of any plugin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The user's cache folder: downloads and compiled code, which may be removed at any time."""
+"""The user's cache folder: downloads and compiled code, which may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import tempfile
 from pathlib import Path
 
 VARIABLE = "PIXKIT_CACHE"
-"""The environment variable that names the folder."""
+"""The environment variable that sets the folder."""
 
 
 def cache_dir() -> Path:
-    """The folder: PIXKIT_CACHE, else pixkit's part of the platform's folder for caches.
+    """The folder: PIXKIT_CACHE, else pixkit's part of the platform's cache folder.
 
-    That is XDG_CACHE_HOME or ~/.cache, ~/Library/Caches on macOS, LOCALAPPDATA on Windows; a relative XDG_CACHE_HOME
-    does not count, as the XDG Base Directory Specification says. Where there is no home (no HOME, and a user whom the
-    system does not know), it is a folder of this user's among the temporary files.
+    That is XDG_CACHE_HOME or ~/.cache, ~/Library/Caches on macOS, LOCALAPPDATA on Windows; a relative XDG_CACHE_HOME is
+    ignored, as the XDG Base Directory Specification requires. If there is no home (no HOME, and a user unknown to the
+    system), it is a per-user folder among the temporary files.
     """
     if own := os.environ.get(VARIABLE):
         return Path(os.path.expanduser(own)).absolute()
@@ -33,20 +33,20 @@ def cache_dir() -> Path:
 
 
 def _absolute(variable: str) -> Path | None:
-    """The folder that a variable names; None if it is not set, empty or relative."""
+    """The folder that a variable names; None if it is unset, empty or relative."""
     path = Path(os.environ.get(variable, ""))
     return path if path.is_absolute() else None
 
 
 def temporary_dir() -> Path:
-    """A folder of this user among the temporary files; it may belong to somebody else all the same."""
+    """A per-user folder among the temporary files; it may nevertheless belong to another user."""
     user = str(os.getuid()) if hasattr(os, "getuid") else "user"
     return Path(tempfile.gettempdir()) / f"pixkit-{user}"
 
 
 def require_private(folder: Path) -> None:
-    """Raise PermissionError if others can change what lies there."""
-    # Everybody writes among the temporary files: there, whoever owned the folder above could exchange this one.
+    """Raise PermissionError if others can change the folder's contents."""
+    # Everybody can write among the temporary files: there, the owner of a parent folder could replace this one.
     temporary = _is_temporary(folder.parent)
     for place in (folder.parent, folder) if temporary else (folder,):
         state = os.stat(place, follow_symlinks=not temporary)
@@ -59,5 +59,5 @@ def require_private(folder: Path) -> None:
 def _is_temporary(folder: Path) -> bool:
     try:
         return folder == temporary_dir()
-    except OSError:  # there is none
+    except OSError:  # it does not exist
         return False

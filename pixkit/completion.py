@@ -1,4 +1,4 @@
-"""pixkit 0.1's module of this name: its parts lie in `pixkit.tasks` now."""
+"""The module of this name in pixkit 0.1: its parts are in `pixkit.tasks` now."""
 
 from __future__ import annotations
 

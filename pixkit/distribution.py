@@ -1,8 +1,8 @@
-"""pixkit as an installed distribution: its name, its version, and what else is installed that a user should know of.
+"""pixkit as an installed distribution: its name, its version, and remarks on what else is installed.
 
-The distribution is called `pixkit-models`; what is imported, and the command, are called `pixkit`. Until 0.1 the
-distribution was called `pixkit` as well, but on PyPI that name is somebody else's. Other modules ask here, so that the
-name stands in one place.
+The distribution is called `pixkit-models`; the import package and the command are called `pixkit`. Until 0.1 the
+distribution was called `pixkit` as well, but on PyPI that name belongs to somebody else. Other modules ask here, so the
+name is in one place only.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 OWN = "pixkit-models"
 """The distribution that pixkit's own plugins come from."""
 FORMER = ("pixkit",)
-"""Names that it had before; recipes and runs of that time use them."""
+"""Its former names, which old recipes and runs use."""
 GROUP = "pixkit"
 """The entry-point group of plugins."""
 NEWEST_TORCH = (2, 15)
 """The newest torch that the tests were run with, as (major, minor)."""
 DISABLE_VARIABLE = "PIXKIT_DISABLE_PLUGINS"
-"""The environment variable that names plugins, or distributions, that are to be left out."""
+"""The environment variable that names plugins, or distributions, to leave out."""
 POINTS = "entry_points.txt"
-"""The file in which a distribution says which plugins it brings."""
+"""The file in which a distribution lists its plugins."""
 SWITCHES = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0", "PYDANTIC_DISABLE_PLUGINS": "__all__"}
-"""Environment variables that keep torch and pydantic from looking for plugins of their own."""
+"""Environment variables that keep torch and pydantic from looking for their own plugins."""
 
 
 class Unreadable(NamedTuple):
-    """A distribution that may bring plugins, whose entry points cannot be read."""
+    """A distribution that may have plugins, but whose entry points cannot be read."""
 
     distribution: str
     version: str
@@ -42,30 +42,30 @@ class Unreadable(NamedTuple):
 
 
 def version() -> str:
-    """The version of pixkit that is installed; that of its former name, where a checkout was not installed anew."""
+    """The installed version of pixkit; that of its former name if a checkout was not installed anew."""
     found = next((one for one in map(_installed, (OWN, *FORMER)) if one is not None), None)
     return "unknown" if found is None else _identity(found)[1].replace("?", "unknown")
 
 
 def origin(entry_point: EntryPoint) -> tuple[str, str]:
-    """Name and version of the distribution that brings an entry point; '?' where neither is known."""
+    """Name and version of the distribution of an entry point; '?' where unknown."""
     return ("?", "?") if entry_point.dist is None else _identity(entry_point.dist)
 
 
 def plugin_points(group: str = GROUP) -> tuple[list[EntryPoint], list[Unreadable]]:
-    """The entry points of all plugins that are installed, and the distributions that may bring more but cannot be read.
+    """The entry points of all installed plugins, and the distributions that may have more but cannot be read.
 
-    Of another group whose name begins as theirs, the entry points of that.
+    `group` may be another group whose name begins like that of plugins.
 
-    Distributions are looked at one by one, so that a damaged one takes nothing along but its own plugins. Of several of
-    one name, the first on the path counts, as everywhere in Python.
+    Distributions are examined one by one, so that a damaged one only loses its own plugins. If several have the same
+    name, the first on the path counts, as everywhere in Python.
     """
     points: list[EntryPoint] = []
     unreadable: list[Unreadable] = []
     seen: set[str] = set()
     for found in _distributions():
         name = _normal(_by_folder(found)[0] or _identity(found)[0])
-        # pip renames what it is about to remove to "~...", and leaves it there if it is killed.
+        # pip renames a distribution to "~..." before removing it, and leaves it there if killed.
         if name in seen or name.startswith("~"):
             continue
         seen.add(name)
@@ -78,10 +78,10 @@ def plugin_points(group: str = GROUP) -> tuple[list[EntryPoint], list[Unreadable
 
 
 def shield_libraries() -> None:
-    """Let torch and pydantic be imported although the entry points of some distribution are damaged.
+    """Let torch and pydantic be imported even if the entry points of some distribution are damaged.
 
-    Both look for plugins of their own in those of every distribution, and fail over a damaged one. Where that would
-    happen, they are told not to look: nothing would come of it anyway. To be called before torch is first imported.
+    Both look for their own plugins in the entry points of every distribution, and fail on a damaged one. If that would
+    happen, they are told not to look. Must be called before torch is first imported.
     """
     import importlib.metadata
 
@@ -95,24 +95,24 @@ def shield_libraries() -> None:
 
 
 def release(version: str) -> tuple[int, ...]:
-    """The numbers that a version begins with; (0, 2, 0) of 0.2.0.dev0. () if there are none."""
+    """The leading numbers of a version; (0, 2, 0) for 0.2.0.dev0. () if there are none."""
     found = re.match(r"[0-9]{1,9}(\.[0-9]{1,9})*", version)
     return tuple(map(int, found[0].split("."))) if found else ()
 
 
 def canonical(distribution: str) -> str:
-    """A distribution's name as packaging compares it (PEP 503); a former name of pixkit's own is the present one."""
+    """A distribution's name as packaging compares it (PEP 503); pixkit's former names become the current one."""
     name = _normal(distribution)
     return OWN if name in FORMER else name
 
 
 def is_own(distribution: str) -> bool:
-    """Whether a name, present or former, is that of pixkit itself."""
+    """Whether a name, current or former, is pixkit's."""
     return canonical(distribution) == OWN
 
 
 def in_order(points: Iterable[EntryPoint]) -> list[EntryPoint]:
-    """Plugins in the order in which they are loaded, pixkit's own first, and those not twice under its former name."""
+    """Plugins in loading order, pixkit's own first, and without those repeated under its former name."""
     found = sorted((not is_own(origin(point)[0]), *origin(point), point.name, point) for point in points)
     own = {name for _, distribution, _, name, _ in found if distribution == OWN}
     return [
@@ -149,7 +149,7 @@ def _about_namesake(found: Distribution) -> str:
 def _distributions() -> Iterator[Distribution]:
     import importlib.metadata
 
-    # Python itself passes over entries of the path that are not text.
+    # Python itself skips entries of the path that are not text.
     return iter(importlib.metadata.distributions(path=[place for place in sys.path if isinstance(place, str)]))
 
 
@@ -158,7 +158,7 @@ def _installed(name: str) -> Distribution | None:
 
     try:
         return importlib.metadata.distribution(name)
-    except Exception:  # not there, or so damaged that it cannot be told
+    except Exception:  # missing, or too damaged to tell
         return None
 
 
@@ -167,12 +167,12 @@ def _points(found: Distribution, group: str = GROUP) -> list[EntryPoint]:
     text = found.read_text(POINTS)
     if text is None:
         _require_readable(_folder(found))
-    # Most distributions bring none, and their files need not be parsed.
+    # Most distributions have none, and their files need not be parsed.
     return [point for point in found.entry_points if point.group == group] if text and group in text else []
 
 
 def _require_readable(folder: Any) -> None:
-    """Raise PermissionError where a file of entry points may be hidden; importlib takes that for none."""
+    """Raise PermissionError if a file of entry points may be hidden; importlib treats that as missing."""
     if isinstance(folder, os.PathLike):
         try:
             os.close(os.open(os.path.join(folder, POINTS), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)))
@@ -183,7 +183,7 @@ def _require_readable(folder: Any) -> None:
 
 
 def _may_bring_plugins(found: Distribution) -> bool:
-    """Whether a file that makes no sense speaks of this group, or does not let one see."""
+    """Whether an unreadable file mentions this group, or may mention it."""
     try:
         return GROUP.encode() in _folder(found).joinpath(POINTS).read_bytes()
     except Exception:
@@ -202,7 +202,7 @@ def _why(error: Exception) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _identity(found: Distribution) -> tuple[str, str]:
-    """Name and version as the metadata state them, or else the name of the folder that holds these; else '?'."""
+    """Name and version from the metadata, or from the name of their folder; else '?'."""
     try:
         stated = found.metadata.json
     except Exception:
@@ -212,7 +212,7 @@ def _identity(found: Distribution) -> tuple[str, str]:
 
 
 def _by_folder(found: Distribution) -> tuple[str, str]:
-    """Name and version from NAME-VERSION.dist-info, without opening a file; empty where it is not called so."""
+    """Name and version from NAME-VERSION.dist-info, without opening a file; empty for other folder names."""
     stem, _, kind = os.path.basename(str(_folder(found) or "").rstrip("/")).rpartition(".")
     if kind not in ("dist-info", "egg-info"):
         return "", ""
@@ -221,7 +221,7 @@ def _by_folder(found: Distribution) -> tuple[str, str]:
 
 
 def _folder(found: Distribution) -> Any:
-    """Where the metadata lie, a path on the disk or in an archive; None if it is not known."""
+    """The location of the metadata, a path on disk or in an archive; None if unknown."""
     return getattr(found, "_path", None)
 
 

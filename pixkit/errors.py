@@ -1,4 +1,4 @@
-"""The errors that pixkit raises; each class carries the exit code of the command line."""
+"""The errors that pixkit raises; each class has the exit code of the command line."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 """Keys and list indexes that lead from the top of a recipe to one of its values."""
 
 _JOINERS = "\u200c\u200d"
-"""Invisible, but part of how some scripts, and emoji, are written."""
+"""Invisible, but used in writing some scripts, and emoji."""
 _ROOM, _LONGEST, _WIDEST = 600, 80, 2000
-"""Characters of a list of names, of one of them, and of a line of an error."""
+"""The most characters of a list of names, of one of them, and of a line of an error."""
 
 
 def message(error: BaseException) -> str:
-    """What an error says, in one line; nothing if that cannot be had: a plugin's class may fail at it."""
+    """An error's text in one line; empty if a plugin's class fails to give one."""
     try:
         lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
         return ("; " if isinstance(error, PixkitError) else " ").join(lines)
@@ -26,19 +26,19 @@ def message(error: BaseException) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What the system says of a failure, without its number and the path; of another error, what that says."""
+    """The system's reason for a failure, without its number and the path; for other errors, their text."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    r"""The text with what a terminal would obey, or not show, written as an escape: ``\x1b``, ``\n``, ``\u202e``.
+    r"""Escape whatever a terminal would obey, or not show: ``\x1b``, ``\n``, ``\u202e``.
 
-    Names and values that come from files, recipes and plugins go through it on their way to a terminal. Letters of all
-    scripts stay as they are.
+    Names and values from files, recipes and plugins are passed through this before they are printed. Letters of all
+    scripts are preserved.
 
     Args:
-        text: may hold anything, what is not Unicode too (file names may).
-        lines: keep line breaks and tabs: of text that was laid out here, from parts that went through it.
+        text: any text, even if it is not valid Unicode (file names may not be).
+        lines: keep line breaks and tabs: for text laid out by pixkit from parts that are already escaped.
     """
     if text.isprintable():
         return text
@@ -54,13 +54,13 @@ def _is_unseen(text: str, place: int) -> bool:
     if text[place] in _JOINERS:
         beside = text[max(place - 1, 0) : place] + text[place + 1 : place + 2]
         return len(beside) < 2 or any(map(str.isascii, beside))
-    # Control and format characters, breaks of lines, halves of surrogate pairs, and what Unicode has not assigned; not
-    # the spaces of other scripts.
+    # Control and format characters, line breaks, surrogates, and unassigned code points; not the spaces of other
+    # scripts.
     return not text[place].isprintable() and unicodedata.category(text[place]) != "Zs"
 
 
 def dotted(path: KeyPath) -> str:
-    """``model.backbone.width``; list indexes as ``betas[1]``; of a long key the beginning."""
+    """``model.backbone.width``; list indexes as ``betas[1]``; a long key is shortened to its beginning."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{shorten(part, 80)}"
@@ -68,12 +68,12 @@ def dotted(path: KeyPath) -> str:
 
 
 def listed(names: Iterable[object], separator: str = ", ", *, longest: int = _LONGEST) -> str:
-    """``a, b, c``; of many the first ones that take a few lines, and how many more there are.
+    """``a, b, c``; of many names, as many as fit into a few lines, and the number of the rest.
 
     Args:
-        names: what is listed.
-        separator: what stands between two.
-        longest: so many characters at most of each.
+        names: the items.
+        separator: text between two items.
+        longest: the most characters of each.
     """
     texts = [shorten(str(name), longest) for name in names]
     ends = itertools.accumulate(len(text) + len(separator) for text in texts)
@@ -88,15 +88,15 @@ class PixkitError(Exception):
     Args:
         message: what is wrong, one sentence.
         where: the file, key or option at fault.
-        found: what stands there.
-        expected: what should stand there.
+        found: the value found there.
+        expected: the value expected there.
         hint: what to do about it.
-        lines: more lines about what was found, below it.
+        lines: further lines about what was found.
 
-    Its text has these parts as `printable` gives them, the first 2000 characters of each, whatever was put into them.
+    Its text consists of these parts, escaped by `printable` and limited to 2000 characters each.
 
     Attributes:
-        told: whether another process of the same command says so, and this one need not.
+        told: whether another process of the same command reports it, so that this one need not.
     """
 
     exit_code = 1
@@ -128,7 +128,7 @@ class PixkitError(Exception):
 
 
 def shorten(text: str, limit: int = 120) -> str:
-    """The text, or its beginning and an ellipsis, `limit` characters in all."""
+    """The text, or its beginning and an ellipsis, at most `limit` characters."""
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
@@ -137,7 +137,7 @@ def _row(label: str, text: str | None) -> list[str]:
 
 
 class UsageError(PixkitError):
-    """A command or a call was given arguments that do not fit."""
+    """A command or a call was given invalid arguments."""
 
     exit_code = 2
 
@@ -179,7 +179,7 @@ class CausalityError(PixkitError):
 
 
 class RankError(PixkitError):
-    """Another process of a build that several make together has failed, or does not answer."""
+    """Another process of a build by several processes has failed, or does not answer."""
 
     exit_code = 1
 

@@ -1,4 +1,4 @@
-"""Files and folders: written whole or not at all, opened without trust, and failures of the disk in words."""
+"""Files and folders: written atomically, opened without trust, and disk failures explained."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ LINK_HINT = "put the whole run there: -o PATH, or link the run folder"
 """What to do about a link inside a run."""
 _HINTS = {
     errno.ELOOP: LINK_HINT,
-    errno.EMLINK: "try again, once nothing makes hard links here",
-    errno.ENOSPC: "free some space, then try again; a build goes on with --resume",
-    errno.EDQUOT: "free some of your quota, then try again; a build goes on with --resume",
+    errno.EMLINK: "try again once nothing makes hard links here",
+    errno.ENOSPC: "free some space, then try again; a build continues with --resume",
+    errno.EDQUOT: "free some of your quota, then try again; a build continues with --resume",
     errno.EROFS: "choose a folder that can be written with -o",
     errno.EACCES: "choose a folder that can be written with -o",
     errno.EPERM: "choose a folder that can be written with -o",
 }
 NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
-"""What the system says where nothing is, or can be: on Windows EINVAL stands for names that no file can have."""
+"""Errors for paths where nothing is, or can be: on Windows, EINVAL means a name that no file can have."""
 
 
 class NotRegular(OSError):
-    """What should be a regular file is something else; `strerror` says what, and `errno` is ELOOP for a link."""
+    """Not a regular file; `strerror` says what it is, and `errno` is ELOOP for a link."""
 
 
 class TooLarge(OSError):
-    """A file has more bytes than it may; `strerror` says how many."""
+    """A file is larger than allowed; `strerror` gives its size."""
 
 
 def open_regular(path: str | os.PathLike[str], *, links: bool = True, most: int | None = None) -> BinaryIO:
@@ -42,16 +42,16 @@ def open_regular(path: str | os.PathLike[str], *, links: bool = True, most: int 
 
     Args:
         path: the file.
-        links: whether it may be named by a link.
-        most: bytes that it may have.
+        links: whether the path may be a link.
+        most: the largest allowed size in bytes.
 
     Raises:
         NotRegular: if it is "a link" (unless `links`), "a folder", or "a pipe or a device".
-        TooLarge: if it has more bytes than it may; `strerror` says how many.
+        TooLarge: if it is larger than allowed; `strerror` gives its size.
         OSError: if it is missing or cannot be read.
     """
     _check(path, os.stat(path, follow_symlinks=links), most)
-    # Not blocking, and looked at again: the file may have become a pipe since.
+    # Non-blocking, and checked again: the file may have become a pipe meanwhile.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags | (0 if links else getattr(os, "O_NOFOLLOW", 0)))
     with if_it_fails(lambda: os.close(descriptor)):
@@ -60,19 +60,19 @@ def open_regular(path: str | os.PathLike[str], *, links: bool = True, most: int 
 
 
 def open_own(path: str | os.PathLike[str], flags: int, *, shared: bool = False) -> int:
-    """Open a file of pixkit's own to write in place, and give the descriptor: never through a link, a pipe or a device.
+    """Open one of pixkit's own files to write in place, never through a link, pipe or device; return the descriptor.
 
-    What is written to a link, or to a second name of a file, would go into a file that is not pixkit's. Backups that
-    are made of hard links give second names to whatever does not change: such a file is first made anew.
+    Writing through a link, or to a file with a second name, would change a file that is not pixkit's. Backups by hard
+    links give second names to unchanged files: such a file is first replaced by a copy.
 
     Args:
         path: the file.
-        flags: `os.open`'s, `os.O_TRUNC` left out: truncate the descriptor, once it is known what was opened.
-        shared: open it under whatever names it has: to lock it, not to write.
+        flags: for `os.open`, without `os.O_TRUNC`: truncate the descriptor once it is known what was opened.
+        shared: open it even if it has several names: to lock it, not to write.
 
     Raises:
         NotRegular: if it is "a link", "a folder", "a pipe or a device", or became "a second name of another file".
-        OSError: if it cannot be opened, or made anew.
+        OSError: if it cannot be opened, or replaced.
     """
     with suppress(FileNotFoundError):
         status = os.stat(path, follow_symlinks=False)
@@ -80,7 +80,7 @@ def open_own(path: str | os.PathLike[str], flags: int, *, shared: bool = False) 
         if status.st_nlink > 1 and not shared:
             with replacing(path) as copy:
                 shutil.copyfile(path, copy, follow_symlinks=False)
-    # Looked at again, since it may have become something else: pipes are not waited for, links are errors.
+    # Checked again, since it may have been replaced: pipes are not waited for, links are errors.
     careful = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
     descriptor = os.open(path, flags | careful, 0o666)
     with if_it_fails(lambda: os.close(descriptor)):
@@ -92,23 +92,22 @@ def open_own(path: str | os.PathLike[str], flags: int, *, shared: bool = False) 
 
 
 def kind_of(status: os.stat_result) -> str:
-    """Whether it is "a file", "a folder", "a link", or "a pipe or a device"."""
+    """One of "a file", "a folder", "a link", or "a pipe or a device"."""
     kinds = {stat.S_IFREG: "a file", stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder"}
     return kinds.get(stat.S_IFMT(status.st_mode), "a pipe or a device")
 
 
 def kind_at(path: str | os.PathLike[str], *, links: bool = False) -> str | None:
-    """The kind of what is at a path, or, with `links`, of what a link there leads to; None if there is nothing.
+    """The kind of the file at a path or, with `links`, of a link's target; None if there is nothing.
 
-    Of `Path.exists`, `is_dir` and `is_file` some take what a failing disk says for "nothing", and those of Python 3.14
-    whatever the system says.
+    `Path.exists`, `is_dir` and `is_file` sometimes report a failing disk as "nothing", and in Python 3.14 any error.
 
     Raises:
         OSError: if the system cannot tell.
     """
     try:
         return kind_of(os.stat(path, follow_symlinks=links))
-    except ValueError:  # no name that a file could have
+    except ValueError:  # not a possible file name
         return None
     except OSError as error:
         if error.errno in NOWHERE:
@@ -117,7 +116,7 @@ def kind_at(path: str | os.PathLike[str], *, links: bool = False) -> str | None:
 
 
 def is_there(path: str | os.PathLike[str]) -> bool:
-    """Whether anything is at a path, a link that leads nowhere aside; raises OSError as `kind_at` does."""
+    """Whether anything is at a path, other than a dangling link; raises OSError as `kind_at` does."""
     return kind_at(path, links=True) is not None
 
 
@@ -141,7 +140,7 @@ def _check(path: str | os.PathLike[str], status: os.stat_result, most: int | Non
 
 @contextmanager
 def if_it_fails(tidy: Callable[[], object]) -> Iterator[None]:
-    """Call `tidy` if the block raises; its error is the one that goes on, whatever `tidy` meets on the same disk."""
+    """Call `tidy` if the block raises; the block's error propagates, whatever `tidy` raises on the same disk."""
     try:
         yield
     except BaseException:
@@ -152,26 +151,26 @@ def if_it_fails(tidy: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def in_the_end(tidy: Callable[[], object]) -> Iterator[None]:
-    """Call `tidy` in any case; of two errors the block's goes on, which is why `tidy` fails as well."""
+    """Call `tidy` in any case; of two errors the block's propagates, since it usually causes the other."""
     with if_it_fails(tidy):
         yield
     tidy()
 
 
 def temporary_of(target: Path) -> Path:
-    """Under what name this process writes a file before it takes its place."""
+    """The name under which this process writes a file before renaming it."""
     return target.with_name(f".{target.stem}.{os.getpid()}.tmp{target.suffix}")
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str], before: Callable[[], None] | None = None) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on leaving, sync it, call `before` and rename it to `path`.
+    """Yield a temporary path beside `path`; on leaving, sync it, call `before` and rename it to `path`.
 
-    If the block or `before` raises, the temporary file is removed and `path` stays as it was. Missing parent
-    folders are made. The temporary name keeps the suffix, which is what pillow and numpy go by.
+    If the block or `before` raises, the temporary file is removed and `path` stays unchanged. Missing parent folders
+    are made. The temporary name keeps the suffix, by which pillow and numpy choose the format.
 
     Raises:
-        NotRegular: if `path` is there and not a regular file: a link, say, which would be lost.
+        NotRegular: if `path` exists and is not a regular file, such as a link, which would be lost.
     """
     target = Path(path)
     with suppress(FileNotFoundError):
@@ -179,7 +178,7 @@ def replacing(path: str | os.PathLike[str], before: Callable[[], None] | None = 
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_of(target)
     with if_it_fails(lambda: temporary.unlink(missing_ok=True)):
-        # A process of this number may have been killed here. What it left may be anything, so it is not written into.
+        # A process with this number may have been killed here, leaving anything behind, so the old file is not reused.
         temporary.unlink(missing_ok=True)
         yield temporary
         with open(temporary, "rb+") as file:
@@ -191,13 +190,13 @@ def replacing(path: str | os.PathLike[str], before: Callable[[], None] | None = 
 
 
 def write_text(path: str | os.PathLike[str], text: str, before: Callable[[], None] | None = None) -> None:
-    """Write a text file whole, or leave what was there; see `replacing`."""
+    """Write a text file atomically; see `replacing`."""
     with replacing(path, before) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames within a folder survive a power cut, where the system can."""
+    """Make renames within a folder survive a power cut, if the system can."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -207,9 +206,10 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def writing(path: Path, before: Callable[[], None] | None = None) -> Iterator[None]:
-    """Turn what the system says about a failed write into a RunError that names `path`.
+    """Turn the system's error about a failed write into a RunError that names `path`.
 
-    `before` is what `replacing` calls: if it raises after the failure, it knows the reason better than the system.
+    `before` is the function passed to `replacing`: if it raises after the failure, it knows the reason better than the
+    system.
     """
     try:
         yield
@@ -226,7 +226,7 @@ def writing(path: Path, before: Callable[[], None] | None = None) -> Iterator[No
 
 @contextmanager
 def looking_at(folder: Path) -> Iterator[None]:
-    """Turn what the system says of a folder, or of what is in it, that cannot be looked at into a RunError."""
+    """Turn the system's error about an unreadable folder, or something in it, into a RunError."""
     try:
         yield
     except OSError as error:
@@ -237,6 +237,6 @@ def looking_at(folder: Path) -> Iterator[None]:
 
 
 def file_of(name: str) -> str | None:
-    """The name of the file that `replacing` writes under the temporary name `name`: `best.png` of `.best.7.tmp.png`."""
+    """The file that `replacing` writes under the temporary name `name`: `best.png` for `.best.7.tmp.png`."""
     found = re.fullmatch(r"\.(.+)\.[0-9]+\.tmp(\.[^.]+)?", name)
     return found[1] + (found[2] or "") if found else None

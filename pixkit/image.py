@@ -1,4 +1,4 @@
-"""What an image is: its shape, its number of levels, and the colours that these stand for if they are tokens."""
+"""Descriptions of images: shape, number of levels, and the colours that tokens stand for."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ class Palette:
     def __post_init__(self) -> None:
         count = len(self)
         if not 2 <= count <= 65536 or len(self.colours) != 3 * count:
-            raise DataError("this is no palette", found=f"{count} colours", expected="2..65536 of three bytes")
+            raise DataError("this is not a palette", found=f"{count} colours", expected="2..65536 of three bytes")
         if len(set(self.rows())) < count:
-            raise DataError("colours of a palette are all different", found=f"{len(set(self.rows()))} of {count}")
+            raise DataError("a palette's colours must all be different", found=f"{len(set(self.rows()))} of {count}")
 
     @classmethod
     def of(cls, colours: Any, where: str = "palette") -> Palette:
-        """The palette of an array or tensor of whole numbers 0..255, [N, 3].
+        """Make a palette from an array or tensor of whole numbers 0..255, [N, 3].
 
         Args:
             colours: red, green and blue of each, all different.
-            where: what an error is to name.
+            where: what errors name.
 
         Raises:
-            DataError: if they are no such numbers, or two colours are the same.
+            DataError: if they are not such numbers, or two colours are the same.
         """
         import numpy as np
 
         values = np.asarray(colours)
         if values.ndim != 2 or values.shape[1] != 3:
-            raise DataError("this is no palette", where=where, found=f"shape {values.shape}", expected="(N, 3)")
+            raise DataError("this is not a palette", where=where, found=f"shape {values.shape}", expected="(N, 3)")
         with np.errstate(invalid="ignore"):
             levels = values.astype(np.uint8)
         if (levels != values).any():
             found = f"{values.dtype} in {values.min():g}..{values.max():g}"
-            raise DataError("colours that are no levels", where=where, found=found, expected="whole numbers 0..255")
+            raise DataError("colours that are not levels", where=where, found=found, expected="whole numbers 0..255")
         return cls(levels.tobytes())
 
     def __len__(self) -> int:
@@ -83,12 +83,12 @@ class Palette:
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """Shape and levels of the images that a model is about.
+    """Shape and levels of a model's images.
 
-    An image is an int64 tensor [C, H, W] with values 0..levels-1; a batch is [B, C, H, W].
-    One value of it, at (c, h, w), is a *sub-pixel*; the C of them at (h, w) are a *site*.
+    An image is an int64 tensor [C, H, W] with values 0..levels-1; a batch is [B, C, H, W]. One of its values, at (c, h,
+    w), is a *sub-pixel*; the C of them at (h, w) are a *site*.
 
-    With a `palette` levels are tokens, numbers of its colours: images have one channel then, and are shown in colour.
+    With a `palette`, levels are tokens, numbers of its colours: images then have one channel, and are shown in colour.
     """
 
     channels: int
@@ -104,7 +104,7 @@ class ImageSpec:
                 raise DataError(f"{name} is too small", found=str(value), expected=f">= {least}")
         if self.palette is not None and (self.channels, self.levels) != (1, len(self.palette)):
             raise DataError(
-                "tokens have one channel, and as many levels as the palette has colours",
+                "tokens have one channel and as many levels as the palette has colours",
                 found=f"channels = {self.channels}, levels = {self.levels}",
                 expected=f"1 and {len(self.palette)}",
             )
@@ -126,7 +126,7 @@ class ImageSpec:
 
     @property
     def pictures(self) -> ImageSpec:
-        """The same images as pictures: red, green and blue of 256 levels in place of tokens, else as they are."""
+        """The same images as pictures: 256 levels of red, green and blue in place of tokens, else unchanged."""
         return self if self.palette is None else ImageSpec(3, self.height, self.width, 256)
 
     @property
@@ -136,7 +136,7 @@ class ImageSpec:
 
     @property
     def rate(self) -> Literal["bits_per_dim", "bits_per_token"]:
-        """What `bits` gives. One of tokens says nothing beside one of pixels, nor beside one of another palette's."""
+        """The unit of `bits`. Rates of tokens are not comparable with those of pixels or of another palette."""
         return "bits_per_dim" if self.palette is None else "bits_per_token"
 
     def bits(self, nats: float) -> float:
@@ -147,34 +147,34 @@ class ImageSpec:
         """Nats per image as bits per sub-pixel: nats / (C * H * W * ln 2).
 
         Raises:
-            UsageError: of tokens, whose bits are none of pixels.
+            UsageError: for tokens, whose bits are not comparable with those of pixels.
         """
         if self.palette is not None:
             raise UsageError(
-                "scores of tokens are not in bits/dim, which pixels have", found=str(self), hint="bits(nats)"
+                "scores of tokens are not in bits/dim, which is for pixels", found=str(self), hint="bits(nats)"
             )
         return self.bits(nats)
 
     def of_size(self, height: int, width: int) -> ImageSpec:
-        """The same images of another size."""
+        """The same images with another size."""
         return replace(self, height=height, width=width)
 
     def dump(self) -> dict[str, Any]:
-        """As plain data: channels, height, width and levels, and the SHA-256 of the palette if there is one."""
+        """Return plain data: channels, height, width and levels, and the SHA-256 of the palette if there is one."""
         plain = {name: getattr(self, name) for name in ("channels", "height", "width", "levels")}
         return plain if self.palette is None else plain | {"palette": self.palette.digest}
 
     def check(self, x: Tensor, *, where: str = "images", values: bool = True) -> Tensor:
-        """Return x if it is a batch of such images, else raise DataError; `values`: whether levels are looked at, too.
+        """Return x if it is a batch of such images, else raise DataError; `values`: whether to check levels as well.
 
-        They are not while torch compiles, exports or maps over x, when there are none to look at.
+        Levels are not checked while torch compiles, exports or maps over x, when there are no values.
         """
-        import torch  # here, since an ImageSpec needs none
+        import torch  # imported here, since an ImageSpec does not need it
 
         if not isinstance(x, torch.Tensor):
             kind = type(x)
             raise DataError(
-                "images are a tensor",
+                "images must be a tensor",
                 where=where,
                 found=f"{kind.__module__}.{kind.__qualname__}",
                 expected=f"int64 [B, {self.channels}, {self.height}, {self.width}]",
@@ -189,13 +189,13 @@ class ImageSpec:
             )
         if x.is_floating_point() or x.is_complex():
             raise DataError(
-                "levels are integers",
+                "levels must be integers",
                 where=where,
                 found=str(x.dtype),
                 expected=f"an integer tensor with values 0..{self.levels - 1}",
             )
         if values and has_values(x) and x.numel():
-            # torch finds no least value of most unsigned types
+            # torch has no minimum for most unsigned types
             signed = x.long() if x.dtype in (torch.uint16, torch.uint32, torch.uint64) else x
             least, most = int(signed.min()), int(signed.max())
             if not 0 <= least <= most < self.levels:
@@ -210,9 +210,9 @@ class ImageSpec:
 
 
 def numbers_refused(head: str) -> dict[str, str]:
-    """What is wrong with tokens for a head that takes levels as numbers, in the parts of an error."""
+    """The error for tokens with a head that treats levels as numbers, as keyword arguments."""
     return {
-        "message": f"the head '{head}' takes levels as numbers, and tokens of a palette are none",
+        "message": f"the head '{head}' treats levels as numbers, which palette tokens are not",
         "found": head,
         "expected": "a head with a probability for each level",
         "hint": "model.head={type: softmax}",
@@ -220,9 +220,9 @@ def numbers_refused(head: str) -> dict[str, str]:
 
 
 class Shown:
-    """Base of dataclasses whose representation gives types and shapes of tensors, not their values.
+    """Base of dataclasses whose representation shows types and shapes of tensors instead of values.
 
-    They are made with ``repr=False``.
+    They are declared with ``repr=False``.
     """
 
     def __repr__(self) -> str:
@@ -244,8 +244,7 @@ def _brief(value: Any) -> str:
 class Batch(Shown):
     """Some images of a data set.
 
-    Shapes: x int64 [B, C, H, W]; labels int64 [B] or None; indices int64 [B], the images' numbers
-    within their split.
+    Shapes: x int64 [B, C, H, W]; labels int64 [B] or None; indices int64 [B], the images' numbers within their split.
     """
 
     x: Tensor
@@ -253,7 +252,7 @@ class Batch(Shown):
     indices: Tensor
 
     def split(self, parts: int) -> Iterator[Batch]:
-        """In so many parts, of one size or of two that differ by an image."""
+        """Split into `parts` batches, whose sizes differ by at most one image."""
         count, start = len(self.x), 0
         for part in range(parts):
             size = count // parts + (part < count % parts)
@@ -262,25 +261,25 @@ class Batch(Shown):
             start += size
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device; the host does not wait for what that one is doing."""
+        """Copy the batch to another device without waiting for the work queued there."""
         labels = None if self.labels is None else sent(self.labels, device)
         return Batch(sent(self.x, device), labels, sent(self.indices, device))
 
 
 def has_values(tensor: Tensor) -> bool:
-    """Whether there are values to look at; none are while torch compiles, exports or maps (vmap) over a tensor."""
-    import torch  # here, since an ImageSpec needs none
+    """Whether there are values to read; there are none while torch compiles, exports or maps (vmap) over a tensor."""
+    import torch  # imported here, since an ImageSpec does not need it
 
     if torch.compiler.is_compiling() or tensor.device.type == "meta":
         return False
-    # torch has no public name for the question. Inside vmap reading a value is an error, also of what grad wraps there.
+    # torch has no public function for this. Inside vmap, reading a value is an error, even for tensors that grad wraps.
     return not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def sent(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """A tensor on another device; the host does not wait for what that one is doing."""
+    """Copy a tensor to another device without waiting for the work queued there."""
     kind = str(device).partition(":")[0]
     if kind in (tensor.device.type, "cpu"):
         return tensor.to(device)
-    # A copy from memory that is not pinned would begin, and the host go on, when all that was launched before is done.
+    # From memory that is not pinned, the copy would block the host until all work launched before is done.
     return (tensor.pin_memory() if kind == "cuda" else tensor).to(device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Locks between processes: the system's on an open file; where a file system has none, a lease on a file of its own."""
+"""Locks between processes: the system's on an open file; on file systems without locks, a lease on a separate file."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from filelock import SoftFileLease
 
 LEASE = 120.0
-"""Seconds without a sign of life after which a lease is its holder's no longer."""
+"""Seconds without a sign of life after which a lease no longer belongs to its holder."""
 SIGNS = 6
-"""Signs of life in that time. A thread gives them, so that it does not matter how long a step of training takes."""
+"""Signs of life in that time. A thread gives them, so the length of a training step does not matter."""
 LOOK = 0.25
-"""Seconds between two looks at somebody else's lease."""
+"""Seconds between two checks of another process's lease."""
 
 
 def system_lock(descriptor: int, *, wait: bool = False, shared: bool = False) -> bool:
     """Take the system's lock on an open file: it ends with this process, however that ends.
 
     Args:
-        descriptor: the file, open for writing (some network file systems insist).
-        wait: wait for whoever holds it.
-        shared: beside others who take it so; the file need not be open for writing then.
+        descriptor: the file, open for writing (some network file systems require it).
+        wait: wait for the current holder.
+        shared: share it with others who do so; the file need not be open for writing then.
 
     Returns:
-        Whether it was taken; False where the system, or the file system, has no such locks.
+        Whether it was taken; False if the system, or the file system, has no such locks.
 
     Raises:
         BlockingIOError: while another process holds it, unless `wait`.
@@ -45,20 +45,21 @@ def system_lock(descriptor: int, *, wait: bool = False, shared: bool = False) ->
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         raise
-    except OSError:  # ENOLCK, EOPNOTSUPP, EINVAL, ENOSYS, and whatever else a file system says for "not here"
+    except OSError:  # ENOLCK, EOPNOTSUPP, EINVAL, ENOSYS, or another error that means "not supported"
         return False
     return True
 
 
 class Lease:
-    """A lease: a file that is made by whoever takes it, and touched by its holder from then on.
+    """A lease: a file that is made by the process that takes it, and touched by it from then on.
 
-    A holder may stop giving signs of life and still be there. So a lease alone does not keep two from writing: what
-    it guards has to be looked at before each write (see `pixkit.runs.lock`).
+    A holder may stop giving signs of life and still be running. So a lease alone does not keep two processes from
+    writing:
+    what it guards must be checked before each write (see `pixkit.runs.lock`).
 
-    When a lease has ended is judged here, by what this process saw and its own clock: clocks of hosts differ, and
-    filelock before 4.1 goes by them; 4.2.1 to 4.3.1 take no lease over where a file system cannot exchange two names,
-    as NFS and most of FUSE cannot (findings/filelock-takeover-without-exchange.sh).
+    Whether a lease has ended is decided here, by what this process has seen and its own clock: clocks of hosts differ,
+    and filelock before 4.1 relies on them; 4.2.1 to 4.3.1 take no lease over on file systems that cannot exchange two
+    names, such as NFS and most of FUSE (findings/filelock-takeover-without-exchange.sh).
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +71,7 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether this process took it and did not let go of it since."""
+        """Whether this process has taken it and not released it since."""
         return self._lock is not None
 
     @property
@@ -84,10 +85,10 @@ class Lease:
         return self._looks > 1
 
     def take(self) -> bool:
-        """Take it, if nobody has it or its holder gave no sign of life since the first call that long ago.
+        """Take it, if nobody has it or its holder has given no sign of life for long enough since the first call.
 
         Raises:
-            OSError: if the file cannot be made or is no regular file.
+            OSError: if the file cannot be made or is not a regular file.
         """
         if self.held:
             return True
@@ -102,7 +103,7 @@ class Lease:
         return self._make()
 
     def wait(self) -> None:
-        """Take it, however long others have it; at once from a process of this host that is gone, if filelock can."""
+        """Wait for it and take it; at once from a process of this host that is gone, if filelock can tell."""
         while not (self.take() or self._make()):
             time.sleep(LOOK)
 
@@ -111,7 +112,7 @@ class Lease:
         self.path.unlink(missing_ok=True)
 
     def keep(self) -> bool:
-        """Whether it is still held. One that could not be renewed for a while, or was removed, is taken again."""
+        """Whether it is still held. If it could not be renewed for a while, or was removed, it is taken again."""
         if self._lock is None:
             return False
         if self._lock.compromise is None:
@@ -120,13 +121,13 @@ class Lease:
         return self._make()
 
     def release(self) -> None:
-        """Let go of it; nothing happens to the lease of somebody who has taken it over."""
+        """Release it; the lease of somebody who has taken it over is left alone."""
         lock, self._lock = self._lock, None
         if lock is not None:
             lock.release()
 
     def age(self) -> float:
-        """Seconds since the last sign of life as this host's clock has it; 0 where there is no lease."""
+        """Seconds since the last sign of life by this host's clock; 0 if there is no lease."""
         mark = self._mark()
         return 0.0 if mark is None else time.time() - mark[0]
 
@@ -142,7 +143,7 @@ class Lease:
         return True
 
     def _mark(self) -> tuple[float | int, ...] | None:
-        """What changes with each sign of life; opened, since network file systems ask the server then."""
+        """A value that changes with each sign of life; opening the file makes network file systems ask the server."""
         try:
             with open_regular(self.path, links=False) as file:
                 status = os.fstat(file.fileno())

@@ -1,4 +1,4 @@
-"""What looks at torch's operations one by one, and does not cost seconds to begin with."""
+"""Modes that see torch's operations one by one, without seconds of start-up time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode  # its documented nam
 
 
 class Mode(TorchDispatchMode):
-    """torch's mode, whose `__torch_dispatch__` is handed every operation.
+    """torch's mode, whose `__torch_dispatch__` receives every operation.
 
-    Torch keeps its compiler from compiling that method, for which it imports the compiler, and sympy with it: more than
-    a second of the processor's time in a process that only draws images. Where the compiler was not imported before,
-    nothing is compiled.
+    Torch keeps its compiler from compiling that method, and for that imports the compiler and sympy: more than a second
+    of processor time in a process that only draws images. Unless the compiler was imported before, nothing is compiled,
+    so that is skipped.
     """
 
     _plain: Any = None
@@ -36,7 +36,7 @@ class Mode(TorchDispatchMode):
 
 
 class OperationMode(Mode, ABC):
-    """One that is handed ATen's operations alone: what is made of others is taken apart first."""
+    """A mode that receives only ATen's operations: composite ones are decomposed first."""
 
     supports_higher_order_operators = True
 
@@ -55,10 +55,10 @@ class OperationMode(Mode, ABC):
 
 
 def taken_apart(func: HigherOrderOperator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call an operation that is made of functions by calling these, so that modes see what they do."""
+    """Call a higher-order operation through its functions, so that modes see what they do."""
     if func.name() == "cond":
         return (args[1] if bool(args[0]) else args[2])(*args[3])
     dense = func.py_kernels.get(torch._C.DispatchKey.CompositeExplicitAutograd)
     if dense is None:
-        raise TypeError(f"{func} is not made of other operations")
+        raise TypeError(f"{func} does not consist of other operations")
     return dense(*args, **kwargs)

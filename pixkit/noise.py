@@ -1,7 +1,7 @@
 """Noise that belongs to the image.
 
-The uniforms of an image depend on the seed and on the image's number alone, so that a sample is the same
-whatever the sampler, the batch size or the number of processes.
+The uniforms of an image depend only on the seed and on the image's number, so a sample is the same for every sampler,
+batch size and number of processes.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Noise:
         return len(self.images)
 
     def split(self, size: int) -> Iterator[Noise]:
-        """The same noise in batches of at most `size` images."""
+        """Yield the same noise in batches of at most `size` images."""
         for start in range(0, len(self.images), size):
             yield Noise(self.seed, self.images[start : start + size])
 
     def uniforms(self, draws: int, spec: ImageSpec) -> Tensor:
         """Uniforms in (0, 1), float64 [B, draws, C, H, W].
 
-        They are those of `Philox` with the key (seed, image); counter order is draw, colour, row, column.
+        They come from `Philox` with the key (seed, image); the order of counters is draw, colour, row, column.
         """
         return self._uniforms(draws * spec.dims).view(-1, draws, *spec.shape)
 
@@ -53,7 +53,7 @@ class Noise:
         return out
 
     def stream(self, name: str) -> Noise:
-        """Other noise of the same images: one for each name, all independent of each other and of this one."""
+        """Other noise for the same images: one for each name, all independent of each other and of this one."""
         return Noise(hashed(f"{self.seed}/{name}"), self.images)
 
     def _uniforms(self, count: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""What float32 means while something is computed: torch takes fewer bits of it for products where it is told to.
+"""The precision of float32 products: torch uses fewer bits for them if told to.
 
-On a CUDA device convolutions have 10 bits of mantissa instead of 23 unless torch is told otherwise (TF32), and matrix
-products where a user asks for it; on some CPUs both can have 10, or 7.
+On a CUDA device, convolutions have 10 bits of mantissa instead of 23 unless torch is told otherwise (TF32), and so have
+matrix products if a user asks for it; on some CPUs both can have 10, or 7.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ CUDA: dict[Products, dict[str, str]] = {
     "tf32": {"all": "tf32"},
     "mixed": {"all": "tf32", "matmul": "ieee"},
 }
-"""What the keys of a CUDA device are set to."""
+"""Values for the keys of a CUDA device."""
 
 
 @contextmanager
 def float32_products(how: Products = "ieee") -> Iterator[None]:
-    """Compute products of float32 tensors in float32 for a while, or, of a CUDA device, in TF32. May decorate.
+    """Temporarily compute products of float32 tensors in float32 or, on a CUDA device, in TF32. Also a decorator.
 
-    What torch was set to before, it is set to after, whichever way that was said: by the keys named `fp32_precision`,
-    by `allow_tf32` or by `set_float32_matmul_precision`. Inside, torch refuses to say what the last two are set to. As
-    these settings are the process's, calls in several threads at once share them.
+    torch's previous settings are restored, whether they were made by the keys named `fp32_precision`, by `allow_tf32`
+    or by `set_float32_matmul_precision`. Inside, torch refuses to report the last two. Since these settings belong to
+    the process, concurrent calls in several threads share them.
 
     Args:
-        how: "ieee" for all 23 bits of mantissa; "tf32" for 10 where a CUDA device has TF32, and all 23 elsewhere;
-            "mixed" for TF32 in convolutions and recurrent layers alone, which is what torch does if nothing is set.
+        how: "ieee" for all 23 bits of mantissa; "tf32" for 10 if a CUDA device has TF32, else 23; "mixed" for TF32 in
+            convolutions and recurrent layers only, which is torch's default.
     """
     before: list[tuple[Key, str]] = []
     try:
@@ -51,11 +51,11 @@ def float32_products(how: Products = "ieee") -> Iterator[None]:
 
 @contextmanager
 def left_as_set() -> Iterator[None]:
-    """Keep torch's exporter for a while from what products are set to, which it asks for and writes.
+    """Temporarily keep torch's exporter from reading and writing the precision of products.
 
-    It turns cuDNN and oneDNN off by functions that also ask what `allow_tf32` is set to, which torch refuses to say
-    within `float32_products`, and write it back: a key that was never set would be set for good. Here both are off, and
-    those functions do nothing. What is called in graphs of its own (`torch.cond`) sets a key of matrix products.
+    It turns cuDNN and oneDNN off with functions that also read `allow_tf32`, which torch refuses to report within
+    `float32_products`, and write it back: a key that was never set would then stay set. Here both are off, and those
+    functions do nothing. Functions called in their own graphs (`torch.cond`) set a key of matrix products.
     """
     cudnn, mkldnn = torch._C._get_cudnn_enabled(), torch._C._get_mkldnn_enabled()
     key, general = ("cuda", "matmul"), ("cuda", "all")
@@ -83,23 +83,24 @@ def has_tf32(device: torch.device) -> bool:
 
 
 def read(key: Key) -> str:
-    """What a key says: its own value or, where it has none, that of the next more general one; else "none"."""
+    """The value of a key: its own or, if it has none, that of the next more general one; else "none"."""
     return torch._C._get_fp32_precision_getter(*key)
 
 
 def write(key: Key, value: str) -> None:
-    """Give a key a value of its own; "none" for none.
+    """Set a key's own value; "none" to unset it.
 
-    Not by torch's attributes: setting `torch.backends.mkldnn.fp32_precision` sets the key of all backends instead.
+    torch's attributes cannot be used: setting `torch.backends.mkldnn.fp32_precision` sets the key of all backends
+    instead.
     """
     torch._C._set_fp32_precision_setter(*key, value)
 
 
 def _set(backend: str, wanted: dict[str, str], before: list[tuple[Key, str]]) -> None:
-    """Set a backend's keys; note each that is changed, with its value before.
+    """Set a backend's keys; record the previous value of each one that is changed.
 
-    A key that was never set follows the more general one, and none can be made to follow it again in all respects once
-    it was set. So the backend's is set, and of the operations' those alone that do not do as wanted then.
+    A key that was never set follows the more general one, and once set, it cannot be made to follow that again in all
+    respects. So the backend's key is set first, and then only those operations' keys that still differ.
     """
     keys = {(backend, operation): wanted.get(operation, wanted["all"]) for operation in OPERATIONS}
     if all(read(key) in ((value, "none") if value == "ieee" else (value,)) for key, value in keys.items()):
@@ -114,7 +115,7 @@ def _set(backend: str, wanted: dict[str, str], before: list[tuple[Key, str]]) ->
 
 
 def _own(key: Key, general: Key) -> str:
-    """A key's own value; "none" where it has none and reads as the more general one."""
+    """A key's own value; "none" if it has none and follows the more general one."""
     found, more = read(key), read(general)
     if "none" in (found, more):
         return found

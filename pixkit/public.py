@@ -1,4 +1,4 @@
-"""The names at the top of pixkit: which there are, where each lives, and which were there in 0.1."""
+"""The names at the top of pixkit: which there are, where each lives, and which there were in 0.1."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FORMER = {
 
 @functools.cache
 def homes() -> dict[str, str]:
-    """The module that each public name is imported from, as __init__.pyi states it; a public module is its own."""
+    """The module that each public name is imported from, according to __init__.pyi; a public module is its own."""
     spec = sys.modules["pixkit"].__spec__
     assert spec is not None
     loader: Any = spec.loader  # of files or of an archive: both have get_data
@@ -55,15 +55,15 @@ def modules() -> list[str]:
 
 
 def listed() -> list[str]:
-    """What ``pixkit.__all__`` is: the public names, without the modules."""
+    """The value of ``pixkit.__all__``: the public names, without the modules."""
     return [*(name for name in homes() if name not in modules()), "__version__"]
 
 
 def find(name: str) -> Any:
-    """The value of a name of pixkit, imported now.
+    """Import a name of pixkit and return its value.
 
     Raises:
-        AttributeError: if there is none.
+        AttributeError: if there is no such name.
     """
     if name == "__all__":
         if _asked_by("pydoc"):
@@ -85,17 +85,17 @@ def find(name: str) -> Any:
 
 
 def _asked_by(module: str) -> bool:
-    """Whether it is this module that asks pixkit for a name.
+    """Whether the given module is the one that asks pixkit for a name.
 
-    With a list, pydoc prints all public classes whole, with all that they inherit from torch: 40,000 lines. Without one
-    `help(pixkit)` is the docstring, an example first, and the list of modules.
+    With `__all__`, pydoc prints all public classes in full, including everything that they inherit from torch: 40,000
+    lines. Without it, `help(pixkit)` is the docstring, which begins with an example, and the list of modules.
     """
-    frame = sys._getframe(3)  # of whoever asked pixkit.__getattr__, which asked `find`
+    frame = sys._getframe(3)  # the caller of pixkit.__getattr__, which called `find`
     return bool(frame.f_globals.get("__name__") == module)
 
 
 def _import(home: str, name: str) -> Any:
-    """The public module `home`, if that is the name, else what it calls so."""
+    """The public module `home`, if `name` is that, else the module's attribute `name`."""
     shield_libraries()
     module = importlib.import_module(home)
     return module if home == f"pixkit.{name}" else getattr(module, name)

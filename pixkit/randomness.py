@@ -26,20 +26,20 @@ def hashed(text: str) -> int:
 def derive(seed: int, *place: str | int) -> int:
     """A seed, 0 <= value < 2**63, for one place of a run: the first 63 bits of a BLAKE2b hash.
 
-    torch's generator of a CPU takes the low 32 bits of a seed and no more, that of a CUDA device all of them. So two
-    given places draw the same numbers with a chance of 2**-32, and among n places some two do with one of n**2 / 2**33:
-    in a run of 10,000 steps two steps have the same dropout with a chance of 1 in 90, of 100 seeds two have the same
-    initialisation with one of 1 in a million. Nothing here rests on there being none.
+    torch's CPU generator uses only the low 32 bits of a seed, that of a CUDA device all of them. So two given places
+    draw the same numbers with probability 2**-32, and among n places some two do with probability n**2 / 2**33: in a
+    run of 10,000 steps two steps have the same dropout with probability 1/90, and of 100 seeds two have the same
+    initialisation with probability one in a million. Nothing here relies on the absence of such collisions.
     """
     return hashed("/".join(str(part) for part in (seed, *place))) >> 1
 
 
 class Philox:
-    """Words of 64 random bits, a pure function of key and counter.
+    """64-bit random words, a pure function of key and counter.
 
     Philox 4x64-10 (Salmon, Moraes, Dror and Shaw, 2011, "Parallel random numbers: as easy as 1, 2, 3") turns a key of
-    two words and a counter of four into four words, and goes on with the next counter. Only raw bits are taken from
-    numpy: these are the algorithm's own and do not change between versions, as the methods of `Generator` may.
+    two words and a counter of four into four words, and continues with the next counter. Only raw bits are taken from
+    numpy: these are defined by the algorithm and do not change between versions, as the methods of `Generator` may.
     """
 
     def __init__(self, key: tuple[int, int], counter: int = 0) -> None:
@@ -50,7 +50,7 @@ class Philox:
         return self._bits.random_raw(count)
 
     def seek(self, counter: int) -> None:
-        """Go on from another counter; a quarter of the time that another Philox takes."""
+        """Continue from another counter; takes a quarter of the time of making another Philox."""
         state = self._bits.state
         state["state"]["counter"][:] = [counter >> 64 * word & 2**64 - 1 for word in range(4)]
         state["buffer_pos"] = len(state["buffer"])
@@ -58,44 +58,44 @@ class Philox:
 
 
 def open_uniforms(words: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Uniforms in the open interval (0, 1), with the 52 highest bits of each word."""
+    """Uniforms in the open interval (0, 1), from the 52 highest bits of each word."""
     return ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 def seed_torch(seed: int, device: torch.device) -> None:
-    """Seed the global generators that an operation on `device` may draw from; on a CPU with the low 32 bits alone.
+    """Seed the global generators that an operation on `device` may use; on a CPU only with the low 32 bits.
 
-    torch.manual_seed seeds every kind of device there may be, which takes a millisecond, and the first time it
-    imports torch's compiler, which takes a second.
+    torch.manual_seed seeds every kind of device, which takes a millisecond, and the first time it imports torch's
+    compiler, which takes a second.
     """
     for generator in generators(device):
         generator.manual_seed(seed)
 
 
 def generators(device: torch.device) -> list[torch.Generator]:
-    """torch's global generators that an operation on `device` may draw from: a CPU's, and that of a CUDA device."""
+    """torch's global generators that an operation on `device` may use: the CPU's, and that of a CUDA device."""
     own = [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
     return [torch.default_generator, *own]
 
 
 def unshared(seed: int) -> int:
-    """A seed that a user chose, for torch's generators: below 2**32 as it is, others hashed.
+    """Map a user's seed to one for torch's generators: below 2**32 unchanged, others hashed.
 
-    On a CPU those that differ by a multiple of 2**32 would be one seed otherwise.
+    Otherwise, on a CPU, seeds that differ by a multiple of 2**32 would be the same.
     """
     return seed if 0 <= seed < 2**32 else derive(seed, "torch")
 
 
 @contextmanager
 def isolated_rng(device: torch.device) -> Iterator[None]:
-    """Leave torch's global generators as they were found."""
+    """Context that restores torch's global generators."""
     devices = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         yield
 
 
 class Stream(IntEnum):
-    """What random numbers of data are for; one stream never overlaps another."""
+    """Purposes of random numbers for data; streams never overlap."""
 
     TRAIN = 0
     TEST = 1
@@ -112,13 +112,13 @@ class Stream(IntEnum):
 
 
 class ImageNoise:
-    """Uniform 32-bit integers, `dims` of them for each image of a data set, whichever are asked for beside it.
+    """Uniform 32-bit integers, `dims` of them for each image of a data set, independent of which others are requested.
 
-    Each image has a range of counters of its own: its bits depend on (seed, stream, draw, image number) alone.
+    Each image has a separate range of counters: its bits depend only on (seed, stream, draw, image number).
 
     Args:
         seed: 0 <= seed < 2**64.
-        dims: numbers an image.
+        dims: numbers per image.
     """
 
     def __init__(self, seed: int, dims: int) -> None:
@@ -127,7 +127,7 @@ class ImageNoise:
         self._seed = seed
 
     def words(self, numbers: NDArray[np.int64], stream: Stream, draw: int = 0) -> NDArray[np.uint32]:
-        """The numbers of some images, uint32 [n, dims]; `numbers` are theirs, int64 [n]."""
+        """The numbers of some images, uint32 [n, dims]; `numbers` are the images' numbers, int64 [n]."""
         out = np.empty((len(numbers), 4 * self._counters), dtype=np.uint64)
         source = Philox((self._seed, DOMAIN))
         breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
@@ -155,5 +155,5 @@ def permutation(seed: int, stream: Stream, count: int) -> NDArray[np.int64]:
 
 
 def _counter(stream: Stream, draw: int = 0, first: int = 0) -> int:
-    """Stream, draw and image have 64 bits of a counter's 256 each, but for the second lowest, which stay free."""
+    """A counter with 64 of its 256 bits each for stream, draw and image; the second lowest word stays free."""
     return int(stream) << 192 | draw << 128 | first

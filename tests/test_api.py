@@ -133,7 +133,7 @@ def test_the_texts_list_the_verbs_that_there_are():
     block = Path(pixkit.__file__).with_suffix(".pyi").read_text(encoding="utf-8").split("# From Python alone")[1]
     others = re.findall(r"^from .* as (\w+)$", block.split("\n\n")[0], re.MULTILINE)
     assert others == ["load_recipe", "component", "build_model", "train"]
-    (stated,) = re.findall(r"Here are the verbs \(([a-z\s]+)\)", pixkit.__doc__)
+    (stated,) = re.findall(r"These are the verbs \(([a-z\s]+)\)", pixkit.__doc__)
     assert sorted(stated.split()) == sorted(VERBS)
     page = (Path(pixkit.__file__).parent / "docs" / "python.md").read_text(encoding="utf-8")
     (stated,) = re.findall(r"Every command is a function.*?`([a-z\s]+)`,\s+and `register`", page, re.DOTALL)

@@ -44,8 +44,8 @@ def test_what_fits_is_given_back():
 @pytest.mark.parametrize(("x", "text"), [
     (torch.zeros(3, 4, 5, dtype=torch.int64), "wrong shape"),
     (torch.zeros(2, 3, 5, 4, dtype=torch.int64), "wrong shape"),
-    (torch.zeros(2, 3, 4, 5), "levels are integers"),
-    (torch.zeros(2, 3, 4, 5, dtype=torch.complex64), "levels are integers"),
+    (torch.zeros(2, 3, 4, 5), "levels must be integers"),
+    (torch.zeros(2, 3, 4, 5, dtype=torch.complex64), "levels must be integers"),
     (torch.full((2, 3, 4, 5), 16), "out of range"),
     (torch.arange(120).view(2, 3, 4, 5) % 17, "out of range"),
     (torch.arange(120).view(2, 3, 4, 5) % 17 - 1, "out of range"),
@@ -113,16 +113,16 @@ def test_a_palette_is_its_colours():
         (whole[:7], "2 colours"),
         (b"", "0 colours"),
     ):
-        with pytest.raises(DataError, match="this is no palette") as caught:
+        with pytest.raises(DataError, match="this is not a palette") as caught:
             Palette(colours)
         assert caught.value.found == found
 
 
 @pytest.mark.parametrize(("colours", "text", "found"), [
-    ([1, 2, 3], "no palette", "shape (3,)"), ([[1, 2]], "no palette", "shape (1, 2)"),
-    ([[0, 0, 256], [0, 0, 1]], "no levels", "int64 in 0..256"),
-    ([[0, 0, -1], [0, 0, 1]], "no levels", "int64 in -1..1"),
-    ([[0, 0, 0.5], [0, 0, 1]], "no levels", "float64 in 0..1"),
+    ([1, 2, 3], "not a palette", "shape (3,)"), ([[1, 2]], "not a palette", "shape (1, 2)"),
+    ([[0, 0, 256], [0, 0, 1]], "not levels", "int64 in 0..256"),
+    ([[0, 0, -1], [0, 0, 1]], "not levels", "int64 in -1..1"),
+    ([[0, 0, 0.5], [0, 0, 1]], "not levels", "float64 in 0..1"),
     ([[0, 0, 1], [1, 1, 1], [0, 0, 1]], "all different", "2 of 3"),
 ])  # fmt: skip
 def test_what_is_no_palette(colours, text, found):

@@ -228,8 +228,8 @@ RECIPE = {
 
 
 @pytest.mark.parametrize(("override", "text"), [
-    ("model.head={type: logistic_mixture}", "takes levels as numbers"),
-    ("model.head={type: normal_mixture}", "takes levels as numbers"),
+    ("model.head={type: logistic_mixture}", "treats levels as numbers"),
+    ("model.head={type: normal_mixture}", "treats levels as numbers"),
     ("data.levels=16", "palette makes levels by itself"),
     ("data.binarise=threshold", "palette makes levels by itself"),
     ("data.palette=1", "at least 2"),
@@ -245,7 +245,7 @@ def test_what_makes_no_sense_of_tokens_is_refused_by_the_recipe(override, text):
 
 def test_a_mixture_is_refused_without_a_recipe_too():
     recipe = revise_recipe({**RECIPE, "data": "digits"}, ["model.head={type: logistic_mixture}"])
-    with pytest.raises(RecipeError, match="takes levels as numbers") as caught:
+    with pytest.raises(RecipeError, match="treats levels as numbers") as caught:
         recipe.model.build(ImageSpec(1, 4, 4, 4, Palette.of(FOUR)))
     assert caught.value.hint == "model.head={type: softmax}" and caught.value.where == "model.head.type"
 
@@ -265,7 +265,7 @@ def test_specs_of_other_palettes_are_other_specs():
     assert (one.blank, other.blank) == (0, 3)
     assert one.of_size(2, 3) == ImageSpec(1, 2, 3, 4, one.palette)
     for wrong in ({"channels": 3}, {"levels": 5}):
-        with pytest.raises(DataError, match="one channel, and as many levels"):
+        with pytest.raises(DataError, match="one channel and as many levels"):
             ImageSpec(**{"channels": 1, "height": 4, "width": 4, "levels": 4, "palette": one.palette} | wrong)
     with pytest.raises(DataError, match="all different"):
         Palette.of(FOUR[[0, 0]])

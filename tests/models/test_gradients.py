@@ -133,7 +133,7 @@ def test_the_natural_loop_lowers_the_loss():
 
 
 @pytest.mark.parametrize(("x", "text"), [
-    (random_images(SPEC, 2).double(), "levels are integers"),
+    (random_images(SPEC, 2).double(), "levels must be integers"),
     (random_images(SPEC, 2) + 1, "out of range"),
     (random_images(SPEC, 2) - 1, "out of range"),
     (random_images(SPEC, 2)[:, :, :3], "wrong shape"),

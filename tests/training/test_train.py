@@ -155,7 +155,7 @@ def test_labels_with_gaps_are_numbered_with_a_warning_and_a_run_is_scored_on_lev
     ):
         with pytest.raises(pixkit.DataError, match=text):
             pixkit.evaluate(model, x, **options)
-    with pytest.raises(pixkit.DataError, match="levels are integers"):
+    with pytest.raises(pixkit.DataError, match="levels must be integers"):
         pixkit.evaluate(model, x / 16, labels=numbers)
     with pytest.raises(pixkit.UsageError, match="a Dataset has its own"):
         pixkit.evaluate(model, pixkit.data.prepare(pixkit.component("data", "digits"), tmp_path), labels=y)
