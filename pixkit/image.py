@@ -28,7 +28,7 @@ class Palette:
         if not 2 <= count <= 65536 or len(self.colours) != 3 * count:
             raise DataError("this is not a palette", found=f"{count} colours", expected="2..65536 of three bytes")
         if len(set(self.rows())) < count:
-            raise DataError("the colours of a palette must be all different", found=f"{len(set(self.rows()))} of {count}")
+            raise DataError("a palette's colours are not all different", found=f"{len(set(self.rows()))} of {count}")
 
     @classmethod
     def of(cls, colours: Any, where: str = "palette") -> Palette:

@@ -10,7 +10,7 @@ from pixkit.modes import Mode
 from pixkit.readiness.elements.operation import gives_memory
 from pixkit.readiness.untraceable import Untraceable
 
-RAW = "uninitialised memory"
+RAW = "contents of uninitialised memory"
 
 
 class Changeable(Mode):

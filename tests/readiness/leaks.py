@@ -236,9 +236,9 @@ GREY, COLOUR = ImageSpec(1, 3, 4, 2), ImageSpec(3, 3, 4, 3)
 LEAKS = [
     (WrongMaskType, COLOUR, "backbone.stem (MaskedConv2d)", 'give backbone.stem (MaskedConv2d) mask_type="A"'),
     (MissingShift, GREY, "backbone.vertical.0 (ShiftedConv2d)", "or put pixkit.layers.Shift(1, 0)"),
-    (GroupNormed, GREY, "backbone.bad (GroupNorm)", "in place of GroupNorm, use pixkit.layers.ColourLayerNorm"),
+    (GroupNormed, GREY, "backbone.bad (GroupNorm)", "replace GroupNorm with pixkit.layers.ColourLayerNorm"),
     (BatchNormed, GREY, "backbone.bad (BatchNorm2d)", "give BatchNorm2d running statistics"),
-    (Pooled, GREY, "backbone.bad (AdaptiveAvgPool2d)", "use pixkit.layers.MaskedDownsample"),
+    (Pooled, GREY, "backbone.bad (AdaptiveAvgPool2d)", "with pixkit.layers.MaskedDownsample"),
     (TransposedOffByOne, GREY, "backbone.up.1.0 (ShiftedConvTranspose2d)", "rows or columns that end earlier"),
     (AttentionUnmasked, GREY, "backbone.bad (MultiheadAttention)", "with pixkit.layers.CausalAttention"),
     (AttentionByHand, GREY, "scaled_dot_product_attention", "with pixkit.layers.CausalAttention"),

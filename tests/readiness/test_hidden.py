@@ -41,7 +41,7 @@ def test_a_module_that_is_not_what_its_class_is_mixes_everything(cls, blamed):
     net = net_of(cls, GREY)
     with pytest.raises(CausalityError) as error:
         require_law(Trace(net))
-    assert f"what {blamed} gives" in str(error.value)
+    assert f"the output of {blamed} is ready too late" in str(error.value)
     if "Wave" not in blamed:  # of which nothing is known anyway
         assert ("has a hook that changes" if "hook" in blamed else "runs different code from the class") in str(
             error.value
@@ -146,5 +146,5 @@ def test_a_network_that_has_never_been_called_is_a_usage_error():
     net = net_of(Statistic, GREY)
     net.backbone.last = nn.LazyLinear(1)
     for call in (Trace, lambda network: prepared(network, None)):
-        with pytest.raises(UsageError, match=r"backbone.last.weight[\s\S]*call it once before: network\(x\)"):
+        with pytest.raises(UsageError, match=r"backbone.last.weight[\s\S]*call it once first: network\(x\)"):
             call(net)

@@ -268,7 +268,7 @@ def recipes(tmp_path, monkeypatch):
 def test_a_build_of_a_leak_exits_with_1(recipes, capsys, tmp_path, backbone):
     assert main(["build", str(recipes(backbone)), "-o", str(tmp_path / "run")]) == 1
     error = capsys.readouterr().err
-    assert "not causal: what backbone." in error and "<-- blamed" in error
+    assert "not causal: the output of backbone." in error and "<-- blamed" in error
     assert not (tmp_path / "run" / "recipe.lock.yaml").exists()
 
 

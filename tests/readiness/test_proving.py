@@ -284,9 +284,9 @@ def test_the_module_is_left_as_it_is():
         ({"steps": torch.zeros(2, TOKENS)}, "not integers"),
         ({"steps": torch.full((2, TOKENS), -1)}, "negative"),
         ({"steps": torch.zeros(3, 5, dtype=torch.int64)}, "does not fit the input"),
-        ({"x": [1, 2]}, "no tensor"),
+        ({"x": [1, 2]}, "not a tensor"),
         ({"module": 3}, "cannot be called"),
-        ({"module": nn.LazyLinear(2)}, r"uninitialized: weight, bias[\s\S]*call it once before"),
+        ({"module": nn.LazyLinear(2)}, r"uninitialized: weight, bias[\s\S]*call it once first"),
         ({"output": "logits"}, "has no tensor 'logits'"),
     ],
 )

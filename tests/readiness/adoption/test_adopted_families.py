@@ -623,7 +623,7 @@ def test_the_table_of_what_is_followed_names_what_is():
     [
         (Finite, r"matmul, where -10000.0 does not hide reliably: .*test_adopted_families.py:\d+: h = self.along"),
         (Triangular, "read pixels that are drawn later"),
-        (Rough, r"matmul, which adds up in torch.float32, not in torch.float64.*test_adopted_families.py:\d+: h = "),
+        (Rough, r"matmul, which sums in torch.float32, not in torch.float64.*test_adopted_families.py:\d+: h = "),
         (Placed, r"index, which uses pixel values as indices.*test_adopted_families.py:\d+: h = self.along"),
         (Spread, "read pixels that are drawn later"),
         (Scripted, "Scripted: last: a module of the network is compiled by TorchScript"),
