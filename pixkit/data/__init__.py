@@ -1,4 +1,4 @@
-"""Images: where they come from, and how they are made ready for a model."""
+"""Images: their sources, and their preparation for a model."""
 
 from pixkit.data.arrays import Arrays
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages

@@ -1,4 +1,4 @@
-"""Reading known files out of a .tar.gz that may be hostile: into memory, by exact name, within bounds."""
+"""Read known files from a possibly hostile .tar.gz: into memory, by exact name, within bounds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path, PurePosixPath
 from pixkit.errors import DataError, reason
 
 MEMBERS = 64
-"""Entries that an archive may have."""
+"""The most entries of an archive."""
 SLACK = 2**22
-"""Bytes that an archive may unpack to beyond the files asked for."""
+"""Bytes that an archive may unpack to beyond the requested files."""
 CHUNK = 2**18
 """Bytes unpacked at a time."""
 
 
 class Bounded(io.RawIOBase):
-    """A stream that refuses to give more than `limit` bytes, so that no archive unpacks without end."""
+    """A stream that refuses to return more than `limit` bytes, so that no archive unpacks without end."""
 
     def __init__(self, stream: io.BufferedIOBase, limit: int) -> None:
         self._stream = stream
@@ -31,7 +31,7 @@ class Bounded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        """See io.RawIOBase; tarfile.ReadError where it gives more than it may."""
+        """See io.RawIOBase; raises tarfile.ReadError beyond the limit."""
         piece = self._stream.read(len(buffer))
         self._left -= len(piece)
         if self._left < 0:
@@ -41,16 +41,16 @@ class Bounded(io.RawIOBase):
 
 
 def members(archive: Path, wanted: Mapping[str, str], largest: int) -> dict[str, bytearray]:
-    """Files of a gzipped tar archive, read into memory.
+    """Read files of a gzipped tar archive into memory.
 
     Args:
         archive: the .tar.gz file.
-        wanted: the paths of the files in it, and what to call each in the result.
-        largest: bytes that one of them may have.
+        wanted: paths of files in the archive, and their keys in the result.
+        largest: the most bytes of a file.
 
     Raises:
-        DataError: where the archive is damaged, lacks a file, holds links, devices or paths that lead out of
-            it, or unpacks to more than the files asked for can amount to.
+        DataError: if the archive is damaged, lacks a file, contains links, devices or paths that lead out of it, or
+            unpacks to more than the requested files can amount to.
     """
     found: dict[str, bytearray] = {}
     try:
@@ -65,7 +65,7 @@ def members(archive: Path, wanted: Mapping[str, str], largest: int) -> dict[str,
                         found[name] = _content(tar, member, largest, archive)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, OverflowError) as error:
         raise DataError(
-            "the archive is damaged", where=str(archive), found=str(error), hint="delete it and fetch it again"
+            "the archive is damaged", where=str(archive), found=str(error), hint="delete it and download it again"
         ) from error
     except OSError as error:
         raise DataError("cannot be read", where=str(archive), found=reason(error)) from error
@@ -76,7 +76,7 @@ def members(archive: Path, wanted: Mapping[str, str], largest: int) -> dict[str,
 
 
 def leads_out(name: str) -> bool:
-    """Whether a name in an archive leads out of the folder that it would be unpacked to, on any system."""
+    """Whether a name in an archive leads out of the target folder, on any system."""
     path = PurePosixPath(name)
     return path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or not path.parts
 
@@ -97,13 +97,13 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, largest: int, archiv
     stream = tar.extractfile(member)
     if stream is None or not 0 <= member.size <= largest:
         raise DataError(
-            "a file has a size that it cannot have",
+            "a file has an impossible size",
             where=f"{archive}: {member.name}",
             found=f"{member.size} bytes",
             expected=f"at most {largest}",
         )
     content = bytearray(member.size)
-    with memoryview(content) as view:  # some at a time: at once it would be copied
+    with memoryview(content) as view:  # in pieces: at once it would be copied
         for start in range(0, member.size, CHUNK):
             stream.readinto(view[start : start + CHUNK])  # type: ignore[attr-defined]
     return content

@@ -22,67 +22,68 @@ Pair: TypeAlias = Annotated[tuple[float, float], Field(strict=False)]
 class Arrays(DataSource):
     """Integer images or codes of any number of levels, from .npz, .npy, safetensors, HDF5, parquet, IDX or torch files.
 
-    An array is referred to by NAME, in the file `path`; by FILE, where that has one array, or one of the usual name;
-    or by FILE:NAME. A list of these, or a pattern as in train_batch_*.npz:data, joins arrays, files in natural
-    order. Without `path`, names are of the first file of `train`. Where a file has one array without a name, or `test`
-    is null, a seeded choice of the training images becomes the test images. Values are 0..source_levels-1, as integers,
-    booleans or whole-valued floats, or floats over a `value_range`.
+    An array is given as NAME, in the file `path`; as FILE, if that has one array, or one of the usual name; or as
+    FILE:NAME. A list of these, or a pattern as in train_batch_*.npz:data, joins arrays, with files in natural order.
+    Without `path`, names refer to the first file of `train`. If a file has one array without a name, or `test` is null,
+    test images are a seeded choice of the training images. Values are 0..source_levels-1, as integers, booleans or
+    whole-valued floats, or floats over a `value_range`.
     """
 
     class Config(DataConfig):
         """The common keys, the arrays, and how to read them."""
 
         path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
-        """The file of arrays that are given by their names alone; the first of `train` if left out."""
+        """The file of arrays that are given by name only; defaults to the first of `train`."""
         layout: Literal["auto", "NHWC", "NCHW", "NCWH", "NHW", "NWH"] = Field(
             "auto", json_schema_extra={"x-pixkit-formerly": "NHWC"}
         )
-        """Order of the axes: number, channel, height, width. auto: of four axes, that of the channels is the second or
-        the last, whichever has the length 1, 3 or 4, and not both; three axes are NHW. In NWH and NCWH columns come
-        first: so a MATLAB file has what is height x width x channels x number there. Of such a file none is guessed."""
+        """Order of the axes: number, channel, height, width. auto: of four axes, the channels' is the second or the
+        last, whichever has the length 1, 3 or 4, but not both; three axes are NHW. In NWH and NCWH columns come first:
+        a MATLAB file then has height x width x channels x number in MATLAB's order. The layout of such a file is never
+        guessed."""
         shape: list[Length] | None = Field(None, min_length=2, max_length=3)
-        """Shape of one image, in the order of `layout`, where the arrays have flat ones: [3, 32, 32]."""
+        """Shape of one image, in the order of `layout`, if the arrays are flat: [3, 32, 32]."""
         source_levels: int | None = Field(None, ge=2, le=65536, json_schema_extra={"x-pixkit-formerly": 256})
-        """Number of levels N of the values; 256 if left out, or 2 of booleans."""
+        """Number of levels N of the values; defaults to 256, or 2 for booleans."""
         value_range: Pair | None = None
-        """What the lowest and the highest level are stored as, [0, 1] or [-1, 1], say; 0 and N - 1 if left out."""
+        """The stored values of the lowest and the highest level, such as [0, 1] or [-1, 1]; defaults to 0 and N - 1."""
         train: Given = Field("train", json_schema_extra=MARKER)
         """The training images."""
         test: Given | None = Field("test", json_schema_extra=MARKER)
-        """The test images; null holds some of the training images out."""
+        """The test images; null holds out some of the training images."""
         train_labels: Given | None = Field(None, json_schema_extra=MARKER)
         """The training images' labels: [N], [N, 1], or one-hot rows."""
         test_labels: Given | None = Field(None, json_schema_extra=MARKER)
-        """The test images' labels; `train_labels` and it go together."""
+        """The test images' labels; required with `train_labels`, and only then."""
         validation_set: Given | None = Field(None, json_schema_extra=MARKER)
-        """Images for validation; a part of the training images, by `validation`, if left out."""
+        """Images for validation; defaults to a part of the training images, by `validation`."""
         validation_labels: Given | None = Field(None, json_schema_extra=MARKER)
         """Their labels."""
         classes: int | None = Field(None, ge=1, le=2**31)
-        """Number of label classes 0, 1, ...; if left out, the distinct labels of the training images."""
+        """Number of label classes 0, 1, ...; defaults to the distinct labels of the training images."""
         test_fraction: float = Field(0.1, ge=0, lt=1)
-        """Fraction of the images held out as test images where none are named."""
+        """Fraction of the images held out as test images if none are given."""
         max_bytes: int = Field(2**32, ge=1)
-        """Bytes that one array may have."""
+        """The most bytes of an array."""
 
         @model_validator(mode="after")
         def _range_in_order(self) -> Arrays.Config:
             if self.value_range is not None and not self.value_range[0] < self.value_range[1]:
-                raise ValueError("value_range is the lower end and the higher one")
+                raise ValueError("value_range is the lower end followed by the higher one")
             return self
 
         @model_validator(mode="after")
         def _labels_of_images(self) -> Arrays.Config:
             if self.validation_labels is not None and self.validation_set is None:
-                raise ValueError("validation_labels are those of validation_set, which is not given")
+                raise ValueError("validation_labels belong to validation_set, which is not given")
             return self
 
     def load(self, progress: Progress | None = None) -> SourceImages:
         """Read the arrays.
 
         Raises:
-            DataError: where a file or an array is missing, damaged, not of numbers, of another shape than the layout
-                says, out of range, or of values that are no levels.
+            DataError: if a file or an array is missing, damaged, not of numbers, of a shape that does not fit the
+                layout, out of range, or contains values that are not levels.
         """
         config = self.config
         files = Files(self)
@@ -94,7 +95,7 @@ class Arrays(DataSource):
             order = torch.from_numpy(permutation(config.split_seed, Stream.HOLD_OUT, len(sets["train"])))
             sets["train"], sets["test"] = hold_out(sets["train"], order, config.test_fraction, where)
         unread = held_out and config.test_labels is not None
-        note = "data.test_labels is not read: some of the training images, with their labels, are the test images"
+        note = "data.test_labels is not read: test images are held out from the training images, with their labels"
         return SourceImages(
             **sets,
             levels=files.levels,
@@ -105,7 +106,7 @@ class Arrays(DataSource):
         )
 
     def known_classes(self) -> tuple[str, ...] | None:
-        """See DataSource: by the labels alone."""
+        """See DataSource: from the labels only."""
         if self.config.train_labels is None:
             return None
         files = Files(self)
@@ -118,7 +119,7 @@ class Arrays(DataSource):
         """By split the arrays of images, and the labels; and whether the test images are some of the training images.
 
         Raises:
-            DataError: where labels are missing, or are not as many as the images.
+            DataError: if labels are missing, or their number differs from that of the images.
         """
         config = self.config
         given: dict[str, tuple[str, Given | None, Given | None]] = {
@@ -147,17 +148,17 @@ class Arrays(DataSource):
         widths = {key: width for key, width in files.one_hot.items() if width is not None}
         if len(set(widths.values())) > 1:
             raise DataError(
-                "one-hot labels of unlike numbers of classes",
+                "one-hot labels with different numbers of classes",
                 where=str(files.default),
                 found=listed(f"{key}: {width}" for key, width in widths.items()),
-                expected="as many in all",
+                expected="the same number in all",
             )
         return parts, labels, held_out
 
     def _classes(
         self, labels: dict[str, torch.Tensor], held_out: bool, where: str
     ) -> tuple[dict[str, torch.Tensor], Names | None]:
-        """Numbers of classes as labels, and the classes' names if `classes` does not say how many there are."""
+        """Classes numbered as labels, and the classes' names if `classes` does not give their number."""
         if not labels or self.config.classes is not None:
             return labels, None
         arrays = {split: part.numpy() for split, part in labels.items()}

@@ -1,4 +1,4 @@
-"""What a data source is, and the images it gives."""
+"""Data sources and the images they load."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pixkit.files import TooLarge, open_regular
 from pixkit.image import ImageSpec, Shown
 
 Progress = Callable[[str, int, int], None]
-"""Called as progress(what, done, total); total is 0 where it is unknown."""
+"""Called as progress(what, done, total); total is 0 if unknown."""
 
 
 class DataConfig(ComponentConfig):
@@ -30,17 +30,18 @@ class DataConfig(ComponentConfig):
     levels: int | None = Field(None, ge=2, le=65536)
     """Quantise the source's N levels to this many, K: floor(v * K / N)."""
     binarise: Literal["threshold", "static", "dynamic"] | None = None
-    """Make K = 2: v >= threshold * (N - 1); or one seeded draw with P(1) = v / (N - 1), kept for good
-    (static) or renewed at every visit of a training image (dynamic)."""
+    """Make K = 2: v >= threshold * (N - 1); or one seeded draw with P(1) = v / (N - 1), made once (static) or at
+    every visit of a training image (dynamic)."""
     threshold: float = Field(0.5, gt=0, lt=1)
     """Where `binarise: threshold` cuts, as a fraction of the highest level."""
     palette: Annotated[int, Field(ge=2, le=4096)] | str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
-    """Make tokens of pictures in colour (RGB of 256 levels): each pixel becomes the number of the nearest colour of a
-    palette, one channel of N levels, kept with the run; images are drawn and completed as tokens and shown in colour.
-    N colours are k-means of those of the training images, from a start by `split_seed`; where these have fewer, all of
-    them. Or FILE or FILE:NAME, an array [N, 3] of 0..255, or an indexed picture. Without `levels` and `binarise`."""
+    """Turn colour pictures (RGB with 256 levels) into tokens: each pixel becomes the number of the nearest colour of a
+    palette, one channel of N levels, stored with the run; images are drawn and completed as tokens and shown in colour.
+    N colours are found by k-means on those of the training images, from a start by `split_seed`; if there are fewer,
+    all of them are used. Or FILE or FILE:NAME, an array [N, 3] of 0..255, or an indexed picture. Excludes `levels` and
+    `binarise`."""
     validation: float = Field(0.1, ge=0, lt=1)
-    """Fraction of the training images set apart for validation."""
+    """Fraction of the training images used for validation."""
     split_seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the validation split, of static draws, and of a palette's first colours."""
     limit_train: int | None = Field(None, ge=1)
@@ -48,20 +49,20 @@ class DataConfig(ComponentConfig):
     limit_test: int | None = Field(None, ge=1)
     """Use only this many of the test images."""
     class_names: list[str] | None = Field(None, min_length=1)
-    """The classes in the order of their numbers, those of the data among them; numbers are named in this order."""
+    """The classes in the order of their numbers, including those of the data; numbers are named in this order."""
 
     @model_validator(mode="after")
     def _one_transformation(self) -> Self:
         if self.binarise is not None and self.levels is not None:
-            raise ValueError("binarise makes two levels by itself: give levels or binarise, not both")
+            raise ValueError("binarise makes two levels: give levels or binarise, not both")
         if self.palette is not None and (self.binarise is not None or self.levels is not None):
-            raise ValueError("palette makes levels by itself: give palette, or levels or binarise, not both")
+            raise ValueError("palette makes levels: give palette, or levels or binarise, not both")
         if isinstance(self.palette, str) and self.palette.isdecimal():
             raise ValueError(
-                f"palette: a number of colours is without quotes, {self.palette}; ./{self.palette} is a file called so"
+                f"palette: write a number of colours without quotes, {self.palette}, or a file as ./{self.palette}"
             )
         if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
-            raise ValueError("class_names: each class has a name of its own")
+            raise ValueError("class_names: names must be unique")
         return self
 
 
@@ -72,9 +73,9 @@ class ImageSet(Shown):
     pixels: Tensor
     labels: Tensor | None = None
     groups: Tensor | None = None
-    """int64 [N]: images of one number belong together (frames of a file), and come into one split; None if none do."""
+    """int64 [N]: images with the same number (frames of a file) go into the same split; None if there are no groups."""
     rows: Tensor | None = None
-    """int64 [N]: which of `pixels` these images are, where some are another split's: to take them apart would take as
+    """int64 [N]: indices of these images in `pixels`, if some belong to another split: separating them would take as
     much memory again. None: all of them."""
 
     def __len__(self) -> int:
@@ -83,11 +84,11 @@ class ImageSet(Shown):
     def levels(self, numbers: Tensor | slice = slice(None)) -> Tensor:
         """The pixels of some images, by their numbers in the split."""
         rows = numbers if self.rows is None else self.rows[numbers]
-        # Of rows in a tensor five times as fast as indexing.
+        # For rows of a tensor, five times as fast as indexing.
         return self.pixels[rows] if isinstance(rows, slice) else self.pixels.index_select(0, rows)
 
     def blocks(self) -> Iterator[Tensor]:
-        """All pixels in order, some images at a time, so many that a copy of them takes little memory."""
+        """Yield all pixels in order, in blocks so small that a copy takes little memory."""
         step = images_at_once(self.pixels)
         for start in range(0, len(self), step):
             yield self.levels(slice(start, start + step))
@@ -95,22 +96,22 @@ class ImageSet(Shown):
 
 @dataclass(frozen=True, repr=False)
 class SourceImages(Shown):
-    """What a source loads: its own train and test images, `levels` N of their values 0..N-1."""
+    """A source's own train and test images, with values 0..N-1 for its N `levels`."""
 
     train: ImageSet
     test: ImageSet
     levels: int
     classes: int | None = None
-    """Number of label classes, None where there are no labels."""
+    """Number of label classes, None if there are no labels."""
     notes: tuple[str, ...] = ()
     """What the user should know (files skipped, and why)."""
     class_names: tuple[str, ...] | None = None
-    """The classes' names in the order of their numbers; None where the numbers are all that is known."""
+    """The classes' names in the order of their numbers; None if only the numbers are known."""
     validation: ImageSet | None = None
-    """The source's own images for validation; None where they are a part of the training images."""
+    """The source's own images for validation; None if they are a part of the training images."""
     fresh: bool = False
-    """Whether the pixels are nobody else's, nor a mapped file: binarised or quantised levels may be written over them
-    then, which saves as much memory again."""
+    """Whether the pixels are not shared, nor a mapped file: binarised or quantised levels may then overwrite them,
+    which saves as much memory again."""
 
 
 ReadFile = Callable[[str, int], Tensor]
@@ -126,7 +127,7 @@ class DataSource(ABC):
     source_levels: int = 256
     """Number of levels of its images, if its configuration has no such key."""
     licence: str = ""
-    """Under which its images may be used, and whom to name, where it is known whose they are."""
+    """The images' licence and attribution, if known."""
 
     # Any: each class has its own Config
     def __init__(self, config: Any, base: Path) -> None:
@@ -142,42 +143,42 @@ class DataSource(ABC):
         return (self.base / os.path.expanduser(path)).absolute()
 
     def picture_form(self, spec: ImageSpec) -> Form | None:
-        """What a picture is brought to that somebody gives to a model of these images, which are of `spec`.
+        """The form to which a picture for a model of these images, described by `spec`, is brought.
 
-        None, as here, where they are no pictures: then a picture has to have their size, and be grey if they are.
+        None, as here, if they are not pictures: then a picture must have their size, and be grey if they are.
         """
         return None
 
     def outline(self, spec: ImageSpec) -> tuple[SourceImages, ReadFile] | None:
-        """What `load` gives, but for pixels the number of each image's file, int64 [N, 1, 1, 1], and no labels.
+        """The result of `load`, but with the number of each image's file, int64 [N, 1, 1, 1], as pixels, and no labels.
 
-        Beside it stands what reads one of the files, for images that are of `spec`. None, as here, where that cannot be
-        told without reading them all.
+        Also returns a function that reads one of the files, for images of `spec`. None, as here, if that is not known
+        without reading them all.
         """
         return None
 
     def known_classes(self) -> tuple[str, ...] | None:
-        """The names of the classes that `load` gives, in the order of their numbers, told without reading the images.
+        """The names of the classes that `load` finds, in the order of their numbers, without reading the images.
 
-        None, as here, where there are no labels, or that cannot be told: then it is found out by `load`.
+        None, as here, if there are no labels, or if only `load` can tell.
         """
         return None
 
     @abstractmethod
     def load(self, progress: Progress | None = None) -> SourceImages:
-        """Read (and, where need be, download) the images.
+        """Read (and, if necessary, download) the images.
 
         Raises:
-            DataError: where they are missing or damaged.
+            DataError: if they are missing or damaged.
         """
 
 
 @contextmanager
 def bounded(path: Path, most: int) -> Iterator[BinaryIO]:
-    """A file of a data set, of at most so many bytes, open for reading.
+    """Open a file of a data set for reading, of at most `most` bytes.
 
     Raises:
-        DataError: if it is larger, no file, or cannot be read.
+        DataError: if it is larger, not a file, or cannot be read.
     """
     try:
         with open_regular(path, most=most) as file:
@@ -189,7 +190,7 @@ def bounded(path: Path, most: int) -> Iterator[BinaryIO]:
 
 
 def read_whole(path: Path, most: int) -> bytes:
-    """All of such a file; DataError as `bounded`."""
+    """The contents of such a file; DataError as for `bounded`."""
     with bounded(path, most) as file:
         return file.read()
 
@@ -200,10 +201,10 @@ def set_apart(
     """(kept, set apart): the first round(fraction * n) of `order`, int64 [n], are set apart.
 
     At least one is, unless the fraction is 0, and at least one is kept. With `groups` (see `ImageSet`), whose images
-    are beside one another in `order`, the last one's whole group is set apart.
+    are adjacent in `order`, the last one's whole group is set apart.
 
     Raises:
-        DataError: where there are too few; it names `key`, the recipe's key of the fraction.
+        DataError: if there are too few; it names `key`, the recipe's key of the fraction.
     """
     count = max(1, round(fraction * len(order))) if fraction else 0
     while groups is not None and 0 < count < len(order) and groups[order[count]] == groups[order[count - 1]]:

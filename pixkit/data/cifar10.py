@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100, in the binary version and the one for Python."""
+"""CIFAR-10 and CIFAR-100, in the binary version and the Python version."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ __all__ = ["RECORD", "Cifar10", "Cifar100", "parse_cifar"]
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CLASSES = len(NAMES)
 LARGEST = 2**30
-"""Bytes of one file that are read."""
+"""The largest size of a file in bytes."""
 NAMED = 64
-"""Bytes that the version for Python may have an image beside its values: its label and the name of its file."""
+"""The most bytes per image in the Python version besides its values: its label and the name of its file."""
 
 
 Contents: TypeAlias = dict[str, Callable[[], bytearray]]
-"""By a file's name, what gives its bytes, once."""
+"""By a file's name, a function that returns its bytes, once."""
 Parsed: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Pixels [n, 3, 32, 32] and labels [n] of a file."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """One way in which the images are published: the archive, the folder in it, and the files in that."""
+    """One form in which the images are published: the archive, the folder in it, and the files in that."""
 
     archive: str
     folder: str
@@ -93,13 +93,13 @@ class Cifar10(DataSource):
     title: ClassVar[str] = "CIFAR-10"
     cache: ClassVar[str] = "cifar10"
     records: ClassVar[tuple[int, int]] = (10_000, 10_000)
-    """Images that each file of training and of test images is published with."""
+    """Images in each published file of training and of test images."""
 
     def load(self, progress: Progress | None = None) -> SourceImages:
         """Read the files.
 
         Raises:
-            DataError: where one is missing, cannot be downloaded, or is damaged.
+            DataError: if one is missing, cannot be downloaded, or is damaged.
         """
         root = self.config.root
         folder = cache_dir() / self.cache if root is None else self.resolve(root)
@@ -113,7 +113,7 @@ class Cifar10(DataSource):
                     notes.append(f"{name} holds {len(found[0])} images, the published one {published}")
                 return found
 
-            # The images of one file are left where they were read.
+            # The images of a single file stay where they were read.
             pixels, labels = read(*files) if len(files) == 1 else _joined(map(read, files), published * len(files))
             sets.append(
                 ImageSet(torch.from_numpy(np.require(pixels, None, "W")), torch.from_numpy(labels.astype(np.int64)))
@@ -133,7 +133,7 @@ class Cifar10(DataSource):
         return parse_cifar(content, where, 0, 1, CLASSES)
 
     def _unpacked(self, folder: Path) -> tuple[Version, Contents] | None:
-        """The files of a folder; None where it has none of them."""
+        """The files of a folder; None if it has none of them."""
         for version in (self.binary, self.python):
             for place in (folder, folder / version.folder):
                 names = [name for name in version.names if is_file(place / name)]
@@ -177,7 +177,7 @@ class Cifar100(Cifar10):
     """
 
     class Config(Cifar10.Config):
-        """The common keys, where the files are, and which labels are meant."""
+        """The common keys, where the files are, and which labels to use."""
 
         labels: Literal["fine", "coarse"] = "fine"
         """fine: 100 classes; coarse: their 20 groups."""
@@ -209,9 +209,9 @@ class Cifar100(Cifar10):
 
 
 def _joined(files: Iterable[Parsed], published: int) -> Parsed:
-    """The images of several files, of which so many are published.
+    """Join the images of several files, whose published total is given.
 
-    One file after the other is put where it belongs: all of them together would take as much memory again.
+    Files are copied into place one after another: all of them together would take as much memory again.
     """
     pixels, labels = np.empty((published, *SHAPE), np.uint8), np.empty(0, np.uint8)
     for some, of_these in files:
@@ -223,7 +223,7 @@ def _joined(files: Iterable[Parsed], published: int) -> Parsed:
 
 
 def _content(path: Path) -> bytearray:
-    """What is in a file, to be written over."""
+    """The contents of a file, writable."""
     with bounded(path, LARGEST) as file:
         content = bytearray(os.fstat(file.fileno()).st_size)
         del content[file.readinto(content) :]  # type: ignore[attr-defined]

@@ -23,12 +23,12 @@ def parse_cifar(
     Args:
         content: of the file.
         where: the file, for errors.
-        label: which of an image's labels is meant, of
-        labels: so many.
-        classes: that this label counts.
+        label: index of the wanted label among
+        labels: labels per image.
+        classes: number of classes of this label.
 
     Raises:
-        DataError: where it is empty, cut within a record, or has a label out of range.
+        DataError: if it is empty, ends within a record, or has a label out of range.
     """
     record = labels + VALUES
     if not content or len(content) % record:
@@ -47,10 +47,10 @@ def parse_cifar(
 def parse_batch(
     content: bytes | bytearray, where: str, key: str, classes: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Pixels [n, 3, 32, 32] and labels [n], by their key, of one file of the version for Python.
+    """Pixels [n, 3, 32, 32] and labels [n], by their key, of one file of the Python version.
 
     Raises:
-        DataError: where it is damaged, or holds anything but the data and labels of such a file.
+        DataError: if it is damaged, or contains anything but the data and labels of such a file.
     """
     try:
         held = plain(content)

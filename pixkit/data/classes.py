@@ -1,4 +1,4 @@
-"""Label classes are known by their names; a number is only a model's way to count them."""
+"""Label classes are identified by name; a number is only a model's way to count them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from pixkit.errors import DataError, RecipeError, listed
 
 Names = tuple[str, ...]
 BY_NAME = "name:"
-"""Before the name of a class that could be taken for something else."""
+"""Prefix for the name of a class that could be mistaken for something else."""
 MOST = 500_000
-"""Characters of all names together, each counted with 16 more, that a run keeps in its lock."""
+"""The most characters, plus 16 per name, of all names that a run keeps in its lock."""
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names of classes in the order of their numbers: as numbers if all are such, else as text."""
+    """Names of classes in the order of their numbers: numerically if all are numbers, else as text."""
     distinct = set(names)
     if all(name.isascii() and name.isdigit() for name in distinct):
         return sorted(distinct, key=lambda name: (int(name), name))
@@ -32,7 +32,7 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def by_value(*arrays: NDArray[Any]) -> tuple[list[NDArray[np.int64]], Names]:
-    """Labels of which any integers may be given, as numbers of classes 0, 1, ...; and the values, as names.
+    """Convert labels, which may be any integers, to class numbers 0, 1, ...; return the values as names.
 
     The classes are the distinct values of the first array, ascending.
 
@@ -44,7 +44,7 @@ def by_value(*arrays: NDArray[Any]) -> tuple[list[NDArray[np.int64]], Names]:
         strange = np.setdiff1d(array, values)
         if len(strange):
             raise DataError(
-                "test images of classes that no training image has",
+                "test images have classes that no training image has",
                 found=listed(strange.tolist()),
                 expected=f"among {listed(values.tolist())}",
             )
@@ -52,12 +52,12 @@ def by_value(*arrays: NDArray[Any]) -> tuple[list[NDArray[np.int64]], Names]:
 
 
 def plain_numbers(names: Sequence[str]) -> bool:
-    """Whether the names are the numbers themselves, 0, 1, ... in this order."""
+    """Whether the names are just the numbers 0, 1, ... in this order."""
     return all(name == str(number) for number, name in enumerate(names))
 
 
 def with_names(images: SourceImages) -> SourceImages:
-    """The images with names of their classes: their numbers, where the source gives none and they are not too many."""
+    """The images with names of their classes: their numbers, if the source gives none and they are not too many."""
     names = images.class_names
     if images.classes is not None and names is None and images.classes * 16 <= MOST:
         names = tuple(map(str, range(images.classes)))
@@ -67,9 +67,9 @@ def with_names(images: SourceImages) -> SourceImages:
 
 
 def renamed(images: SourceImages, wanted: Sequence[str]) -> SourceImages:
-    """The images with the classes that a recipe names, in its order; the source's own names stand among them.
+    """The images with the classes that a recipe names, in its order, including all of the source's own names.
 
-    Where the source's are numbers, and as many, the first gets the first of the names, and so on.
+    If the source's are numbers, and as many, they are named in order.
 
     Raises:
         RecipeError: if there are no labels, or other classes.
@@ -88,7 +88,7 @@ def renamed(images: SourceImages, wanted: Sequence[str]) -> SourceImages:
 
 
 def by_number(names: Sequence[str], count: int, wanted: Sequence[str]) -> bool:
-    """Whether a recipe's names are those of so many numbers in their order, not names that the source has.
+    """Whether a recipe's names are for `count` numbers in order, rather than names that the source has.
 
     Raises:
         RecipeError: if they can be neither.
@@ -98,7 +98,7 @@ def by_number(names: Sequence[str], count: int, wanted: Sequence[str]) -> bool:
     if all(name.isascii() and name.isdigit() for name in names) and count == len(wanted):
         return True
     raise RecipeError(
-        "other classes than the data have",
+        "classes that differ from those of the data",
         where="data.class_names",
         found=listed(wanted),
         expected=listed(names) if names else f"{count} names",
@@ -106,7 +106,7 @@ def by_number(names: Sequence[str], count: int, wanted: Sequence[str]) -> bool:
 
 
 def renumbered(images: SourceImages, wanted: Sequence[str]) -> SourceImages:
-    """The images with labels as numbers of the classes `wanted`, among which theirs are; without names as they are."""
+    """Renumber labels by the classes `wanted`, which include theirs; unchanged if there are no names."""
     names = images.class_names
     if names is None or tuple(names) == tuple(wanted):
         return images
@@ -128,13 +128,13 @@ def renumbered(images: SourceImages, wanted: Sequence[str]) -> SourceImages:
 def table_of(
     names: Sequence[str] | None, count: int, wanted: Sequence[str] | None, classes: int, where: str
 ) -> Tensor | None:
-    """The numbers that a model gives to the classes of some data, int64 [count]; None if they are the same.
+    """A model's numbers for the classes of some data, int64 [count]; None if they are the same.
 
     Args:
-        names: the data's classes by name; None where they are known by number alone.
-        count: how many they are.
-        wanted: the model's classes; None where they are known by number alone: then they have to be as many.
-        classes: how many these are.
+        names: the data's classes by name; None if only their numbers are known.
+        count: number of these classes.
+        wanted: the model's classes; None if only their numbers are known: then their number must be the same.
+        classes: number of these classes.
         where: the data, for the message.
 
     Raises:
@@ -149,12 +149,12 @@ def table_of(
                 where=where,
                 found=listed(name for name in names if name not in set(wanted)),
                 expected=f"among {listed(wanted)}",
-                hint="leave their images out; data.class_names=[...] names classes that are the same by another name",
+                hint="leave their images out; data.class_names=[...] renames classes that are the same",
             )
         return torch.tensor([wanted.index(name) for name in names])
     if count != classes:
         raise DataError(
-            "another number of classes than the model was trained on, whose classes are known by number alone",
+            "the number of classes differs from that of the model, whose classes are known only by number",
             where=where,
             found=f"{count}{'' if names is None else f': {listed(names)}'}",
             expected=str(classes),
@@ -164,7 +164,7 @@ def table_of(
 
 
 def how_to_label(config: ComponentConfig) -> str | None:
-    """The keys by which a source of this configuration reads labels, as overrides; None if it has no such keys."""
+    """The keys by which a source with this configuration reads labels, as overrides; None if it has no such keys."""
     given: dict[str, str] = {
         name: "true" if type(getattr(config, name)) is bool else "NAME"
         for name in type(config).model_fields
@@ -174,10 +174,10 @@ def how_to_label(config: ComponentConfig) -> str | None:
 
 
 def number_of(text: str, classes: int, names: Sequence[str] | None) -> int | None:
-    """The number of the class that is called so; None if there is none.
+    """The number of the class with this name; None if there is none.
 
-    A number will do where no class is named by another one: with classes 1..10, "1" is the name of the first. After
-    "name:" stands a name, whatever else it could mean: of a class that is called all, say.
+    A number is accepted if no class has it as its name: with classes 1..10, "1" is the name of the first. After "name:"
+    comes a name, whatever else it could mean, such as that of a class called all.
     """
     if names is not None and text not in names and text.startswith(BY_NAME):
         text = text.removeprefix(BY_NAME)

@@ -1,4 +1,4 @@
-"""Clustering colours: k-means in whole numbers, the same on every machine."""
+"""Clustering of colours: k-means in whole numbers, the same on every machine."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from pixkit.data.nearest import Grouped, Whole, by_brightness
 from pixkit.randomness import Stream, words
 
 UNIT = 16
-"""Units of a level that means are rounded to while they move."""
+"""Units per level to which means are rounded while they move."""
 CELLS = 4
-"""Cells for each colour of the palette, at least, that its first colours are chosen among."""
+"""The least number of grid cells per palette colour from which the first colours are chosen."""
 GAIN = 1e-4
 MOST = 200
-"""Rounds end where one lowers the error by no more than this share, or after so many."""
+"""Rounds end when one lowers the error by no more than this fraction, or after this many."""
 
 
 def cluster(colours: Whole, counts: Whole, size: int, seed: int, progress: Progress | None = None) -> Whole:
-    """`size` colours that stand for many with little error, whole levels int64 [size, 3], from dark to bright.
+    """Find `size` colours that represent many with little error, whole levels int64 [size, 3], from dark to bright.
 
     They are a local minimum of the sum of squared distances of all pixels to the nearest (Lloyd, 1982, "Least squares
-    quantization in PCM"), from a start by greedy k-means++ (Arthur and Vassilvitskii, 2007). The start is found
-    among the means of the cells of a grid, and moved there first, since these are few. A colour that nothing is nearest
-    to moves to where the most error is, so that each is the nearest of some pixels, and no two are the same.
+    quantization in PCM"), from a start by greedy k-means++ (Arthur and Vassilvitskii, 2007). The start is found among
+    the means of the cells of a grid, and moved there first, since these are few. A colour that is nearest to no pixel
+    moves to where the error is largest, so each is the nearest of some pixels, and no two are the same.
 
     Args:
         colours: levels int64 [n, 3], all different, n > size.
         counts: pixels of each, int64 [n].
-        size: how many.
+        size: number of colours to find.
         seed: of the start.
-        progress: called as progress(what, done, total): first colours, of which there are `size`, then rounds, of 0.
+        progress: called as progress(what, done, total): first colours, with total `size`, then rounds, with total 0.
     """
     few, weights = _few(colours, counts, CELLS * size)
     palette = UNIT * _start(few, weights, size, seed, progress)
@@ -44,7 +44,7 @@ def cluster(colours: Whole, counts: Whole, size: int, seed: int, progress: Progr
 
 
 def _few(colours: Whole, counts: Whole, least: int) -> tuple[Whole, Whole]:
-    """The means of the cells of the coarsest grid in which at least so many have colours, and their pixels."""
+    """The means of the non-empty cells of the coarsest grid with at least `least` of them, and their pixels."""
     for shift in range(7, -1, -1):
         cells = colours >> shift
         codes = (cells[:, 0] * 256 + cells[:, 1]) * 256 + cells[:, 2]
@@ -56,7 +56,7 @@ def _few(colours: Whole, counts: Whole, least: int) -> tuple[Whole, Whole]:
 
 
 def _start(colours: Whole, counts: Whole, size: int, seed: int, progress: Progress | None) -> Whole:
-    """The first colours: each of a few drawn by their error, of which the best is taken; int64 [size, 3]."""
+    """The first colours, each the best of a few drawn in proportion to their error; int64 [size, 3]."""
     trials = 2 + int(math.log(size))
     drawn = iter(words(seed, Stream.PALETTE, size * trials).tolist())
     chosen: list[int] = []
@@ -77,7 +77,7 @@ def _start(colours: Whole, counts: Whole, size: int, seed: int, progress: Progre
 
 
 def _moved(colours: Whole, counts: Whole, palette: Whole, unit: int, progress: Progress | None) -> Whole:
-    """A palette, in units of a level, after Lloyd's rounds, of which none raises the error."""
+    """A palette, in units of a level, after Lloyd's rounds, none of which increases the error."""
     grouped = Grouped(colours * unit, unit)
     weights = counts[grouped.order]
     before: int | None = None
@@ -96,7 +96,7 @@ def _moved(colours: Whole, counts: Whole, palette: Whole, unit: int, progress: P
         for number in np.flatnonzero(totals == 0):
             worst = int(errors.argmax())
             palette[number], errors[worst] = grouped.colours[worst], 0
-    raise AssertionError  # the rounds do not end by themselves
+    raise AssertionError  # the loop is infinite
 
 
 def _sums(groups: Whole, colours: Whole, counts: Whole, size: int) -> tuple[Whole, Whole]:
@@ -106,5 +106,5 @@ def _sums(groups: Whole, colours: Whole, counts: Whole, size: int) -> tuple[Whol
 
 
 def _quotient(dividend: Whole, divisor: Whole | int) -> Whole:
-    """Rounded to the nearest whole number, halves up; of numbers from 0 on."""
+    """Rounded to the nearest whole number, halves up; for non-negative numbers."""
     return (2 * dividend + divisor) // (2 * divisor)

@@ -1,4 +1,4 @@
-"""Files of arrays, one reader for each format, all alike: names, and an array by its name."""
+"""Files of arrays, with one reader per format and a common interface: names, and an array by its name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pixkit.data.stored import Stored
 from pixkit.errors import DataError, listed, reason
 
 MOST_NAMES = 10_000
-"""Arrays of one file that are looked at."""
+"""The most arrays of a file that are examined."""
 
 
 class Container(ABC):
@@ -25,15 +25,15 @@ class Container(ABC):
 
     Args:
         path: the file.
-        limit: bytes that one array may have.
+        limit: the most bytes of an array.
     """
 
     format: str
-    """What such a file is called."""
+    """The name of the format."""
     named = True
     """Whether its arrays have names; else there is one, without a name."""
     damage: tuple[type[BaseException], ...] = (ValueError, TypeError, RuntimeError, EOFError, MemoryError)
-    """What the format's library raises at damaged files."""
+    """Errors that the format's library raises for damaged files."""
 
     def __init__(self, path: Path, limit: int) -> None:
         self.path = path
@@ -41,28 +41,28 @@ class Container(ABC):
 
     @abstractmethod
     def names(self) -> list[str]:
-        """The names of the arrays; none where there is one without a name."""
+        """The names of the arrays; empty if there is one without a name."""
 
     @abstractmethod
     def stored(self, name: str | None = None) -> Stored:
-        """An array of integers, booleans or floats, to be read within `faults`.
+        """Return an array of integers, booleans or floats, to be read within `faults`.
 
         Raises:
-            DataError: where the file is damaged, or the array is missing, too large, or of anything else.
+            DataError: if the file is damaged, or the array is missing, too large, or of another type.
         """
 
     def read(self, name: str | None = None) -> NDArray[Any]:
-        """All of an array; DataError as `stored`."""
+        """Read an array completely; DataError as for `stored`."""
         found = self.stored(name)
         with self.faults(name):
             return found.read()
 
     def where(self, name: str | None) -> str:
-        """The place of an array, for errors."""
+        """The location of an array, for errors."""
         return f"{self.path}: {name}" if name else str(self.path)
 
     def check(self, name: str | None, shape: Sequence[int], dtype: str, itemsize: int, kind: str) -> None:
-        """Hold what a header announces to what is read at all."""
+        """Check the header before anything else is read."""
         if kind not in "iubf":
             raise DataError("not an array of numbers", where=self.where(name), found=dtype)
         size = math.prod(shape) * itemsize
@@ -76,14 +76,14 @@ class Container(ABC):
             )
 
     def missing(self, name: str | None) -> DataError:
-        """That there is no such array."""
+        """The error for a missing array."""
         return DataError(
             "there is no such array", where=self.where(name), expected=f"one of {listed(self.names()) or '(none)'}"
         )
 
     @contextmanager
     def faults(self, name: str | None = None) -> Iterator[None]:
-        """Whatever a library raises at a damaged file, as DataError; a disk that fails is none."""
+        """Turn a library's errors about damaged files into DataError; a failing disk is reported as such."""
         try:
             yield
         except DataError:
@@ -93,7 +93,7 @@ class Container(ABC):
                 raise DataError("cannot be read", where=self.where(name), found=reason(error)) from error
             raise self._damaged(name, error) from error
         except self.damage as error:
-            failure = error.__context__  # zipfile calls a disk that fails a damaged file
+            failure = error.__context__  # zipfile reports a failing disk as a damaged file
             if isinstance(failure, OSError):
                 raise DataError("cannot be read", where=self.where(name), found=reason(failure)) from error
             raise self._damaged(name, error) from error
@@ -104,7 +104,7 @@ class Container(ABC):
 
 
 def library(name: str, extra: str, path: Path, what: str) -> Any:
-    """A module that not every installation has.
+    """Import an optional module.
 
     Raises:
         DataError: with the command that installs it.
@@ -120,7 +120,7 @@ def library(name: str, extra: str, path: Path, what: str) -> Any:
 
 
 def is_torch(path: Path) -> bool:
-    """Whether a zip archive is one that torch.save wrote; False if it is damaged, which its reader says."""
+    """Whether a zip archive was written by torch.save; False if it is damaged, which its reader reports."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith("/data.pkl") for name in archive.namelist())

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever it is called."""
+"""Identify a file by its first bytes, whatever its name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pixkit.errors import DataError, reason
 from pixkit.files import open_regular
 
 HEAD = 512
-"""Bytes by which a file is told."""
+"""Bytes by which a file is identified."""
 SAFETENSORS = rb".{3}[\0-\7]\0{4}\{"
-"""How such a file begins: with how long its header is, whose bytes may be those that other files begin with."""
+"""First bytes of the formats, checked after the length of a header, whose bytes may coincide with them."""
 BEGINNINGS: tuple[tuple[bytes, str], ...] = (
     (b"\x93NUMPY", "an array of NumPy (.npy)"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
@@ -57,11 +57,11 @@ PATTERNS: tuple[tuple[bytes, str], ...] = (
     (rb"(?i:\s*<(!doctype html|html))", "a web page, perhaps that of a download that failed"),
     (rb"[\t\n\r\f -~]+\Z", "text"),
 )
-"""The same where that takes more than a beginning."""
+"""Patterns, for formats that are not identified by a fixed prefix."""
 
 
 def told(head: bytes) -> str | None:
-    """What a file that begins so is, in words; None if that is not known."""
+    """Describe a file that begins with these bytes; None if it is unknown."""
     if not head:
         return "an empty file"
     if re.match(SAFETENSORS, head, re.DOTALL):
@@ -74,7 +74,7 @@ def beginning(path: Path) -> bytes:
     """The first bytes of a file.
 
     Raises:
-        DataError: where it cannot be read, or is a folder, a pipe or a device, which is not waited for.
+        DataError: if it cannot be read, or is a folder, a pipe or a device, for which it does not wait.
     """
     try:
         with open_regular(path) as file:

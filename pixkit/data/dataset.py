@@ -23,8 +23,8 @@ class Part:
     """One split. Shapes: pixels uint8, int16 or int32 [n, C, H, W]; labels int64 [n] or None.
 
     `numbers`, int64 [n], are the images' numbers within the source's own train, test or validation images. With
-    `places`, int64 [n], these of the pixels are the split's: the others are other splits', and nothing is copied. With
-    `renewed_by` the pixels are still the source's levels, and every visit draws bits from them anew.
+    `places`, int64 [n], the split consists of these rows of the pixels: the others belong to other splits, and nothing
+    is copied. With `renewed_by` the pixels are still the source's levels, and every visit draws new bits from them.
     """
 
     pixels: Tensor
@@ -33,7 +33,7 @@ class Part:
     renewed_by: Binariser | None = None
     places: Tensor | None = None
     moved: float | None = None
-    """By how much colours were moved to a palette's: the root of the mean squared difference of a value, in levels."""
+    """How far colours were moved to a palette's: the root mean square difference of a value, in levels."""
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -50,9 +50,9 @@ class Dataset:
     Attributes:
         name: the source's registered name.
         spec: shape and levels of an image.
-        classes: number of label classes, None where there are no labels.
-        class_names: their names in the order of their numbers; None where they are known by number alone.
-        description: the source and what was done to its levels, in words.
+        classes: number of label classes, None if there are no labels.
+        class_names: their names in the order of their numbers; None if only their numbers are known.
+        description: the source and how its levels were transformed, in words.
         values: which of the source's levels occur in its training images, in words.
         notes: what the user should know (files skipped, and why).
         source: the component that the images came from.
@@ -95,7 +95,7 @@ class Dataset:
         return len(self.part(split))
 
     def labels(self, split: str) -> Tensor | None:
-        """The labels of a split's images, int64 [n]; None where there are none."""
+        """The labels of a split's images, int64 [n]; None if there are none."""
         return self.part(split).labels
 
     def hashes(self) -> dict[str, str]:
@@ -103,10 +103,10 @@ class Dataset:
         return dict(self._hashes)
 
     def labelled_for(self, classes: int, names: tuple[str, ...] | None) -> Dataset:
-        """The same images with labels by the classes of a model, matched by name; None: it knows numbers alone.
+        """The same images labelled by a model's classes, matched by name; names None: it knows only numbers.
 
         Raises:
-            DataError: for classes that the model does not have; without names, for another number of classes.
+            DataError: for classes that the model does not have; without names, for a different number of classes.
         """
         if self.classes is None:
             return self
@@ -133,8 +133,8 @@ class Dataset:
     def batch(self, split: str, indices: Tensor, draw: int = 0) -> Batch:
         """Some images of a split, by their numbers in it, int64 [B].
 
-        `draw` counts the visits (epochs). Only train images under dynamic binarisation depend on it, and
-        then on nothing else: not on which images stand beside them.
+        `draw` counts the visits (epochs). Only training images under dynamic binarisation depend on it, and then on
+        nothing else: not on which other images are in the batch.
 
         Raises:
             UsageError: for an unknown split, or numbers that are not integers or out of range.
@@ -147,18 +147,18 @@ class Dataset:
         return Batch(x.long(), None if part.labels is None else part.labels[rows], rows)
 
     def batches(self, split: str, batch_size: int, draw: int = 0, limit: int | None = None) -> Iterator[Batch]:
-        """The images of a split in order, `batch_size` at a time, the last batch perhaps smaller.
+        """Yield the images of a split in order, `batch_size` at a time; the last batch may be smaller.
 
-        With a `limit`, only the first that many images.
+        With a `limit`, only that many images, from the first.
         """
         if batch_size < 1:
-            raise UsageError("a batch has at least one image", where="batch_size", found=str(batch_size))
+            raise UsageError("a batch needs at least one image", where="batch_size", found=str(batch_size))
         count = self.size(split) if limit is None else min(limit, self.size(split))
         for start in range(0, count, batch_size):
             yield self.batch(split, torch.arange(start, min(start + batch_size, count)), draw)
 
     def part(self, split: str) -> Part:
-        """All of a split, as it is kept."""
+        """All of a split, as it is stored."""
         if split not in self._parts:
             raise UsageError("no such split", where=self.name, found=split, expected=", ".join(self.SPLITS))
         return self._parts[split]
@@ -166,7 +166,7 @@ class Dataset:
     def _check(self, indices: Tensor, count: int, split: str) -> Tensor:
         if indices.ndim != 1 or indices.is_floating_point() or indices.dtype == torch.bool:
             raise UsageError(
-                "images are chosen by a list of their numbers",
+                "images must be chosen by a list of their numbers",
                 where=f"{self.name}, {split}",
                 found=f"{indices.dtype} {tuple(indices.shape)}",
                 expected="an integer tensor of shape (B,)",
@@ -185,9 +185,9 @@ class Dataset:
 class BatchSequence:
     """The training batches, by number: a pure function of the seed.
 
-    Of all training images, or of those with the numbers `chosen`, int64 [n], if that is given. Epochs follow one
-    another without a gap. Each visits every image once, in the order of a permutation drawn from (seed, epoch); a batch
-    that reaches past the end of one goes on at the start of the next, so that all batches are of one size.
+    They contain all training images, or those with the numbers `chosen`, int64 [n]. Epochs follow one another without a
+    gap. Each visits every image once, in the order of a permutation drawn from (seed, epoch); a batch that reaches past
+    the end of one continues at the start of the next, so all batches have the same size.
     """
 
     def __init__(self, dataset: Dataset, batch_size: int, seed: int, chosen: Tensor | None = None) -> None:
@@ -210,7 +210,7 @@ class BatchSequence:
         )
 
     def visits(self, number: int) -> Iterator[tuple[int, slice]]:
-        """The epochs that a batch is of, and which of the visits of each: of more than one, if it goes past an end."""
+        """The epochs that a batch belongs to, and its visits in each: more than one epoch if it goes past an end."""
         start, stop = number * self.batch_size, (number + 1) * self.batch_size
         while start < stop:
             epoch, offset = divmod(start, self.images)
@@ -219,7 +219,7 @@ class BatchSequence:
             start += end - offset
 
     def epochs(self, batches: int) -> float:
-        """How many times the images were visited after that many batches."""
+        """How many times the images have been visited after that many batches."""
         return batches * self.batch_size / self.images
 
     def order(self, epoch: int) -> Tensor:
@@ -251,7 +251,7 @@ def join(parts: list[Batch]) -> Batch:
 def digest(*parts: Tensor | ImageSet | None, look: Callable[[Tensor], None] | None = None) -> str:
     """SHA-256, in hexadecimal, of the values, types and shapes of some tensors or images; None counts as absent.
 
-    `look` is shown each block of images on the way, so that what else is to be known of them takes no other pass.
+    `look` is called with each block of images on the way, so that other statistics need no second pass.
     """
     total = hashlib.sha256()
     for part in parts:

@@ -1,4 +1,4 @@
-"""The values that an image file stores, at the depth that it stores them: 1 to 16 bits, with its transparency."""
+"""The values stored in an image file, at their own depth: 1 to 16 bits, with transparency."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, TiffImagePlugin
 
 DEEP = ("I", "I;16", "I;16L", "I;16B", "I;16N")
-"""Modes of 16-bit grey images; which one depends on the format and on Pillow's version."""
+"""Modes of 16-bit grey images; which one is used depends on the format and on Pillow's version."""
 COLOURS = ("RGB", "RGBX", "RGBA", "RGBa", "LA", "CMYK")
-"""What Pillow's decoders call the bands of 16-bit colour; X means nothing, and by a the others are multiplied."""
+"""Names in Pillow's decoders for the bands of 16-bit colour; X is ignored, and a means premultiplied alpha."""
 NARROW = {"L;2": (3, 85), "L;4": (15, 17), "L;2I": (3, 85), "L;4I": (15, 17)}
-"""Highest value of grey of 2 and 4 bits, and what Pillow multiplies it by; an I is of files in which 0 is white."""
+"""Highest value of 2- and 4-bit grey, and Pillow's factor for it; an I marks files in which 0 is white."""
 LUMA = np.array([19595, 38470, 7471])
-"""ITU-R 601-2 luma in 65536ths, as Pillow has it."""
+"""ITU-R 601-2 luma in 65536ths, as in Pillow."""
 
 
 class Unread(Exception):
-    """What is stored has no meaning here, or Pillow does not give it.
+    """The stored values have no meaning here, or Pillow does not return them.
 
-    The first argument says what was found, the second, if there is one, what to do.
+    The first argument says what was found, the second, if any, what to do.
     """
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a file stores, upright: values int64 [H, W, 1 or 3] of 0..most, and opacity int64 [H, W] of 0..most, if any.
+    """Stored values, upright: int64 [H, W, 1 or 3] of 0..most, and opacity int64 [H, W] of 0..most, if any.
 
-    Where they are `premultiplied`, colours are multiplied by the opacity already.
+    If `premultiplied`, colours have already been multiplied by the opacity.
     """
 
     values: NDArray[np.int64]
@@ -42,7 +42,7 @@ class Stored:
     premultiplied: bool = False
 
     def scaled(self, most: int) -> Stored:
-        """The values of 0..most that are nearest."""
+        """Rescale to the nearest values in 0..most."""
         if most == self.most:
             return self
         values, opacity = (None if part is None else _scaled(part, self.most, most) for part in self._parts())
@@ -83,25 +83,25 @@ def _scaled(values: NDArray[np.int64], most: int, wanted: int) -> NDArray[np.int
 
 
 def rawmode(image: Image.Image) -> str:
-    """How the file of a picture that is not yet loaded stores a pixel, by Pillow's name; "" if unknown."""
+    """Pillow's name for how an unloaded picture's file stores a pixel; "" if unknown."""
     tiles = getattr(image, "tile", None)
     arguments = tiles[0][3] if tiles else ""
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
 def is_deep_colour(mode: str, raw: str) -> bool:
-    """Whether the file of a picture has 16 bits for each colour, of which Pillow gives the higher 8."""
+    """Whether a picture's file has 16 bits per colour, of which Pillow returns only the upper 8."""
     return ";16" in raw and mode not in DEEP and raw.partition(";")[0] in COLOURS
 
 
 def deep_colour(image: Any, file: BinaryIO, formats: tuple[str, ...], raw: str) -> Stored:
-    """16-bit colour, of which Pillow has no mode.
+    """Read 16-bit colour, for which Pillow has no mode.
 
-    Its decoders take the first or the second byte of each value, as the order of the bytes says, which stands in the
-    description of the file's tiles: with either order stated, they give all bits.
+    Its decoders take the first or the second byte of each value, according to the byte order in the file's tile
+    descriptions: decoding once with either order yields all bits.
     """
     name, _, order = raw.partition(";16")
-    if name == "LA":  # both bytes of both at once, as four bands
+    if name == "LA":  # both bytes of both bands at once, as four bands
         found = _decoded(file, formats, "RGBA").astype(np.int64)
         pairs = found[..., 0::2] << 8 | found[..., 1::2]
         return Stored(pairs[..., :1], 65535, pairs[..., 1])
@@ -121,7 +121,7 @@ def deep_colour(image: Any, file: BinaryIO, formats: tuple[str, ...], raw: str) 
 
 
 def _decoded(file: BinaryIO, formats: tuple[str, ...], raw: str) -> NDArray[np.uint8]:
-    """A picture's bytes, upright, as if a pixel were stored in another way."""
+    """A picture's bytes, upright, decoded as if pixels were stored in another way."""
     file.seek(0, io.SEEK_SET)
     with Image.open(file, formats=formats) as image:
         opened: Any = image
@@ -131,16 +131,16 @@ def _decoded(file: BinaryIO, formats: tuple[str, ...], raw: str) -> NDArray[np.u
 
 
 def _stated(tile: Any, raw: str) -> Any:
-    """A tile's description, a plain tuple before Pillow 11, with another way of storing a pixel."""
+    """A tile's description, a plain tuple before Pillow 11, with another raw mode."""
     arguments = (raw, *tile[3][1:]) if isinstance(tile[3], tuple) else raw
     return tile._replace(args=arguments) if hasattr(tile, "_replace") else (*tile[:3], arguments)
 
 
 def deep_grey(upright: Image.Image, tags: Mapping[int, Any]) -> Stored:
-    """12- and 16-bit grey; `tags` are those of a TIFF file.
+    """Read 12- and 16-bit grey; `tags` are those of a TIFF file.
 
-    Pillow 13.0 gives the levels of a TIFF as they are stored where they have more than 8 bits: 12 bits are not
-    stretched, and 0 stays 0 where it is white.
+    Pillow 13.0 returns the levels of a TIFF of more than 8 bits as they are stored: 12 bits are not stretched, and 0
+    stays 0 even if it is white.
     """
     values = np.asarray(upright).astype(np.int64)
     most = 4095 if tags.get(TiffImagePlugin.BITSPERSAMPLE) == (12,) else 65535
@@ -154,7 +154,7 @@ def deep_grey(upright: Image.Image, tags: Mapping[int, Any]) -> Stored:
 
 
 def widened_key(image: Image.Image, raw: str) -> None:
-    """Bring the transparent level of grey of 2 or 4 bits to 8: Pillow 13.0 does so with the others alone."""
+    """Widen the transparent level of 2- or 4-bit grey to 8 bits: Pillow 13.0 only widens the others."""
     key = image.info.get("transparency")
     most, factor = NARROW.get(raw, (0, 1))
     if isinstance(key, int) and key <= most:
@@ -162,7 +162,7 @@ def widened_key(image: Image.Image, raw: str) -> None:
 
 
 def shallow(upright: Image.Image, raw: str) -> Stored:
-    """Values of up to 8 bits as they are stored: of a palette the numbers of its colours, not these."""
+    """Values of up to 8 bits as they are stored: for a palette, the indices of its colours."""
     if upright.mode in ("1", "P"):
         numbers = np.asarray(upright).astype(np.int64)
         key = upright.info.get("transparency") if upright.mode == "1" else None

@@ -1,4 +1,4 @@
-"""The digits that come with pixkit: 1797 images, 8x8, K = 17, for recipes that run anywhere in minutes."""
+"""The digits included in pixkit: 1797 images, 8x8, K = 17, for recipes that run anywhere in minutes."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TEST_IMAGES = 300
 class Digits(DataSource):
     """UCI handwritten digits, 8x8 with 17 levels, built in: 1497 training and 300 test images.
 
-    Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning
-    Repository, doi 10.24432/C50P49, CC BY 4.0: its 1797 test images, as scikit-learn ships them. The 300
-    test images are a fixed random choice (not stratified), whatever the recipe's seeds.
+    Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning Repository, doi
+    10.24432/C50P49, CC BY 4.0: its 1797 test images, as shipped with scikit-learn. The 300 test images are a fixed
+    random choice (not stratified) that does not depend on the recipe's seeds.
     """
 
     class Config(DataConfig):
-        """The common keys only."""
+        """Only the common keys."""
 
     source_levels = 17
     licence = "CC BY 4.0: E. Alpaydin and C. Kaynak, https://doi.org/10.24432/C50P49"
@@ -36,7 +36,7 @@ class Digits(DataSource):
         """Read the embedded file.
 
         Raises:
-            DataError: where the installed file is damaged.
+            DataError: if the installed file is damaged.
         """
         content = resources.files("pixkit.data").joinpath("digits.npz").read_bytes()
         found = hashlib.sha256(content).hexdigest()

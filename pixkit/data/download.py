@@ -1,4 +1,4 @@
-"""Fetching published files: several mirrors, resumed where they broke off, trusted only by their checksum."""
+"""Download published files: from several mirrors, resuming broken downloads, trusting only checksums."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from pixkit.locks import Lease, system_lock
 
 CHUNK = 2**18
 TIMEOUT = 30.0
-"""Seconds without a byte after which a connection is given up."""
+"""Seconds without a byte after which a connection is abandoned."""
 OFFLINE = "PIXKIT_OFFLINE"
 """The environment variable that, set to anything, refuses downloads."""
 ATTEMPTS = 4
-"""Connections tried with one mirror; each goes on from where the last broke off."""
+"""Connections tried with one mirror; each continues where the last broke off."""
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A published file: its name, the MD5 it is published with, its size in bytes, and where it lies."""
+    """A published file: its name, its published MD5, its size in bytes, and its locations."""
 
     name: str
     md5: str
@@ -39,12 +39,12 @@ class Remote:
 
 
 class _Broken(Exception):
-    """A connection failed or gave the wrong file; another may do better."""
+    """A connection failed or returned the wrong file; another may do better."""
 
 
 @contextmanager
 def offline() -> Iterator[None]:
-    """Refuse downloads meanwhile: what is not there is an error that says which file to put where."""
+    """Context that refuses downloads: a missing file is an error that says which file to put where."""
     before = os.environ.get(OFFLINE)
     os.environ[OFFLINE] = "1"
     try:
@@ -57,14 +57,14 @@ def offline() -> Iterator[None]:
 
 
 def fetch(remote: Remote, folder: Path, names: Sequence[str], progress: Progress | None = None) -> Path:
-    """The file's path in `folder`, downloaded unless it is there.
+    """The file's path in `folder`; it is downloaded if it is missing.
 
-    It appears under its name only whole and with the right checksum. What has arrived of it waits in
-    NAME.part, and a later call goes on from there. Processes that fetch the same file wait for one another.
-    `names` are all the files that the data set needs: an error says where to put them by hand.
+    It appears under its name only when complete and with the right checksum. Until then its first part is in NAME.part,
+    and a later call continues from there. Processes that fetch the same file wait for one another. `names` are all the
+    files that the data set needs: an error says where to put them by hand.
 
     Raises:
-        DataError: where no mirror gives it; the message says which file to put where.
+        DataError: if no mirror has it; the message says which file to put where.
     """
     target = folder / remote.name
     if is_there(target):
@@ -125,7 +125,7 @@ def _from_mirror(url: str, remote: Remote, part: Path, progress: Progress | None
 
 
 def _append(url: str, remote: Remote, part: Path, progress: Progress | None) -> None:
-    """Download what `part` lacks. Raises _Broken for the network's faults, OSError for the disk's."""
+    """Download the rest of `part`. Raises _Broken for network failures, OSError for disk failures."""
     start = _size(part)
     with _open(url, start) as reply:
         done = _offset(reply, start)
@@ -150,7 +150,7 @@ def _append(url: str, remote: Remote, part: Path, progress: Progress | None) -> 
 
 def _open(url: str, start: int) -> http.client.HTTPResponse:
     if os.environ.get(OFFLINE):
-        raise _Broken("not asked, since downloads are refused here")
+        raise _Broken("not tried, since downloads are refused here")
     request = urllib.request.Request(url, headers={"User-Agent": "pixkit", "Accept-Encoding": "identity"})
     if start:
         request.add_header("Range", f"bytes={start}-")
@@ -165,12 +165,12 @@ def _open(url: str, start: int) -> http.client.HTTPResponse:
 
 
 def _offset(reply: http.client.HTTPResponse, start: int) -> int:
-    """Where the reply's first byte belongs: a server may answer a request for the rest with the whole."""
+    """Where the reply's first byte belongs: a server may answer a request for the rest with the whole file."""
     if reply.status != 206:
         return 0
     place = re.match(r"bytes (\d+)-", reply.headers.get("Content-Range", ""))
     if not place or int(place[1]) != start:
-        raise _Broken("the server went on at another place than asked")
+        raise _Broken("the server did not continue at the requested offset")
     return start
 
 
@@ -196,7 +196,7 @@ def _md5(path: Path) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the system's lock, which ends with the process; where there is none, a lease."""
+    """Hold the system's lock, which ends with the process; if there are no locks, a lease."""
     with open(open_own(path, os.O_RDWR | os.O_CREAT, shared=True), "ab") as file:
         lease = Lease(path.with_suffix(".lease"))
         if not system_lock(file.fileno(), wait=True):

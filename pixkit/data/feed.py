@@ -1,8 +1,8 @@
-"""Training batches that are put together on a device that is not a CPU, of images that lie there.
+"""Training batches assembled on a device other than a CPU, from images stored there.
 
-What a batch needs from the host then is sent once an epoch: in which order the images are visited and, under dynamic
-binarisation, one bit a sub-pixel. Both are drawn by a thread while the epoch before is under way. The batches are those
-of the `BatchSequence`, bit for bit.
+The host then sends its part once per epoch: the order in which the images are visited and, under dynamic binarisation,
+one bit per sub-pixel. A thread draws both during the previous epoch. The batches are those of the `BatchSequence`, bit
+for bit.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pixkit.image import Batch, sent
 from pixkit.randomness import Stream
 
 AT_ONCE = 256
-"""Images whose bits the thread draws before it looks whether to stop."""
+"""Images whose bits the thread draws before it checks whether to stop."""
 KEPT = 2
-"""Epochs that are kept on the device: a step may be made again."""
+"""Epochs that are kept on the device, since a step may be repeated."""
 
 
 @dataclass(frozen=True)
 class Visits:
-    """What an epoch needs.
+    """The visits of an epoch.
 
     Attributes:
         rows: int64 [n], the images' numbers in the order of the visits.
@@ -41,12 +41,12 @@ class Visits:
     bits: Tensor | None
 
     def to(self, device: torch.device) -> Visits:
-        """The same on a device; the host does not wait."""
+        """Copy to a device; the host does not wait."""
         return Visits(sent(self.rows, device), None if self.bits is None else sent(self.bits, device))
 
 
 class DrawnAhead:
-    """Draws the next epoch's visits of some sequences in a thread of its own, from when they are first asked for."""
+    """Draws the next epoch's visits of some sequences in a separate thread, once they have been requested."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -54,9 +54,9 @@ class DrawnAhead:
         self._coming: dict[int, tuple[int, Future[Visits]]] = {}
 
     def visits(self, sequence: BatchSequence, epoch: int) -> Visits:
-        """An epoch's visits; those of the next one are drawn from now on.
+        """Return an epoch's visits; begin to draw those of the next one.
 
-        Raises what the drawing of them raised.
+        Raises whatever drawing them raised.
         """
         coming, found = self._coming.get(id(sequence), (-1, None))
         if found is None or coming != epoch:
@@ -77,10 +77,10 @@ class Feed:
     """The batches of a sequence, on a device.
 
     Args:
-        sequence: whose batches.
+        sequence: the sequence of batches.
         device: where.
-        images: the training images there, as `upload` gives them.
-        ahead: draws what an epoch needs.
+        images: the training images there, as returned by `upload`.
+        ahead: draws the visits of epochs.
     """
 
     def __init__(self, sequence: BatchSequence, device: torch.device, images: Images, ahead: DrawnAhead) -> None:
@@ -114,9 +114,9 @@ class Images:
     """The training images on a device.
 
     Attributes:
-        pixels: as the data set keeps them, [n, C, H, W]; none, [0, C, H, W], where their bits are drawn for each visit.
+        pixels: as stored in the data set, [n, C, H, W]; empty, [0, C, H, W], if their bits are drawn for each visit.
         labels: int64 [n], or None.
-        places: uint8 [8], the places of bits in a byte.
+        places: uint8 [8], the positions of bits in a byte.
     """
 
     pixels: Tensor
@@ -130,12 +130,12 @@ class Images:
 
 
 def upload(dataset: Dataset, device: torch.device) -> Images:
-    """Bring the training images to a device."""
+    """Copy the training images to a device."""
     part = dataset.part("train")
     one, count = part.levels(slice(1)), 0 if part.renewed_by is not None else len(part)
     pixels = torch.empty((count, *one.shape[1:]), dtype=one.dtype, device=device)
     step = images_at_once(one)
-    for start in range(0, count, step):  # they may be in a file, and all of them more than the host's memory
+    for start in range(0, count, step):  # they may be in a file that is larger than the host's memory
         pixels[start : start + step] = part.levels(slice(start, start + step))
     labels = None if part.labels is None else sent(part.labels, device)
     return Images(pixels, labels, sent(torch.arange(8, dtype=torch.uint8), device))
@@ -153,7 +153,7 @@ def size_of(dataset: Dataset) -> int:
 
 @contextmanager
 def feeding(sequences: dict[str, BatchSequence], device: torch.device) -> Iterator[dict[str, Feed]]:
-    """Feeds of some sequences of one data set, by the same names, for a while; the thread ends with it."""
+    """Context with feeds of some sequences of one data set, by the same names; the thread ends with it."""
     ahead = DrawnAhead()
     try:
         images = upload(next(iter(sequences.values())).dataset, device)
@@ -164,10 +164,10 @@ def feeding(sequences: dict[str, BatchSequence], device: torch.device) -> Iterat
 
 
 def draw(sequence: BatchSequence, epoch: int, stop: threading.Event) -> Visits:
-    """What an epoch needs, on the CPU.
+    """Draw the visits of an epoch, on the CPU.
 
     Raises:
-        CancelledError: if it is to stop before it is done.
+        CancelledError: if stopped before it is done.
     """
     part, rows = sequence.dataset.part("train"), sequence.drawn_order(epoch)
     if part.renewed_by is None:

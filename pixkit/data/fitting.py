@@ -1,4 +1,4 @@
-"""Bringing a picture to the size that all of a data set have."""
+"""Bring pictures to the common size of a data set."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ FILTERS = {
 
 
 class BadPicture(DataError):
-    """A picture that cannot be used, as it is."""
+    """A picture that cannot be used as it is."""
 
 
 class OtherSize(BadPicture):
-    """One of another size than is needed."""
+    """A picture whose size differs from the required one."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What every image is brought to.
+    """The form to which every image is brought.
 
-    `size` is (height, width), or None to leave sizes alone; `channels` 1 for grey, 3 for RGB, 4 for RGB and opacity. Of
-    256 and 65536 `levels` the highest is white, and files of another depth are stretched or rounded; any other number
-    is of levels that files store as they are, 0..levels-1.
+    `size` is (height, width), or None to keep sizes; `channels` 1 for grey, 3 for RGB, 4 for RGB and opacity. With 256
+    and 65536 `levels` the highest is white, and files of another depth are stretched or rounded; any other number is
+    for levels stored in files as they are, 0..levels-1.
     """
 
     channels: Literal[1, 3, 4]
@@ -52,7 +52,7 @@ class Form:
 
 
 def flat(image: Image.Image, channels: int) -> Image.Image:
-    """Of 8 bits: opaque grey or RGB, composited on white, or RGB and opacity where there are 4 channels."""
+    """Convert to 8 bits: opaque grey or RGB, composited on white, or RGB and opacity for 4 channels."""
     if channels == 4:
         return image.convert("RGBA")
     if image.has_transparency_data:
@@ -62,10 +62,10 @@ def flat(image: Image.Image, channels: int) -> Image.Image:
 
 
 def fitted(image: Image.Image, form: Form, where: str, white: str | int = "white") -> Image.Image:
-    """A picture brought to the size of a form.
+    """Bring a picture to the size of a form.
 
     Raises:
-        OtherSize: where it has another size than `fit: exact` asks for.
+        OtherSize: if its size differs from that required by `fit: exact`.
     """
     if form.size is None:
         return image
@@ -81,16 +81,16 @@ def fitted(image: Image.Image, form: Form, where: str, white: str | int = "white
         case "pad":
             return ImageOps.pad(_thickened(image, width, height, resample), (width, height), resample, color=white)
     raise OtherSize(
-        "an image of another size",
+        "the image has a different size",
         where=where,
         found=f"{image.height} x {image.width} (height x width)",
         expected=f"{height} x {width}",
-        hint="data.size=N, or [HEIGHT, WIDTH], brings images to one size, as data.fit says: crop, resize or pad",
+        hint="data.size=N, or [HEIGHT, WIDTH], brings images to one size, by data.fit: crop, resize or pad",
     )
 
 
 def fitted_levels(levels: NDArray[np.int64], form: Form, where: str) -> NDArray[np.int64]:
-    """Levels [H, W, C] of any number brought to the size of a form, each channel by itself, and rounded."""
+    """Bring levels [H, W, C] of any number to the size of a form, separately for each channel, and round them."""
     if form.size in (None, levels.shape[:2]):
         return levels
     planes = [Image.fromarray(levels[..., channel].astype(np.float32)) for channel in range(levels.shape[2])]
@@ -99,31 +99,31 @@ def fitted_levels(levels: NDArray[np.int64], form: Form, where: str) -> NDArray[
 
 
 def _thickened(image: Image.Image, width: int, height: int, resample: Image.Resampling) -> Image.Image:
-    """The picture, fitted with a side of 1 where its shorter side rounds to 0, at which Pillow before 12 gives up."""
+    """The picture, fitted with a side of 1 where its shorter side rounds to 0, which Pillow before 12 cannot do."""
     scale = min(width / image.width, height / image.height)
     size = round(image.width * scale), round(image.height * scale)
     return image if all(size) else image.resize((max(size[0], 1), max(size[1], 1)), resample)
 
 
 def own_levels(stored: Stored, tile: Any, form: Form, where: str) -> Stored:
-    """Of levels that a file has as they are: 0..levels-1 as such, and the highest of them as white.
+    """Treat a file's levels as they are: as 0..levels-1, the highest being white.
 
     Args:
-        stored: what the file has.
-        tile: Pillow's description of how.
-        form: says how many levels there are.
+        stored: the file's values.
+        tile: Pillow's description of how they are stored.
+        form: gives the number of levels.
         where: the file, for errors.
 
     Raises:
-        BadPicture: where it has others.
+        BadPicture: if it has other levels.
     """
-    if tile[0].startswith("ppm"):  # of these files Pillow stretches the levels to 8 or 16 bits
+    if tile[0].startswith("ppm"):  # for these files Pillow stretches the levels to 8 or 16 bits
         stored = stored.scaled(tile[3][1])
     highest, most = int(stored.values.max()), form.levels - 1
     if stored.most <= 255 < most:
-        # What makes 8 bits of such files rescales their values: they are not the levels any more.
+        # Conversion to 8 bits rescales the values of such files: they are no longer the levels.
         raise BadPicture(
-            "a file of too few bits for the levels stated",
+            "too few bits for the given number of levels",
             where=where,
             found=f"values up to {stored.most}",
             expected=f"a file that can hold 0..{most}",
@@ -131,11 +131,11 @@ def own_levels(stored: Stored, tile: Any, form: Form, where: str) -> Stored:
         )
     if highest > most:
         raise BadPicture(
-            "levels beyond those stated",
+            "levels beyond the given number",
             where=where,
             found=f"{int(stored.values.min())}..{highest}",
-            expected=f"0..{most}, as they stand in the file",
-            hint="256 and 65536 levels are white at the highest, at any depth; other numbers are of levels as stored",
+            expected=f"0..{most}, as stored in the file",
+            hint="with 256 and 65536 levels the highest is white, at any depth; other numbers are for levels as stored",
         )
     opacity = None if stored.opacity is None else Stored(stored.opacity, stored.most).scaled(most).values
     return Stored(stored.values, most, opacity, stored.premultiplied)

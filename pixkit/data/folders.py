@@ -18,16 +18,16 @@ from pixkit.files import NOWHERE
 
 @dataclass
 class Listing:
-    """What is below a folder, hidden files and folders aside.
+    """The contents of a folder and its subfolders, without hidden files and folders.
 
     Attributes:
-        folder: it.
-        names: paths within it of the image files, sorted: as text, of which there may be a million.
-        unnamed: how many of these no suffix tells.
-        others: how many other files there are, by what they are.
-        passed: links to folders that are read elsewhere in it, or contain it.
-        packed: its files, if it is in an archive; `folder` leads into that then.
-        whole: the listing of which this is a part, if its notes are said with this one's.
+        folder: the folder.
+        names: paths within it of the image files, sorted: as text, since there may be a million.
+        unnamed: how many of these are not recognisable by their suffix.
+        others: how many other files there are, by type.
+        passed: links to folders that are read elsewhere in it, or that contain it.
+        packed: its files, if it is in an archive; `folder` then leads into that.
+        whole: the listing of which this is a part, if its notes are reported with that one's.
     """
 
     folder: Path
@@ -43,14 +43,14 @@ class Listing:
         return self.folder / name if self.packed is None else self.packed[name]
 
     def below(self, folder: str) -> Listing:
-        """What is below one of its own folders; the notes are all its own."""
+        """The listing of one of its subfolders; the notes stay with this one."""
         within = f"{folder}/"
         names = [name.removeprefix(within) for name in self.names if name.startswith(within)]
         packed = None if self.packed is None else {name: self.packed[within + name] for name in names}
         return Listing(self.folder / folder, names, packed=packed)
 
     def in_words(self) -> str:
-        """The other files: how many, and what they are."""
+        """The other files: how many, and of what type."""
         kinds = listed(
             f"{kind}: {count}" for kind, count in sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
         )
@@ -65,10 +65,10 @@ class Listing:
                 f"{self.unnamed} files in {self.folder} have no suffix of an image and are images: they were read"
             )
         if self.others:
-            notes.append(f"{self.in_words()} in {self.folder} are no images and were not read")
+            notes.append(f"{self.in_words()} in {self.folder} are not images and were not read")
         if self.passed:
             notes.append(
-                f"links in {self.folder} to what is read by another name were not followed: {listed(self.passed)}"
+                f"links in {self.folder} to folders that are read elsewhere were not followed: {listed(self.passed)}"
             )
         return notes
 
@@ -86,18 +86,18 @@ SPLITS = {
 
 
 IMAGE = "an image"
-"""What is read, among the kinds of files."""
+"""The kind of files that are read."""
 RAW = frozenset(
     (".3fr", ".arw", ".cr2", ".dng", ".erf", ".iiq", ".kdc", ".nef", ".nrw", ".pef", ".sr2", ".srf", ".srw")
 )
-"""Suffixes of cameras' raw files: they are TIFF files whose first picture is a small preview."""
+"""Suffixes of camera raw files: they are TIFF files whose first picture is a small preview."""
 
 
 def splits_of(listing: Listing) -> dict[str, Listing]:
-    """The files by split, if they lie in folders train, val and test (or val alone, or test); else all as "train".
+    """The files by split, if they are in folders train, val and test (or only val, or test); else all as "train".
 
     Raises:
-        DataError: where there are such folders and others beside them.
+        DataError: if there are such folders and others beside them.
     """
     top = {top_of(name) for name in listing.names}
     splits = {name: SPLITS[name.lower()] for name in top if name is not None and name.lower() in SPLITS}
@@ -106,12 +106,12 @@ def splits_of(listing: Listing) -> dict[str, Listing]:
     if len(top) > len(splits) or len(set(splits.values())) < len(splits):
         others = sorted(str(name or "images in no folder") for name in top if name not in splits)
         raise DataError(
-            "folders that are splits stand beside others",
+            "there are folders for splits and others beside them",
             where=str(listing.folder),
             found=listed([*sorted(splits), *others]),
-            expected="train, val and test alone, one folder each; or none of them",
+            expected="only train, val and test, one folder each; or none of them",
             hint="data.path names the folder of the training images, data.test_path that of the test images; "
-            "data.splits=none takes all as one",
+            "data.splits=none treats all as one",
         )
     parts = {split: listing.below(name) for name, split in sorted(splits.items(), key=lambda item: item[1] != "train")}
     parts["train"].whole = listing
@@ -119,12 +119,12 @@ def splits_of(listing: Listing) -> dict[str, Listing]:
 
 
 def list_pictures(folder: Path) -> Listing:
-    """The image files below a folder, told by their suffixes or, where these are others, by their content.
+    """List the image files below a folder, recognised by their suffixes or, if these are unknown, by their content.
 
-    Links to folders are followed, to each of them once. Instead of a folder it may be an archive, or lead into one.
+    Links to folders are followed, once for each folder. `folder` may also be an archive, or a folder within one.
 
     Raises:
-        DataError: where there are none, or a folder cannot be read.
+        DataError: if there are none, or a folder cannot be read.
     """
     found = Listing(folder)
     try:
@@ -150,15 +150,15 @@ def list_pictures(folder: Path) -> Listing:
             "there are no images",
             where=str(folder),
             found=found.in_words(),
-            expected=f"files as {', '.join(sorted(SUFFIXES))} are, whatever they are called",
+            expected=f"files in the formats of {', '.join(sorted(SUFFIXES))}, with any name",
         )
-    found.names.sort(key=lambda name: name.replace("/", "\0"))  # as paths are, folder by folder
+    found.names.sort(key=lambda name: name.replace("/", "\0"))  # in the order of paths, folder by folder
     found.passed.sort()
     return found if found.packed is None else _sole_folder(found)
 
 
 def _sole_folder(listing: Listing) -> Listing:
-    """Of an archive whose images are all in folders of one folder what is in that: most archives are of one folder."""
+    """For an archive whose images are all below one folder, the listing of that folder: most archives are like that."""
     while len(top := {top_of(name) for name in listing.names}) == 1 and all(n.count("/") > 1 for n in listing.names):
         whole, listing = listing, listing.below(str(*top))
         listing.whole = whole
@@ -166,13 +166,13 @@ def _sole_folder(listing: Listing) -> Listing:
 
 
 def top_of(name: str) -> str | None:
-    """The folder directly below that a file is in; None where it is in none."""
+    """The top-level folder that contains a file; None if there is none."""
     folder, within, _ = name.partition("/")
     return folder if within else None
 
 
 def _kind(path: Path | Member) -> str:
-    """What a file is, by its content: IMAGE, if it is read as one; else in words."""
+    """A file's type by its content: IMAGE, if it is read as one; else in words."""
     try:
         with opened(path) as file:
             kind = told(file.read(HEAD)) or "of unknown content"
@@ -186,7 +186,7 @@ def _kind(path: Path | Member) -> str:
 
 
 def _files(folder: Path, passed: list[str]) -> Iterator[str]:
-    """Paths of the files below a folder, within it; those that it has itself come before what links lead to."""
+    """Relative paths of the files below a folder; its own files come before those reached through links."""
     seen: set[tuple[int, int]] = set()
     folders, links = deque([("", folder)]), deque[tuple[str, Path]]()
     while folders or links:
@@ -219,6 +219,6 @@ def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """What a folder is known by, under whatever name."""
+    """A folder's identity, independent of its name."""
     status = folder.stat()
     return status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""How pixkit 0.1 numbered classes, whose runs keep no names."""
+"""Class numbers of pixkit 0.1, whose runs store no names."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pixkit.data.classes import renumbered
 
 
 def numbered_as_before(source: str, images: SourceImages) -> SourceImages:
-    """The images of a source of that name with the numbers that 0.1 gave their classes.
+    """The images of the named source with the class numbers that 0.1 used.
 
-    Folders were sorted as text, 10 before 2; the labels of arrays were numbers as they stood, the largest of which
-    said how many there are.
+    Folders were sorted as text, 10 before 2; labels of arrays were used as numbers, the largest of which determined the
+    number of classes.
     """
     names = images.class_names
     if names is None:

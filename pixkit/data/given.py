@@ -1,4 +1,4 @@
-"""Images that are given by file, made ready as a run's own are: pictures, folders of them, and arrays of levels."""
+"""Images given by file, prepared like a run's own: pictures, folders of them, and arrays of levels."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from pixkit.image import ImageSpec
 from pixkit.randomness import Stream
 
 MAX_PIXELS = 2**26
-"""Pixels of the largest picture that is read."""
+"""The most pixels of a picture."""
 ARCHIVES = ("a zip archive", "an empty zip archive", "a tar archive", *OPENERS)
-"""What `told` says of archives of pictures."""
+"""Descriptions, as returned by `told`, of archives of pictures."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """Images that an argument means.
+    """Images that an argument refers to.
 
     Attributes:
-        count: how many there are.
-        each: their names and their levels, int64 [C, H, W], each read when it is asked for, DataError if it cannot be.
+        count: their number.
+        each: their names and their levels, int64 [C, H, W], each read when requested, with DataError if it cannot be.
     """
 
     count: int
@@ -55,16 +55,15 @@ class Reader:
     """Reads images given by file for a model of images of `spec`.
 
     Attributes:
-        spec: what comes out.
-        source: the data that the model was trained on, whose preparation applies; None where they are not known: then a
-            picture has to have the model's size and white is the highest level.
-        exact: whether pictures have to have the model's size, whatever the data's own were brought to.
+        spec: of the resulting images.
+        source: the data that the model was trained on, whose preparation applies; None if unknown: then a picture must
+            have the model's size, and white is the highest level.
+        exact: whether pictures must have the model's size, even if the data were resized.
         rounded: pictures read so far whose values were rounded to 8 bits.
-        cut: those of which there are further frames.
-        moved: of images read so far that are tokens, by how much their colours were moved, in levels RMS; by file.
-        changed: images read so far whose levels do not give back the pixels, or numbers, that the file has; not looked
-            for if it is None.
-        own_size: whether images keep the size that they have, in place of the model's.
+        cut: pictures read so far that have further frames.
+        moved: for images read so far that are tokens, how far their colours were moved, in levels RMS.
+        changed: images read so far whose levels do not reproduce the file's pixels or numbers; None to skip that check.
+        own_size: whether images keep their own size instead of the model's.
     """
 
     spec: ImageSpec
@@ -78,7 +77,7 @@ class Reader:
 
     @property
     def notes(self) -> list[str]:
-        """What is left out of the pictures that were read so far, in words."""
+        """What was lost in the pictures read so far, in words."""
         notes = []
         if self.rounded:
             notes.append(f"pictures of more than 8 bits a value were rounded to 8: {listed(self.rounded)}")
@@ -90,27 +89,27 @@ class Reader:
         return notes
 
     def parts(self, name: str | Path) -> list[str | Path | Member]:
-        """What an argument is made of, each for `read`: the pictures of a folder or of an archive, else itself alone.
+        """Split an argument into parts for `read`: the pictures of a folder or of an archive, else only itself.
 
         Raises:
-            DataError: where a folder or an archive cannot be read, or has no pictures.
+            DataError: if a folder or an archive cannot be read, or has no pictures.
         """
         return [name] if _array_of(name) is not None else [*_pictures(Path(name))]
 
     def read(self, name: str | Path | Member) -> list[tuple[str, Tensor]]:
-        """The images of `images`, all of them."""
+        """All images of `images`."""
         return list(self.images(name, MAX_BYTES).each)
 
     def images(self, name: str | Path | Member, limit: int = sys.maxsize) -> Found:
-        """What an argument means: the images' names and their levels, int64 [C, H, W], read as they are asked for.
+        """Find the images of an argument: their names and their levels, int64 [C, H, W], read when requested.
 
-        `name` is a picture, a folder or an archive of pictures (or what is in one: FILE.zip/FOLDER), a .npy, a .npz, or
+        `name` is a picture, a folder or an archive of pictures (or a part of one: FILE.zip/FOLDER), a .npy, a .npz, or
         one array of it, FILE.npz:NAME. An array may hold several images, and so may a picture, if the data were read
-        with `frames: all`; else the first of its frames is read, and a note says so. Of an array some images at a time
-        are in memory (unless it is compressed, or of booleans, in Fortran's order); it may have `limit` bytes.
+        with `frames: all`; else its first frame is read, and a note says so. Only a few images of an array are in
+        memory at a time (unless it is compressed, or boolean in Fortran order); it may have at most `limit` bytes.
 
         Raises:
-            DataError: where they cannot be read, or cannot be what the model is about.
+            DataError: if they cannot be read, or cannot be the model's images.
         """
         stored = None if isinstance(name, Member) else _array_of(name)
         if stored is None:
@@ -123,11 +122,11 @@ class Reader:
 
     @property
     def _pictured(self) -> ImageSpec:
-        """What is read, before it becomes tokens, if it does."""
+        """The spec of the images before they become tokens, if they do."""
         return self.spec.pictures
 
     def _token(self, image: Tensor, name: str, before: int = 0) -> Tensor:
-        """An image's tokens, if it is to become such; of one file there were so many images `before`."""
+        """An image's tokens, if it becomes tokens; `before` images of its file came earlier."""
         if self.spec.palette is None:
             return image
         tokens, moved = as_tokens(image[None].to(torch.uint8), self.spec.palette)
@@ -136,17 +135,17 @@ class Reader:
         return tokens[0].long()
 
     def _sized(self, path: Path | Member) -> Reader:
-        """What reads a picture in its own size, if that is asked for."""
+        """A reader for a picture in its own size, if that is requested."""
         size = size_of(path) if self.own_size else None
         if size is None:
             return self
         height, width = size
-        if self.spec.channels not in (1, 3) and is_written(path, self.spec):  # channels lie in a row
+        if self.spec.channels not in (1, 3) and is_written(path, self.spec):  # channels are side by side
             width //= self.spec.channels
         return replace(self, spec=self.spec.of_size(height, width), exact=True)
 
     def _frames(self, path: Path | Member) -> list[tuple[str, Tensor]]:
-        """The images of a picture: its first frame, or all, if the data are of all frames."""
+        """The images of a picture: its first frame, or all, if the data use all frames."""
         wanted = None if self.source is None else getattr(self.source.config, "frames", None)
         count = frames_of(path) if wanted == "all" else 1
         if count <= 1:
@@ -165,7 +164,7 @@ class Reader:
             self.changed.append(name)
 
     def _picture(self, path: Path | Member) -> Tensor:
-        """A picture; one that pixkit wrote gives the levels that it was written from."""
+        """A picture's levels; for one that pixkit wrote, the levels that it was written from."""
         written = read_written(path, self._pictured)
         if written is not None:
             return torch.from_numpy(written.astype(np.int64))
@@ -179,18 +178,18 @@ class Reader:
         return levels
 
     def _form(self) -> Form | None:
-        """What pictures are brought to, if the data are pictures."""
+        """The form of pictures, if the data are pictures."""
         form = None if self.source is None else self.source.picture_form(self._pictured)
         return replace(form, fit="exact", size=self._pictured.shape[1:]) if form is not None and self.exact else form
 
     def _ready(self, picture: Picture, path: Path | Member, form: Form) -> Tensor:
-        """The levels of a picture for the model, [C, H, W], and a line in one's notes where something is left out."""
+        """The levels of a picture for the model, [C, H, W]; notes what is lost."""
         if picture.bits > 8 and form.levels == 256:
             self.rounded.append(str(path))
         levels = picture.pixels if self._form() is not None else _plain(picture.pixels, str(path), self._pictured)
         if tuple(levels.shape) != self._pictured.shape:
             raise OtherSize(
-                "the picture has another size than the model needs",
+                "the picture has a different size from the model's images",
                 where=str(path),
                 found=f"{levels.shape[1]} x {levels.shape[2]} (height x width)",
                 expected=f"{self._pictured.height} x {self._pictured.width}",
@@ -198,7 +197,7 @@ class Reader:
         return self._prepared(levels[None], form.levels, str(path))[0]
 
     def _plain_form(self, path: Path | Member) -> Form:
-        """How pictures are read for data that are not pictures themselves: at the model's size."""
+        """The form of pictures for data that are not pictures themselves: the model's size."""
         if self._pictured.channels not in (1, 3, 4):
             raise DataError("pictures have 1, 3 or 4 channels", where=str(path), expected=str(self._pictured))
         levels = max(self._source_levels(), self._pictured.levels, 256)
@@ -209,10 +208,10 @@ class Reader:
             return form
         if self._pictured.levels > 256:
             raise _too_few(path, 256, self._pictured)
-        return replace(form, levels=256)  # of 8 bits white is the highest level, whatever the data were stored as
+        return replace(form, levels=256)  # with 8 bits white is the highest level, however the data were stored
 
     def _source_levels(self) -> int:
-        """How many levels the data had before the model's were made of them."""
+        """How many levels the data had before they were transformed for the model."""
         if self.source is None:
             return self._pictured.levels
         config = cast(DataConfig, self.source.config)
@@ -221,7 +220,7 @@ class Reader:
         return int(getattr(config, "source_levels", None) or self.source.source_levels)
 
     def _prepared(self, pixels: NDArray[Any], levels: int, where: str) -> Tensor:
-        """Levels of the data, [n, C, H, W], as levels of the model, int64."""
+        """Transform levels of the data, [n, C, H, W], to levels of the model, int64."""
         config = None if self.source is None else cast(DataConfig, self.source.config)
         values = torch.from_numpy(pixels.astype(np.int32))
         if config is not None and config.binarise == "threshold":
@@ -234,9 +233,9 @@ class Reader:
         return quantise(values, levels, self._pictured.levels).long()
 
     def _array(self, array: GivenArray) -> tuple[int, Iterator[Tensor]]:
-        """How many images an array has, and these, int64 [C, H, W], of levels of the model.
+        """The number of images of an array, and the images, int64 [C, H, W], in levels of the model.
 
-        All of it is judged before the first image is made ready, so that it is read twice.
+        All of it is checked before the first image is prepared, so it is read twice.
         """
         spec = self._pictured
         if self.own_size and array.palette is None:
@@ -267,7 +266,7 @@ class Reader:
 
 
 def _array_of(name: str | Path) -> tuple[Path, str | None] | None:
-    """The file of arrays that an argument means, and the array's name in it if that is given; None of pictures."""
+    """The file of arrays that an argument refers to, and the array's name if given; None for pictures."""
     path = Path(name)
     file, _, array = str(name).rpartition(":")
     if is_folder(path) or not (file.endswith(".npz") or path.suffix in (".npy", ".npz")):
@@ -298,7 +297,7 @@ def _too_few(where: str | Path | Member, levels: int, spec: ImageSpec) -> DataEr
 
 
 def _plain(levels: NDArray[Any], where: str, spec: ImageSpec) -> NDArray[Any]:
-    """A picture for data that are none, [C, H, W]: of one channel it may be stored as colour, but has to be grey."""
+    """A picture for data that are not pictures, [C, H, W]: one channel may be stored as colour, but must be grey."""
     if spec.channels > 1:
         return levels
     if (levels != levels[:1]).any():

@@ -1,4 +1,4 @@
-"""An array of levels that is given by file, and read some images at a time."""
+"""An array of levels given by file, read a few images at a time."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ OWN = ("samples", "original")
 PALETTE = "palette"
 """The array beside them of the colours that they stand for, if they are tokens."""
 MAX_BYTES = 2**32
-"""Bytes of the largest array that is read whole."""
+"""The most bytes of an array that is read as a whole."""
 AT_ONCE = 2**18
-"""Values that are made ready at a time; but no less than an image's."""
+"""Values that are prepared at a time; at least those of one image."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class GivenArray:
     """An array of a file, known by its header.
 
     Attributes:
-        file: which has it.
+        file: its file.
         name: its name there; None in a .npy.
-        stored: it.
+        stored: the array as stored.
         palette: the colours that its numbers stand for, if they are tokens.
     """
 
@@ -45,11 +45,11 @@ class GivenArray:
 
     @classmethod
     def of(cls, path: Path, name: str | None, limit: int) -> GivenArray:
-        """An array of a file, by its name if it has one; left out, the one that pixkit writes, or the only one.
+        """Open an array of a file: by its name if it has one; by default, the one that pixkit writes, or the only one.
 
         Raises:
-            DataError: if it cannot be read, is not one of levels, has more than `limit` bytes (or, if it is compressed,
-                more than 4 GiB), or several may be meant.
+            DataError: if it cannot be read, is not an array of levels, has more than `limit` bytes (or, if it is
+                compressed, more than 4 GiB), or is ambiguous.
         """
         file = ArrayFile(path, limit)
         names = file.names()
@@ -69,11 +69,11 @@ class GivenArray:
         return found
 
     def _check_packed(self) -> None:
-        """What is unpacked may be read whole, and little of a file may make much of it."""
+        """Bound compressed arrays: they may be read as a whole, and a small file may unpack to a large one."""
         size = math.prod(self.stored.shape) * self.stored.dtype.itemsize
         if self.stored.mapped is None and size > MAX_BYTES:
             raise DataError(
-                "too large an array to be unpacked",
+                "the array is too large to be unpacked",
                 where=self.where,
                 found=f"{size} bytes",
                 expected=f"at most {MAX_BYTES}",
@@ -82,17 +82,17 @@ class GivenArray:
 
     @property
     def where(self) -> str:
-        """Its place, for errors."""
+        """Its location, for errors."""
         return self.file.where(self.name)
 
     @property
     def ours(self) -> bool:
-        """Whether pixkit wrote it: its levels are a model's then, not those of the data."""
+        """Whether pixkit wrote it: its levels are then a model's, not those of the data."""
         return self.name in OWN
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its own; of tokens that of their colours, if they have one channel."""
+        """Its shape; for tokens with one channel, that of their colours."""
         own = self.stored.shape
         return own if self.palette is None or own[-3:-2] != (1,) else (*own[:-3], 3, *own[-2:])
 
@@ -101,7 +101,7 @@ class GivenArray:
         return self.shape[0] if orders[0][0] == 0 else 1
 
     def blocks(self, orders: Sequence[Order], spec: ImageSpec) -> Iterator[NDArray[Any]]:
-        """Its images in order, [n, C, H, W], some at a time; or colours, if they are tokens.
+        """Yield its images in order, [n, C, H, W], a few at a time; colours, if they are tokens.
 
         Raises:
             DataError: if the file is damaged, tokens have no colour, or `orders` give different images.
@@ -117,18 +117,18 @@ class GivenArray:
                     yield oriented(some, orders, spec, self.where)
 
     def check(self, orders: Sequence[Order], spec: ImageSpec, levels: int) -> None:
-        """Look at all values, in one pass.
+        """Check all values, in one pass.
 
         Raises:
-            DataError: where they are none of so many levels, or only the two lowest of the data; as `blocks`.
+            DataError: if they are not levels in range, or only the two lowest levels of the data; also as for `blocks`.
         """
         ends = [(int(block.min()), int(block.max())) for block in self.blocks(orders, spec)]
         low, high = min(low for low, _ in ends), max(high for _, high in ends)
-        if self.palette is not None:  # which was looked at, block by block
+        if self.palette is not None:  # checked by `coloured`, block by block
             return
         if 0 <= low <= high <= 1 and levels > 2 and not self.ours:
             raise DataError(
-                "an array of zeros and ones alone, which are the two lowest levels of the data",
+                "an array of only zeros and ones, which are the two lowest levels of the data",
                 where=self.where,
                 found=f"{low}..{high}",
                 expected=f"0..{levels - 1}",

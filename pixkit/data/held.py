@@ -1,4 +1,4 @@
-"""Holding a data source, which may be a plugin's, to what it promises."""
+"""Check that a data source, which may be a plugin's, keeps its promises."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ def own_splits(images: SourceImages) -> dict[str, ImageSet]:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one look at all images of a split tells of them."""
+    """Statistics from one pass over all images of a split."""
 
     digest: str
-    """SHA-256 of pixels and labels, as `pixkit.data.dataset.digest` has it."""
+    """SHA-256 of pixels and labels, by `pixkit.data.dataset.digest`."""
     low: int
-    """The least level that occurs, 0 where there are no images."""
+    """The lowest level that occurs, 0 if there are no images."""
     high: int
-    """The greatest."""
+    """The highest level that occurs."""
 
 
 def check(images: SourceImages, name: str) -> None:
-    """Raise DataError where images are not as `SourceImages` says, but for their levels; `name` is the source's."""
+    """Raise DataError unless images are as `SourceImages` says, except for levels; `name` is the source's."""
     _check_kinds(images, name)
     if not len(images.train):
         raise DataError("there are no training images", where=name)
     shape = tuple(images.train.pixels.shape[1:])
     if len(shape) != 3:
         raise DataError(
-            "images have the shape [N, C, H, W]",
+            "images must have the shape [N, C, H, W]",
             where=f"{name}, train images",
             found=f"{len(shape) + 1} axes",
             hint="pixels[:, None] of grey images, pixels.permute(0, 3, 1, 2) of [N, H, W, C]",
@@ -52,14 +52,17 @@ def check(images: SourceImages, name: str) -> None:
         where = f"{name}, {split} images"
         if tuple(part.pixels.shape[1:]) != shape:
             raise DataError(
-                "images of unlike shapes", where=where, found=str(tuple(part.pixels.shape)), expected=f"(n, *{shape})"
+                "images of different shapes",
+                where=where,
+                found=str(tuple(part.pixels.shape)),
+                expected=f"(n, *{shape})",
             )
         spec.check(part.pixels, where=where, values=False)
         _check_labels(part, images.classes, where)
     names = images.class_names
     if names is not None and (len(names) != images.classes or len(set(names)) < len(names)):
         raise DataError(
-            "classes have a name each",
+            "classes must have one name each",
             where=name,
             found=listed(names),
             expected=f"{images.classes} names, all different",
@@ -67,10 +70,10 @@ def check(images: SourceImages, name: str) -> None:
 
 
 def look_through(images: SourceImages, name: str) -> dict[str, Seen]:
-    """What there is to know of the images of each of a source's own splits, in one pass.
+    """Collect statistics of the images of each of a source's own splits, in one pass.
 
     Raises:
-        DataError: where a level is out of range; `name` is the source's.
+        DataError: if a level is out of range; `name` is the source's.
     """
     _, channels, height, width = images.train.pixels.shape
     spec = ImageSpec(channels, height, width, images.levels)
@@ -97,30 +100,30 @@ def _looked_at(part: ImageSet, spec: ImageSpec, where: str) -> Seen:
 
 
 def _check_kinds(images: SourceImages, name: str) -> None:
-    """What a source gives is of the classes that `SourceImages` and `ImageSet` name; tensors are on the CPU."""
-    _require(images, SourceImages, name, "what `load` gives", "SourceImages(train=ImageSet(pixels), ...)")
+    """Check the types that `SourceImages` and `ImageSet` name, and that tensors are on the CPU."""
+    _require(images, SourceImages, name, "the result of `load`", "SourceImages(train=ImageSet(pixels), ...)")
     if isinstance(images.levels, bool) or not isinstance(images.levels, Integral):
-        raise DataError("levels are counted", where=name, found=f"levels = {images.levels!r}", expected="an int")
+        raise DataError("levels must be a number", where=name, found=f"levels = {images.levels!r}", expected="an int")
     for split in ("train", "test", *(["validation"] if images.validation is not None else [])):
         part = getattr(images, split)
-        _require(part, ImageSet, name, split, "ImageSet(pixels, labels), of no pixels where there are no images")
+        _require(part, ImageSet, name, split, "ImageSet(pixels, labels), without pixels if there are no images")
         for what in ("pixels", "labels", "groups", "rows"):
             value, where = getattr(part, what), f"{name}, {what} of the {split} images"
             if value is None and what != "pixels":
                 continue
             _require(value, torch.Tensor, where, what, "torch.as_tensor(...) of it")
             if value.device.type != "cpu":
-                raise DataError("data are on the CPU", where=where, found=str(value.device), hint=f"{what}.cpu()")
+                raise DataError("data must be on the CPU", where=where, found=str(value.device), hint=f"{what}.cpu()")
             if what in ("rows", "groups") and (value.dtype != torch.int64 or value.ndim != 1):
                 raise DataError(
-                    f"{what} are whole numbers, one an image",
+                    f"{what} must be whole numbers, one per image",
                     where=where,
                     found=f"{value.dtype} {tuple(value.shape)}",
                     expected="torch.int64 (n,)",
                 )
         if part.rows is not None and len(part.rows) and not 0 <= part.rows.min() <= part.rows.max() < len(part.pixels):
             raise DataError(
-                "rows are numbers of pixels",
+                "rows must be indices of pixels",
                 where=f"{name}, rows of the {split} images",
                 found=f"{int(part.rows.min())}..{int(part.rows.max())}",
                 expected=f"0..{len(part.pixels) - 1}",
@@ -129,7 +132,9 @@ def _check_kinds(images: SourceImages, name: str) -> None:
 
 def _require(value: object, kind: type, where: str, what: str, instead: str) -> None:
     if not isinstance(value, kind):
-        raise DataError(f"{what} is no {kind.__name__}", where=where, found=type(value).__name__, expected=instead)
+        raise DataError(
+            f"{what} is not of type {kind.__name__}", where=where, found=type(value).__name__, expected=instead
+        )
 
 
 def _check_labels(part: ImageSet, classes: int | None, where: str) -> None:
@@ -139,7 +144,7 @@ def _check_labels(part: ImageSet, classes: int | None, where: str) -> None:
         raise DataError("labels and the number of classes go together", where=where, found=f"classes = {classes}")
     if part.labels.dtype != torch.int64 or part.labels.shape != (len(part),):
         raise DataError(
-            "labels do not fit the images",
+            "labels do not match the images",
             where=where,
             found=f"{part.labels.dtype} {tuple(part.labels.shape)}",
             expected=f"torch.int64 ({len(part)},)",

@@ -21,9 +21,9 @@ from pixkit.files import open_regular
 
 UBYTE = 8
 KINDS = {UBYTE: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-"""NumPy's types by the number that a header has for them."""
+"""NumPy's types by their numbers in a header."""
 LARGEST = 2**31
-"""Bytes of values that a header may announce."""
+"""The most bytes of values that a header may announce."""
 CHUNK = 2**20
 
 
@@ -31,12 +31,12 @@ def read_idx(path: Path, rank: int | None) -> NDArray[Any]:
     """Read an IDX file.
 
     Args:
-        path: the file, whether gzipped is told by its first bytes.
-        rank: number of axes expected, of unsigned bytes: 1 for labels, 3 for images [N, H, W]; None for any, of any
+        path: the file; its first bytes tell whether it is gzipped.
+        rank: expected number of axes, of unsigned bytes: 1 for labels, 3 for images [N, H, W]; None for any, of any
             type.
 
     Raises:
-        DataError: where it is missing, damaged, of another type or rank, or not as long as it says.
+        DataError: if it is missing, damaged, of another type or rank, or not as long as its header says.
     """
     with _unpacked(path) as (stream, _):
         return parse_idx(stream, rank, str(path))
@@ -78,7 +78,7 @@ class IdxFile(Container):
 
 @contextmanager
 def _unpacked(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
-    """A file, unpacked as it is read, and whether it was packed: by its first bytes."""
+    """A file, unpacked as it is read, and whether it was gzipped, by its first bytes."""
     try:
         with open_regular(path) as file:
             packed = file.read(2) == b"\x1f\x8b"
@@ -93,7 +93,7 @@ def _unpacked(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
 
 
 def parse_idx(stream: BinaryIO, rank: int | None, where: str) -> NDArray[Any]:
-    """Read IDX from a binary stream; nothing is allocated on the word of the header alone."""
+    """Read IDX from a binary stream; memory is allocated only as data arrive, not as the header says."""
     kind, shape = _header(stream, rank, where)
     count = math.prod(shape) * kind.itemsize
     values = _exactly(stream, count, f"{count} bytes of values, as the header says", where)
@@ -102,12 +102,12 @@ def parse_idx(stream: BinaryIO, rank: int | None, where: str) -> NDArray[Any]:
 
 
 def _header(stream: BinaryIO, rank: int | None, where: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """The type and the shape of what follows."""
+    """The type and the shape of the values."""
     head = _exactly(stream, 4, "a header of 4 bytes", where)
     fits = head[2:] == bytes([UBYTE, rank]) if rank is not None else head[2] in KINDS and head[3] > 0
     if head[:2] != b"\0\0" or not fits:
         raise DataError(
-            "not an IDX file of the kind wanted",
+            "not an IDX file of the expected kind",
             where=where,
             found=f"first bytes {head.hex(' ')}",
             expected="00 00, a type and a number of axes"
@@ -118,7 +118,7 @@ def _header(stream: BinaryIO, rank: int | None, where: str) -> tuple[np.dtype[An
     shape = struct.unpack(f">{axes}I", _exactly(stream, 4 * axes, f"{axes} sizes", where))
     if not 0 < math.prod(shape) * kind.itemsize <= LARGEST:
         raise DataError(
-            "the header announces an absurd size",
+            "the header announces an impossible size",
             where=where,
             found=" x ".join(map(str, shape)),
             expected=f"1 to {LARGEST} bytes",

@@ -27,56 +27,58 @@ Side: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 class Images(DataSource):
     """A folder of image files (PNG, JPEG, JPEG XL, BMP, GIF, WebP, TIFF, PNM), subfolders included.
 
-    Test images are a seeded choice by each file's path, or the files of a folder of their own. What becomes
-    of transparency, 16 bits and EXIF orientation: `pixkit.data.picture.read_whole`.
+    Test images are a seeded choice by each file's path, or the files of a separate folder. For transparency, 16 bits
+    and EXIF orientation see `pixkit.data.picture.read_whole`.
     """
 
     class Config(DataConfig):
-        """The common keys, the folder, and what its images are brought to."""
+        """The common keys, the folder, and the form of its images."""
 
         path: str = Field(json_schema_extra={"x-pixkit-path": True})
         """The folder of images, or a zip or tar archive of one (FILE.zip, FILE.tar/FOLDER), which is not unpacked."""
         test_path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
-        """A folder or archive of test images; some of `path` are held out if left out."""
+        """A folder or archive of test images; by default, some of `path` are held out."""
         validation_path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
-        """A folder or archive of images for validation; a part of the training images, by `validation`, if left out."""
+        """A folder or archive of images for validation; by default, a part of the training images, by `validation`."""
         test_fraction: float = Field(0.1, ge=0, lt=1)
-        """Fraction of the images held out as test images where there is no `test_path`."""
+        """Fraction of the images held out as test images if there is no `test_path`."""
         channels: Literal[1, 3, 4] = 3
         """1 for grey, 3 for RGB, 4 for RGB and opacity."""
         source_levels: int = Field(256, ge=2, le=65536)
-        """256 or 65536 levels, white the highest, of files of any depth; another number N is of files that hold levels
-        0..N-1 as they are: 2 for masks of 0 and 1."""
+        """256 or 65536 levels, white the highest, for files of any depth; another number N is for files that contain
+        levels 0..N-1 as they are: 2 for masks of 0 and 1."""
         size: Side | Annotated[tuple[Side, Side], Field(strict=False)] | None = None
-        """Side in pixels, or [height, width]; if left out, the images must have one size."""
+        """Side in pixels, or [height, width]; by default, the images must have one size."""
         fit: Fit = "crop"
         """crop: scaled to cover, the middle kept; resize: stretched; pad: scaled to fit, on white; exact: refused."""
         resample: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bicubic"
         """Filter for scaling."""
         labels: bool | str = Field(False, json_schema_extra={"x-pixkit-path": list(TABLES)})
-        """Whether the folders directly below are classes, in the order of their names; as numbers, if they all are. Or
-        a table, FILE.csv or FILE.csv:COLUMN, of a row for each image: its name, without suffix or with folders, too,
-        and its class. An image that the table lacks cannot be used (`on_bad`); rows without an image are counted."""
+        """Whether the folders directly below are classes, in the order of their names; as numbers, if all are numbers.
+        Or a table, FILE.csv or FILE.csv:COLUMN, with a row for each image: its name, with or without suffix and
+        folders, and its class. An image that is missing from the table cannot be used (`on_bad`); rows without an image
+        are counted."""
         on_bad: Literal["error", "skip"] = "error"
-        """What to do with a file that cannot be used: stop, or leave it out and say so in a note; stop, if most would
-        be left out. Without a `size`, those that have not the commonest one cannot be used.
+        """What to do with a file that cannot be used: stop, or leave it out and note it; stop if most would be left
+        out. Without a `size`, images that do not have the most common one cannot be used.
 
-        A file that the system cannot read, for want of a permission or of a sound disk, stops in any case."""
+        A file that the system cannot read, because of its permissions or the disk, stops in any case."""
         frames: Literal["first", "all"] = "first"
-        """Of files with several frames (GIF, TIFF): the first, or all, of which those of one file stay in one split."""
+        """From files with several frames (GIF, TIFF): the first, or all, which stay in one split for each file."""
         splits: Literal["folders", "none"] = Field("folders", json_schema_extra={"x-pixkit-lacking": "none"})
-        """Whether folders train, val and test directly below `path` are splits, not a part of the images or classes."""
+        """Whether folders train, val and test directly below `path` are splits, rather than a part of the images or
+        classes."""
         max_pixels: int = Field(16_000_000, ge=1, le=89_478_485)
-        """Pixels that a file may have before it is scaled."""
+        """The most pixels of a file before it is scaled."""
 
     def form(self) -> Form:
-        """What the configuration brings every picture to."""
+        """The form to which the configuration brings every picture."""
         config, side = self.config, self.config.size
         size = (side, side) if isinstance(side, int) else side
         return Form(config.channels, size, config.fit, config.resample, config.max_pixels, config.source_levels)
 
     def picture_form(self, spec: ImageSpec) -> Form:
-        """See DataSource: as the folder's own; without a `size` they have one."""
+        """See DataSource: like the folder's own; without a `size` they all have one."""
         form = self.form()
         return form if form.size else replace(form, size=(spec.height, spec.width), fit="exact")
 
@@ -84,8 +86,8 @@ class Images(DataSource):
         """Read every image.
 
         Raises:
-            DataError: where there is no image, one cannot be used (unless `on_bad: skip`) or read, images differ in
-                size with no `size` given, or the folders do not fit `labels`.
+            DataError: if there is no image, one cannot be used (unless `on_bad: skip`) or read, images differ in size
+                with no `size` given, or the folders do not fit `labels`.
         """
         config = self.config
         how = self._how()
@@ -116,16 +118,16 @@ class Images(DataSource):
         )
 
     def known_classes(self) -> tuple[str, ...] | None:
-        """See DataSource: the classes of the files, of which none may be left out."""
+        """See DataSource: the classes of the files, if none may be left out."""
         parts = self._parts()
         table = self._table(parts)[0] if isinstance(self.config.labels, str) else None
         return self._classes(parts, table)
 
     def _classes(self, parts: Mapping[str, Listing], table: dict[Path, str] | None) -> tuple[str, ...] | None:
-        """The classes of the files by name; None without labels, or where files that cannot be used are left out.
+        """The classes of the files by name; None without labels, or if files that cannot be used are left out.
 
         Raises:
-            DataError: where files lie outside the folders of classes, or are of classes that no training image has.
+            DataError: if files are outside the folders of classes, or have classes that no training image has.
         """
         if self.config.labels is False or self.config.on_bad == "skip":
             return None
@@ -136,7 +138,7 @@ class Images(DataSource):
         return tuple(classes)
 
     def outline(self, spec: ImageSpec) -> tuple[SourceImages, ReadFile] | None:
-        """See DataSource: where each file is one image, or it is kept with decoded images which files are used."""
+        """See DataSource: if each file is one image, or the cache of decoded images says which files are used."""
         config, parts = self.config, self._parts()
         if isinstance(config.labels, str) and config.on_bad == "skip":
             self._table(parts)
@@ -170,12 +172,12 @@ class Images(DataSource):
         return How(self.form(), self.config.on_bad, self.config.frames)
 
     def _as_train(self, how: How, height: int, width: int) -> How:
-        """The same for images that are to be as large as those for training."""
+        """The same, for images that must be as large as those for training."""
         fit = how.form.fit if self.config.size else "exact"
         return replace(how, form=replace(how.form, size=(height, width), fit=fit))
 
     def _parts(self) -> dict[str, Listing]:
-        """The folders of images by the splits that they are of."""
+        """The folders of images by split."""
         config, folder = self.config, self.resolve(self.config.path)
         listing = list_pictures(folder)
         parts = {"train": listing} if config.splits == "none" else splits_of(listing)
@@ -190,7 +192,7 @@ class Images(DataSource):
                     f"images for {split} are given twice",
                     where=f"data.{stated[0]}",
                     found=f"{stated[0]}, and the folder {parts[split].folder}",
-                    hint=f"leave data.{stated[0]} out; data.splits=none takes the folders as one",
+                    hint=f"leave data.{stated[0]} out; data.splits=none treats the folders as one",
                 )
         if config.test_path is not None:
             parts["test"] = list_pictures(self.resolve(config.test_path))
@@ -199,21 +201,21 @@ class Images(DataSource):
         return parts
 
     def _table(self, parts: dict[str, Listing]) -> tuple[dict[Path, str], list[str]]:
-        """Labels of the files by the table, and what to say of it; of `parts` is left what it has.
+        """Labels of the files from the table, and notes on it; reduces `parts` to the files in the table.
 
         Raises:
-            DataError: as `match_table`; where the table lacks files, unless bad ones are left out.
+            DataError: as for `match_table`; if the table lacks files, unless bad ones are left out.
         """
         reference = str(self.config.labels)
         path = self.resolve(parts_of(reference)[0])
         files = [listing.folder / name for listing in parts.values() for name in listing.names]
         matched = match_table(reference, path, files)
-        notes = [f"{matched.unused} of {matched.rows} rows of {path} are of no image here"] if matched.unused else []
+        notes = [f"{matched.unused} of {matched.rows} rows of {path} match no image here"] if matched.unused else []
         for split, listing in parts.items():
             lacking = [name for name in listing.names if listing.folder / name not in matched.labels]
             if lacking and self.config.on_bad == "error":
                 raise DataError(
-                    "images that the table of labels lacks",
+                    "images missing from the table of labels",
                     where=str(path),
                     found=f"{len(lacking)} of {len(listing.names)} in {listing.folder}: {listed(lacking)}",
                     expected="a row for each image",

@@ -1,7 +1,7 @@
-"""JPEG XL: size, orientation and depth by its header, the pixels by imagecodecs.
+"""JPEG XL: size, orientation and depth from its header, pixels by imagecodecs.
 
-ISO/IEC 18181-1, annex D: a codestream, or boxes of which one or several hold it, begins with its size and metadata, bit
-by bit, the lowest first. No decoder of those for Python tells the size before it decodes.
+ISO/IEC 18181-1, annex D: a codestream, either bare or within one or several boxes, begins with its size and metadata,
+bit by bit, the lowest first. None of its Python decoders returns the size before decoding.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pixkit.data.depth import Stored, Unread
 STREAM = b"\xff\x0a"
 BOXES = b"\0\0\0\x0cJXL \r\n\x87\n"
 HEADER = 256
-"""Bytes of a codestream that its size and metadata take at most."""
+"""The most bytes of a codestream that its size and metadata take."""
 MOST_BOXES = 1000
 RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
 LENGTHS = ((1, 9), (1, 13), (1, 18), (1, 30))
-"""Of a height or width: what is added to how many bits, by the two bits before them."""
+"""For a height or width: the number to add to how many bits, by the two bits before them."""
 TURNED = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
 class Header:
-    """What is said of a picture before its pixels; height and width are those of the upright one."""
+    """A picture's properties before its pixels; height and width are those of the upright picture."""
 
     height: int
     width: int
@@ -37,15 +37,15 @@ class Header:
 
 
 def is_jpegxl(head: bytes) -> bool:
-    """Whether a file that begins so is one."""
+    """Whether a file that begins like this is JPEG XL."""
     return head.startswith((STREAM, BOXES))
 
 
 def header(file: BinaryIO) -> Header:
-    """The header of a file, from its beginning on.
+    """Parse the header of a file, from its beginning.
 
     Raises:
-        ValueError: where it is damaged.
+        ValueError: if it is damaged.
     """
     bits = _Bits(_codestream(file))
     height, width = _size(bits)
@@ -73,15 +73,15 @@ def decoded(file: BinaryIO, found: Header) -> tuple[Stored, bool]:
     """The first frame, upright, and whether it has no colours.
 
     Raises:
-        Unread: where imagecodecs is not installed, or values are no whole numbers of up to 16 bits.
-        ValueError: where the file is damaged.
+        Unread: if imagecodecs is not installed, or values are not whole numbers of up to 16 bits.
+        ValueError: if the file is damaged.
     """
     if found.floats or found.bits > 16:
         raise Unread(f"JPEG XL of {found.bits} bits{', floats' if found.floats else ''}")
     try:
         imagecodecs: Any = importlib.import_module("imagecodecs")
     except ImportError as error:
-        raise Unread("JPEG XL", "pip install 'pixkit-models[jxl]' has it read by imagecodecs") from error
+        raise Unread("JPEG XL", "pip install 'pixkit-models[jxl]' installs imagecodecs to read it") from error
     file.seek(0)
     try:
         pixels = imagecodecs.jpegxl_decode(file.read(), index=0)
@@ -97,13 +97,13 @@ def decoded(file: BinaryIO, found: Header) -> tuple[Stored, bool]:
 
 
 class _Bits:
-    """Numbers of a codestream, bit by bit."""
+    """Reads numbers of a codestream, bit by bit."""
 
     def __init__(self, content: bytes) -> None:
         self._value, self._left = int.from_bytes(content, "little"), 8 * len(content)
 
     def take(self, count: int) -> int:
-        """The next so many bits."""
+        """The next `count` bits."""
         if count > self._left:
             raise ValueError("the header is cut short")
         found = self._value & ((1 << count) - 1)
@@ -111,12 +111,12 @@ class _Bits:
         return found
 
     def choose(self, *ways: tuple[int, int]) -> int:
-        """A number in the way of four that two bits say: so much, and so many bits."""
+        """A number encoded in one of four ways, selected by two bits: a constant plus some bits."""
         offset, count = ways[self.take(2)]
         return offset + self.take(count)
 
     def skip(self, *counts: int) -> None:
-        """Pass over a number that is told in one of four ways; these are their bits."""
+        """Skip a number encoded in one of four ways; `counts` are their numbers of bits."""
         self.take(counts[self.take(2)])
 
 
@@ -133,8 +133,8 @@ def _size(bits: _Bits) -> tuple[int, int]:
 
 
 def _preview(bits: _Bits) -> None:
-    """The size of a preview, which is passed over."""
-    widths = (0, 0, 5, 9) if bits.take(1) else (6, 8, 10, 12)  # of eighths, of pixels
+    """Skip the size of a preview."""
+    widths = (0, 0, 5, 9) if bits.take(1) else (6, 8, 10, 12)  # in eighths, in pixels
     bits.skip(*widths)
     if not bits.take(3):
         bits.skip(*widths)
@@ -158,7 +158,7 @@ def _codestream(file: BinaryIO) -> bytes:
 
 
 def _boxes(file: BinaryIO) -> Any:
-    """Kind, start and size of what is in each box; a size of 0 is up to the end."""
+    """Kind, start and size of the contents of each box; a size of 0 extends to the end."""
     place = len(BOXES)
     for _ in range(MOST_BOXES):
         file.seek(place)

@@ -1,7 +1,6 @@
-"""Decoded images, kept in the cache folder from one start to the next.
+"""A cache of decoded images, kept in the cache folder between runs of pixkit.
 
-A file holds one array and what is to be known of it. Whatever is wrong with one, it counts as absent: what is kept can
-always be decoded again.
+A file holds one array and some facts about it. A damaged file counts as absent: its images can always be decoded again.
 """
 
 from __future__ import annotations
@@ -27,40 +26,40 @@ from pixkit.errors import UsageError
 from pixkit.files import kind_of, open_regular, replacing
 
 VARIABLE = "PIXKIT_DECODED"
-"""The environment variable that says how much is kept at most: 20G, say, or 0 for nothing."""
+"""The environment variable that limits the size of the cache: for example 20G, or 0 for nothing."""
 MOST = 10 * 2**30
-"""Bytes that are kept at most where it does not say."""
+"""The default limit in bytes."""
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 MAGIC = b"pixkit decoded 1\n"
 LARGEST_HEAD = 2**28
-"""Bytes of what is to be known of an array."""
+"""The most bytes of facts about an array."""
 TYPES = ("uint8", "int16", "int32")
 CHUNK = 2**22
-"""Bytes that are read, written and summed up at a time."""
+"""Bytes that are read, written and hashed at a time."""
 ABANDONED = 86400.0
-"""Seconds after which a temporary file is one that a process has left behind."""
+"""Seconds after which a temporary file is considered abandoned."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is kept under one key."""
+    """An entry of the cache."""
 
     path: Path
     size: int
     used: float
-    """When it was used last, in seconds since the epoch."""
+    """When it was last used, in seconds since the epoch."""
 
 
 def folder() -> Path:
-    """Where it is kept."""
+    """The cache folder."""
     return cache_dir() / "decoded"
 
 
 def most() -> int:
-    """Bytes that are kept at most.
+    """The limit of the cache in bytes.
 
     Raises:
-        UsageError: where the environment variable is no size.
+        UsageError: if the environment variable is not a size.
     """
     text = os.environ.get(VARIABLE, "").strip()
     if not text:
@@ -72,12 +71,12 @@ def most() -> int:
 
 
 def key_of(*facts: Any) -> str:
-    """The key of an array that all of these decide; of plain data."""
+    """The key of an array that is determined by these facts, which are plain data."""
     return hashlib.sha256(json.dumps(facts).encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
 def find(key: str) -> tuple[NDArray[Any], dict[str, Any]] | None:
-    """The array that is kept under a key, and what was written with it; None if there is none that is whole."""
+    """The array under a key, and the facts written with it; None if there is none that is intact."""
     path = folder() / key
     if not most():
         return None
@@ -97,9 +96,9 @@ def find(key: str) -> tuple[NDArray[Any], dict[str, Any]] | None:
 
 
 def keep(key: str, array: NDArray[Any], facts: dict[str, Any]) -> None:
-    """Keep an array and, with it, plain data, unless it is too large or the disk will not have it.
+    """Store an array with its facts, plain data, unless it is too large or the disk is full.
 
-    What was not used for longest makes room.
+    The least recently used entries make room.
     """
     target, bound = folder() / key, most()
     if array.dtype.name not in TYPES or array.nbytes > bound:
@@ -115,7 +114,7 @@ def keep(key: str, array: NDArray[Any], facts: dict[str, Any]) -> None:
 
 
 def entries() -> list[Entry]:
-    """All that is kept, what was used last first."""
+    """All entries, the most recently used first."""
     found = []
     with suppress(OSError), os.scandir(folder()) as places:
         for place in places:
@@ -127,7 +126,7 @@ def entries() -> list[Entry]:
 
 
 def facts_of(entry: Entry) -> dict[str, Any]:
-    """What was written with an array; nothing, if it is damaged or has gone."""
+    """The facts written with an array; empty if it is damaged or gone."""
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError), open_regular(entry.path) as file:
         out: dict[str, Any] = _head(file)[0]["facts"]
         return out
@@ -135,10 +134,10 @@ def facts_of(entry: Entry) -> dict[str, Any]:
 
 
 def clear() -> list[Entry]:
-    """Remove all that is kept; gives what was removed.
+    """Remove all entries; return what was removed.
 
     Raises:
-        OSError: where something cannot be removed.
+        OSError: if something cannot be removed.
     """
     found = entries()
     for entry in found:
@@ -180,7 +179,7 @@ def _read(file: BinaryIO) -> tuple[NDArray[Any], dict[str, Any]]:
     shape, dtype = tuple(map(int, head["shape"])), np.dtype(head["dtype"]).newbyteorder("<")
     size = math.prod(shape) * dtype.itemsize
     if head["dtype"] not in TYPES or min(shape) < 0 or os.fstat(file.fileno()).st_size != len(start) + size + 32:
-        raise ValueError("another length than the head says")
+        raise ValueError("the length differs from the head's")
     array = np.empty(shape, dtype)
     for piece in _pieces(array):
         if file.readinto(piece) != len(piece):  # type: ignore[attr-defined]
@@ -192,7 +191,7 @@ def _read(file: BinaryIO) -> tuple[NDArray[Any], dict[str, Any]]:
 
 
 def _head(file: BinaryIO) -> tuple[dict[str, Any], bytes]:
-    """What is written before the values, and its bytes."""
+    """The head that precedes the values, and its bytes."""
     start = file.read(len(MAGIC) + 8)
     length = int.from_bytes(start[len(MAGIC) :], "little")
     if not start.startswith(MAGIC) or length > LARGEST_HEAD:

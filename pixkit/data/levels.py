@@ -1,4 +1,4 @@
-"""From a source's levels to a model's: quantising and binarising."""
+"""Convert a source's levels to a model's: quantising and binarising."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def images_at_once(pixels: Tensor) -> int:
 
 
 def quantise(pixels: Tensor, source_levels: int, levels: int) -> Tensor:
-    """N levels to K: floor(v * K / N), exactly, in integers; any shape, kept in the smallest type."""
+    """N levels to K: floor(v * K / N), exactly, in integers; any shape, in the smallest type."""
     table = torch.arange(source_levels, dtype=torch.int64) * levels // source_levels
     return _lookup(pixels, table.to(storage(levels)))
 
@@ -56,17 +56,17 @@ class Binariser:
     def __init__(self, seed: int, dims: int, source_levels: int) -> None:
         self.source_levels = source_levels
         self._noise = ImageNoise(seed, dims)
-        # u (N - 1) < v 2**32 in integers is u <= ceil(v 2**32 / (N - 1)) - 1, which 32 bits hold for v > 0.
+        # In integers, u (N - 1) < v 2**32 is u <= ceil(v 2**32 / (N - 1)) - 1, which fits into 32 bits for v > 0.
         least = (np.arange(1, source_levels, dtype=np.uint64) << np.uint64(32)) + np.uint64(source_levels - 2)
         self._highest = np.empty(source_levels, dtype=np.uint32)  # level 0 has none
         self._highest[1:] = least // np.uint64(source_levels - 1) - np.uint64(1)
 
     def draw(self, pixels: Tensor, numbers: Tensor, stream: Stream, draw: int = 0) -> Tensor:
-        """One draw of each pixel, uint8 of the shape of `pixels`, [n, C, H, W].
+        """One draw for each pixel, uint8 with the shape of `pixels`, [n, C, H, W].
 
-        `numbers`, int64 [n], are the images' numbers in their source: with the stream and the number of
-        the draw they choose the noise. The comparison u (N - 1) < v 2**32 is made in integers, so v = 0 never
-        becomes 1 and v = N - 1 always does.
+        `numbers`, int64 [n], are the images' numbers in their source: with the stream and the number of the draw they
+        select the noise. The comparison u (N - 1) < v 2**32 is made in integers, so v = 0 never becomes 1 and v = N - 1
+        always does.
         """
         out = np.empty(pixels.shape, dtype=np.uint8)
         step = images_at_once(pixels)

@@ -1,4 +1,4 @@
-"""A source's images as they are: read, checked, their classes numbered; which are of which split; and their shape."""
+"""Load a source's images: read, checked, with classes numbered and assigned to splits; and their shape."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def loaded(
 ) -> tuple[DataSource, SourceImages]:
     """A source and its images, with their classes numbered; arguments and errors are those of `prepare`.
 
-    All is checked but the range of the levels, which `pixkit.data.held.look_through` does.
+    Everything is checked except the range of the levels, which `pixkit.data.held.look_through` does.
     """
     config = cast(DataConfig, ref.config)
     if config.class_names is not None:
@@ -52,7 +52,7 @@ def loaded(
         images = numbering(ref.name, images)
     if config.levels is not None and config.levels > images.levels:
         raise RecipeError(
-            "quantising makes levels fewer, never more",
+            "quantising can only reduce the number of levels",
             where="data.levels",
             found=str(config.levels),
             expected=f"at most {images.levels}, the levels of {ref.name}",
@@ -61,11 +61,11 @@ def loaded(
 
 
 def classes_of(ref: ComponentSpec, base: Path) -> Names | None:
-    """The names of the classes that `prepare` gives by itself, told without reading images; None if that cannot be.
+    """The names of the classes that `prepare` finds, without reading images; None if only that can tell.
 
     Raises:
-        DataError: where what says which classes there are is missing or damaged, or not of one mind.
-        RecipeError: where `class_names` are not those of the data.
+        DataError: if what lists the classes is missing, damaged, or inconsistent.
+        RecipeError: if `class_names` are not those of the data.
     """
     source: DataSource = ref.build(base)
     try:
@@ -99,7 +99,7 @@ def choose(config: DataConfig, images: SourceImages, name: str) -> dict[str, Ten
 
 
 def _order(seed: int, count: int, groups: Tensor | None) -> Tensor:
-    """A seeded order of the training images; those of one group, if there are such, are beside one another."""
+    """A seeded order of the training images; images of one group, if there are groups, are adjacent."""
     if groups is None:
         return torch.from_numpy(permutation(seed, Stream.SPLIT_TRAIN, count))
     kinds, members = groups.unique(return_inverse=True)
@@ -116,12 +116,12 @@ def spec_of(config: DataConfig, images: SourceImages, palette: Palette | None) -
 
 
 def measure(ref: ComponentSpec, base: Path, progress: Progress | None = None) -> tuple[ImageSpec, int | None]:
-    """Shape and levels of the images that `prepare` gives, and how many classes: nothing is made of the images.
+    """Shape and levels of the images of `prepare`, and the number of classes, without preparing the images.
 
-    Tokens are numbers without a palette here, as no colours are clustered.
+    Tokens have no palette here, since no colours are clustered.
 
     Raises:
-        DataError, RecipeError: as `prepare` does.
+        DataError, RecipeError: as for `prepare`.
     """
     config = cast(DataConfig, ref.config)
     source, images = loaded(ref, base, progress)

@@ -1,7 +1,7 @@
 """Markov meshes: random images whose distribution is known exactly.
 
-Abend, Harley and Kanal, 1965, "Classification of binary random patterns": the distribution of a pixel, given
-all that come before it in raster order, depends on its west and north (and north-west) neighbours alone.
+Abend, Harley and Kanal, 1965, "Classification of binary random patterns": the distribution of a pixel, given all that
+come before it in raster order, depends only on its west and north (and north-west) neighbours.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ NEIGHBOURS = ((0, -1), (-1, 0), (-1, -1))
 class MarkovMesh:
     """A random field of one channel with a random, seeded table of conditional probabilities.
 
-    p(v | neighbours) is proportional to E**sharpness with E from Exp(1), independent for every v and every
-    setting of the neighbours; what lies outside the image counts as one more level. Probabilities are multiples of
-    2**-32, and images are drawn with 32-bit integers: they follow `log_prob` exactly.
+    p(v | neighbours) is proportional to E**sharpness with E from Exp(1), independent for every v and every setting of
+    the neighbours; sites outside the image have an additional level. Probabilities are multiples of 2**-32, and images
+    are drawn with 32-bit integers: they follow `log_prob` exactly.
 
     Args:
         spec: of an image; one channel.
-        neighbours: 2 for west and north, 3 for north-west too.
-        sharpness: 1 makes every distribution over the levels equally likely, more makes them peaked.
+        neighbours: 2 for west and north, 3 for north-west as well.
+        sharpness: with 1, every distribution over the levels is equally likely; larger values make them peaked.
         seed: of the table and of the images.
     """
 
@@ -61,7 +61,7 @@ class MarkovMesh:
         """Log-probability of images, integer [B, 1, H, W], in nats, float64 [B].
 
         Raises:
-            DataError: where x is not a batch of such images.
+            DataError: if x is not a batch of such images.
         """
         values = self.spec.check(x).cpu().numpy().astype(np.int64)[:, 0]
         padded = np.pad(values, ((0, 0), (1, 0), (1, 0)), constant_values=self.spec.levels)

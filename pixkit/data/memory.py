@@ -1,4 +1,4 @@
-"""Images that a program gives."""
+"""Images passed by a program."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ Array: TypeAlias = Tensor | NDArray[Any]
 SHAPES = "[N, C, H, W], [N, H, W, C] or [N, H, W]"
 HINTS = {
     "values out of range": "`levels` is the number of levels of the images",
-    "floats that are no levels": "(x * (levels - 1)).round() are levels, of floats 0..1",
+    "floats that are not levels": "(x * (levels - 1)).round() are levels, of floats 0..1",
     "the array's shape does not fit the layout": SHAPES,
 }
-"""What to do about an error, where its own hint names keys of the source `arrays`."""
+"""What to do about an error whose own hint names keys of the source `arrays`."""
 
 
 class Memory(DataSource):
-    """Images that a program gives: what the data of a recipe become under `pixkit.train(recipe, images=x)`.
+    """Images passed by a program: the data of a recipe under `pixkit.train(recipe, images=x)`.
 
-    They are not kept in the run, which knows their hashes: who resumes or scores it gives them again.
+    They are not stored in the run, which has only their hashes: to resume or score it, pass them again.
     """
 
     class Config(DataConfig):
@@ -45,13 +45,13 @@ class Memory(DataSource):
         """Number of levels N of the values."""
 
     def load(self, progress: Progress | None = None) -> SourceImages:
-        """There are none to load.
+        """Raise an error: there is nothing to load.
 
         Raises:
             DataError: always.
         """
         raise DataError(
-            "these images were given by a program, and are not kept",
+            "these images were passed by a program and are not stored",
             where="data.source",
             found="memory",
             hint="pixkit.train(recipe, images=x) trains and resumes; pixkit.evaluate(run, x, labels=y) scores a run",
@@ -71,14 +71,14 @@ def given_images(
 
     Args:
         images: the training images, [N, C, H, W], [N, H, W, C] or [N, H, W]: whole numbers 0..levels-1.
-        labels: of each, a whole number, [N]; the classes are the distinct ones, in their order.
-        test_images: the test images; without them there are none.
-        test_labels: theirs.
+        labels: a whole number for each, [N]; the classes are the distinct ones, in their order.
+        test_images: the test images, if any.
+        test_labels: their labels.
         levels: number of levels N.
         layout: as the key of `arrays`.
 
     Raises:
-        DataError: where shapes, values or labels do not fit.
+        DataError: if shapes, values or labels do not fit.
     """
     if layout not in ("auto", *AXES):
         raise DataError(
@@ -86,7 +86,7 @@ def given_images(
         )
     if not isinstance(levels, Integral) or isinstance(levels, bool):
         raise DataError(
-            "this is no number of levels", where="levels", found=repr(levels), expected="a whole number, at least 2"
+            "this is not a number of levels", where="levels", found=repr(levels), expected="a whole number, at least 2"
         )
     train = _set(images, labels, levels, layout, "images")
     if test_images is None:
@@ -120,22 +120,22 @@ def levels_given(
     class_names: tuple[str, ...] | None,
     split: str,
 ) -> Dataset:
-    """Images of a program, as a model has them, as one split of a data set; the others have none.
+    """A program's images, in a model's own levels, as one split of a data set; the other splits are empty.
 
     Args:
-        x: levels, [N, C, H, W] as `spec` says.
-        labels: of each, a number of the model's classes, [N].
-        spec: what the model is about.
+        x: levels, [N, C, H, W] as in `spec`.
+        labels: the number of the model's class of each, [N].
+        spec: the model's images.
         classes: number of its classes; None if it has none.
         class_names: their names, if they have some.
         split: train, validation or test.
 
     Raises:
-        DataError: where images or labels do not fit.
+        DataError: if images or labels do not fit.
     """
     found = spec.check(torch.as_tensor(as_array(x)))
     if labels is not None and classes is None:
-        raise DataError("the model knows no classes", where="labels", found="labels", expected="none")
+        raise DataError("the model has no classes", where="labels", found="labels", expected="none")
     kept = None if labels is None else _numbers(labels, len(found), "labels")
     if kept is not None and len(kept) and not 0 <= int(kept.min()) <= int(kept.max()) < (classes or 0):
         span = f"{int(kept.min())}..{int(kept.max())}"
@@ -150,7 +150,7 @@ def levels_given(
         spec,
         None if kept is None else classes,
         {name: whole if name == split else none for name in Dataset.SPLITS},
-        description="levels that a program gave",
+        description="levels passed by a program",
         notes=(),
         hashes={},
         source=Memory(Memory.Config(source_levels=spec.levels), Path()),
@@ -164,21 +164,21 @@ def _set(images: Array, labels: Array | None, levels: int, layout: str, where: s
         array = as_images(array, axes_of(array.shape, layout, where))
         pixels = levels_of(np.ascontiguousarray(array), levels, None, where)
     except DataError as error:
-        if error.hint is not None:  # which names keys of the source `arrays`
+        if error.hint is not None:  # it names keys of the source `arrays`
             error.hint = HINTS.get(error.message, error.hint.replace("data.layout=", "layout="))
         raise
     own = "labels" if where == "images" else "test_labels"
     kept = None if labels is None else _numbers(labels, len(array), own)
-    # A copy: what trains must not change with what the program does with its arrays meanwhile.
+    # Copied, so that training is not affected if the program changes its arrays meanwhile.
     return ImageSet(torch.from_numpy(pixels.copy()), kept)
 
 
 def _numbers(labels: Array, images: int, where: str) -> Tensor:
-    """Labels as int64 [N], a copy."""
+    """Labels as int64 [N], copied."""
     numbers = as_array(labels)
     if numbers.shape != (images,) or numbers.dtype.kind not in "iub":
         raise DataError(
-            "labels are a whole number for each image",
+            "labels must be a whole number for each image",
             where=where,
             found=f"{numbers.dtype} {numbers.shape}",
             expected=f"integers, ({images},)",
@@ -188,7 +188,7 @@ def _numbers(labels: Array, images: int, where: str) -> Tensor:
 
 
 def _numbered(labels: NDArray[Any], images: int) -> str | None:
-    """How to make numbers of classes of what was given, if that is plain."""
+    """How to get class numbers from what was passed, if that is obvious."""
     if labels.shape == (images, 1):
         return "labels[:, 0]"
     if labels.ndim == 2 and len(labels) == images:
@@ -201,5 +201,5 @@ def _numbered(labels: NDArray[Any], images: int) -> str | None:
 
 
 def as_array(given: Array) -> NDArray[Any]:
-    """What is given as an array, on the CPU; a list is taken for one."""
+    """Convert to an array on the CPU; a list is accepted."""
     return given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)

@@ -28,7 +28,7 @@ CLASSES = 10
 
 @dataclass(frozen=True)
 class Published:
-    """A file as it is published: the gzip archive, and the MD5 of what is in it where that is known."""
+    """A file as published: the gzip archive, and the MD5 of its contents if known."""
 
     archive: Remote
     plain_md5: str | None = None
@@ -49,20 +49,20 @@ def published(
 class Mnist(DataSource):
     """MNIST: 60,000 training and 10,000 test images of handwritten digits, 28x28 with 256 levels.
 
-    LeCun, Cortes and Burges, 1998. Levels are grey; `binarise` makes one of the binary data sets that the
-    literature reports on, and the data set's description says which. Other valid IDX files of ten classes
-    are read too, from `root`, and a note says that they are not the published ones.
+    LeCun, Cortes and Burges, 1998. Levels are grey; `binarise` makes one of the binary data sets of the literature, and
+    the data set's description says which. Other valid IDX files of ten classes are also read from `root`, and a note
+    says that they are not the published ones.
     """
 
     class Config(DataConfig):
         """The common keys, and where the files are."""
 
         root: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
-        """The folder that holds the four files, gzipped or not; downloaded into the cache if left out."""
+        """The folder with the four files, gzipped or not; by default, they are downloaded into the cache."""
 
     folder: ClassVar[str] = "mnist"
     torchvision: ClassVar[str] = "MNIST"
-    """The folder that torchvision has the files in, in one called raw."""
+    """torchvision's folder, which has the files in a subfolder raw."""
     names: ClassVar[tuple[str, ...] | None] = None
     files: ClassVar[dict[str, Published]] = published(
         ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
@@ -75,10 +75,10 @@ class Mnist(DataSource):
     )
 
     def load(self, progress: Progress | None = None) -> SourceImages:
-        """Read the four files, downloading what is neither in `root` nor in the cache.
+        """Read the four files, downloading those that are neither in `root` nor in the cache.
 
         Raises:
-            DataError: where a file is missing, cannot be downloaded, or is damaged.
+            DataError: if a file is missing, cannot be downloaded, or is damaged.
         """
         paths = {stem: self._path(stem, progress) for stem in self.files}
         arrays = {stem: read_idx(path, RANKS[stem.split("-")[1]]) for stem, path in paths.items()}
@@ -146,7 +146,7 @@ class FashionMnist(Mnist):
 
 
 def check_labels(labels: NDArray[np.uint8], images: int, where: str) -> None:
-    """Hold the labels of a file of ten classes to their range and to the number of images."""
+    """Check that the labels of a file of ten classes are in range and as many as the images."""
     if len(labels) != images:
         raise DataError(
             "labels and images differ in number", where=where, found=f"{len(labels)} labels", expected=f"{images}"

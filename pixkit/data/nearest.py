@@ -1,4 +1,4 @@
-"""The nearest of some colours, exactly: all is done in whole numbers, so that every machine finds the same."""
+"""Exact nearest colours, computed in whole numbers so that every machine finds the same."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from numpy.typing import NDArray
 Whole = NDArray[np.int64]
 
 SIDE = 16
-"""Levels that a cell of the grid is wide."""
+"""Width of a grid cell in levels."""
 FEW = 2**12
-"""Up to so many colours are one cell."""
+"""Up to this many colours form one cell."""
 AT_ONCE = 2**21
-"""Pairs of a cell, or of a colour, and another colour that are looked at together."""
+"""Pairs of a cell, or of a colour, and another colour that are compared at once."""
 
 
 class Grouped:
-    """Colours by the cells of a grid, in which the nearest of others is looked for among the few that can be it.
+    """Colours in the cells of a grid, which limits the search for the nearest of others to a few candidates.
 
     Args:
-        colours: whole numbers, int [n, 3], in units of which a level has `unit`.
-        unit: 1 or more; at most 2**10, so that what is added up is exact in float64.
+        colours: whole numbers, int [n, 3], in units of 1 / `unit` levels.
+        unit: from 1 to 2**10, so that sums are exact in float64.
     """
 
     def __init__(self, colours: NDArray[np.integer], unit: int = 1) -> None:
@@ -38,7 +38,7 @@ class Grouped:
         self._squares: Whole = (self.colours**2).sum(1)
 
     def nearest(self, others: Whole) -> tuple[Whole, Whole]:
-        """Which of some others, int64 [m, 3], is nearest to each of `colours`, and the square of how far it is.
+        """Which of some others, int64 [m, 3], is nearest to each of `colours`, and the squared distance.
 
         Both int64 [n], in the order of `colours`; of several at one distance the first.
         """
@@ -56,7 +56,7 @@ class Grouped:
         return found, squares + self._squares
 
     def _possible(self, others: Whole) -> Iterator[tuple[int, Whole]]:
-        """Each cell, and those of the others that may be nearest to something in it, ascending."""
+        """Each cell, and the others that may be nearest to something in it, ascending."""
         step = max(AT_ONCE // len(others), 1)
         for start in range(0, len(self._starts), step):
             low, high = self._low[start : start + step, None], self._high[start : start + step, None]

@@ -1,4 +1,4 @@
-"""Reading .npy and .npz without trust: type, shape and size are judged from the header, before any value is read.
+"""Read .npy and .npz without trust: type, shape and size are checked in the header before any value is read.
 
 Objects are never read: they could run code.
 """
@@ -39,19 +39,19 @@ DAMAGE = (
     struct.error,
     tokenize.TokenError,
 )
-"""What zipfile, and numpy's parser of headers, raise at damaged files."""
+"""Errors of zipfile, and of numpy's header parser, for damaged files."""
 
 
 class ArrayFile(Container):
     """The arrays of a .npz, or the single one of a .npy.
 
     Args:
-        path: the file; what it is is told by its first bytes.
-        limit: bytes that one array may have.
+        path: the file, whose first bytes tell which it is.
+        limit: the most bytes of an array.
 
     Raises:
-        DataError: from every method, where the file is missing or damaged, or an array is not of numbers,
-            too large, or not as long as its header says.
+        DataError: from every method, if the file is missing or damaged, or an array is not of numbers, too large, or
+            not as long as its header says.
     """
 
     format = "a .npz or .npy file"
@@ -63,27 +63,27 @@ class ArrayFile(Container):
             self.zipped = self.named = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
     def names(self) -> list[str]:
-        """The arrays of a .npz; none for a .npy, whose array has no name."""
+        """The arrays of a .npz; empty for a .npy, whose array has no name."""
         if not self.named:
             return []
         with self.faults(), zipfile.ZipFile(self.path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
 
     def read_levels(self, name: str | None = None) -> NDArray[Any]:
-        """All of an array of levels; DataError as `stored_levels`."""
+        """Read an array of levels completely; DataError as for `stored_levels`."""
         found = self.stored_levels(name)
         with self.faults(name):
             return found.read()
 
     def stored_levels(self, name: str | None = None) -> Stored:
-        """An array of integers or booleans, which are levels as they stand; DataError as `stored`, and of floats."""
+        """Return an array of integers or booleans, which are levels; DataError as for `stored`, and for floats."""
         found = self.stored(name)
         if found.dtype.kind == "f":
             raise DataError(
                 "not an array of integers",
                 where=self.where(name),
                 found=str(found.dtype),
-                hint="store integer levels: what a float stands for is not known here",
+                hint="store integer levels: the meaning of floats is not known here",
             )
         return found
 
@@ -111,7 +111,7 @@ class ArrayFile(Container):
             with zipfile.ZipFile(self.path) as archive, archive.open(info) as file:
                 file.read(start)
                 yield from from_stream(file, shape, _plain(dtype), fortran=fortran)  # type: ignore[arg-type]
-                if file.read(1):  # with the last byte the checksum is looked at
+                if file.read(1):  # the checksum is verified with the last byte
                     raise zipfile.BadZipFile("more than the header announces")
 
         found = Stored(shape, _plain(dtype), blocks)
@@ -140,7 +140,7 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
         raise ValueError(f"version {version} of the format is unknown")
     read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
     with warnings.catch_warnings():
-        # Of a header that Python 2 may have written numpy says that it reads slowly.
+        # For a header that may be Python 2's, numpy warns that reading is slow.
         warnings.simplefilter("ignore", UserWarning)
         shape, fortran, dtype = read(file)
     if any(length < 0 for length in shape):
@@ -149,19 +149,19 @@ def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def _plain(dtype: np.dtype) -> np.dtype:
-    """The type that values are read with: a byte of booleans may be anything."""
+    """The type with which values are read: a boolean's byte may have any value."""
     return np.dtype(np.uint8) if dtype.kind == "b" else dtype
 
 
 def _logical(stored: Stored, dtype: np.dtype) -> Stored:
-    """What was read as bytes, as the booleans that it is; any other array as it is."""
+    """View an array read as bytes as booleans, if it is; any other array is unchanged."""
     if dtype.kind != "b":
         return stored
     return Stored(stored.shape, dtype, lambda: ((place, block != 0) for place, block in stored.blocks()))
 
 
 def _values_of(path: Path, info: zipfile.ZipInfo) -> int:
-    """Where in an archive the bytes of a file begin that is not compressed: after its own header."""
+    """Where in an archive the bytes of an uncompressed file begin: after its own header."""
     with path.open("rb") as file:
         file.seek(info.header_offset)
         signature, name, extra = struct.unpack("<4s22xHH", file.read(30))

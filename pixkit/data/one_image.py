@@ -1,4 +1,4 @@
-"""One image, to be learnt by heart: the user's own, or a small one that comes with pixkit."""
+"""One image to memorise: the user's own, or a small one included in pixkit."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ from pixkit.image import ImageSpec
 
 SIDE = 32
 """Height and width of the embedded image."""
-NOTE = (
-    "training and test image are one and the same: scores say how well it was learnt by heart, nothing of other images"
-)
+NOTE = "training and test image are the same: scores say how well it was memorised, but nothing about other images"
 Side: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
 
 
 class OneImage(DataSource):
-    """One image that a model is to learn by heart: a file of yours, or an embedded boat at sunset, 32x32 in colour.
+    """One image for a model to memorise: a file, or an embedded boat at sunset, 32x32 in colour.
 
-    It is the training image and the test image, 256 levels. No image is set apart for validation.
+    It is both the training and the test image, with 256 levels. No image is set apart for validation.
     """
 
     class Config(DataConfig):
@@ -34,29 +32,29 @@ class OneImage(DataSource):
         validation: float = Field(0.0, ge=0, lt=1)
         """Nothing: there is only one image."""
         path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
-        """An image file (PNG, JPEG, BMP, GIF, WebP, TIFF, PNM); the embedded image if left out."""
+        """An image file (PNG, JPEG, BMP, GIF, WebP, TIFF, PNM); by default, the embedded image."""
         channels: Literal[1, 3] = 3
-        """Of a file: 1 for grey, 3 for RGB."""
+        """For a file: 1 for grey, 3 for RGB."""
         size: Side | Annotated[tuple[Side, Side], Field(strict=False)] | None = None
-        """Of a file: side in pixels, or [height, width], that it is brought to; its own size if left out."""
+        """For a file: side in pixels, or [height, width], to which it is brought; by default, its own size."""
         fit: Fit = "crop"
-        """Of a file: crop (scaled to cover, the middle kept), resize (stretched), pad (scaled to fit, on white) or
-        exact (refused if it has another size)."""
+        """For a file: crop (scaled to cover, the middle kept), resize (stretched), pad (scaled to fit, on white) or
+        exact (refused if the size differs)."""
         resample: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bicubic"
-        """Of a file: filter for scaling."""
+        """For a file: filter for scaling."""
         max_pixels: int = Field(16_000_000, ge=1, le=89_478_485)
-        """Pixels that the file may have before it is scaled."""
+        """The most pixels of the file before it is scaled."""
 
     config: Config
 
     def form(self) -> Form:
-        """What the configuration brings a file to."""
+        """The form to which the configuration brings a file."""
         config, side = self.config, self.config.size
         size = (side, side) if isinstance(side, int) else side
         return Form(config.channels, size, config.fit, config.resample, config.max_pixels)
 
     def picture_form(self, spec: ImageSpec) -> Form:
-        """See DataSource: as the file; without a `size` it has its own."""
+        """See DataSource: like the file; without a `size` it has its own."""
         form = self.form()
         return form if form.size else replace(form, size=(spec.height, spec.width), fit="exact")
 
@@ -64,7 +62,7 @@ class OneImage(DataSource):
         """Read the file, or draw the embedded image.
 
         Raises:
-            DataError: where the file is missing, damaged, or not of the size that `fit: exact` asks for.
+            DataError: if the file is missing, damaged, or does not have the size required by `fit: exact`.
         """
         config = self.config
         array = boat() if config.path is None else read_picture(self.resolve(config.path), self.form())

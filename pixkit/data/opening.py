@@ -1,4 +1,4 @@
-"""The reader for a file of arrays, by what the file holds, whatever it is called."""
+"""The reader for a file of arrays, chosen by its contents, whatever its name."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ READERS: dict[str, type[Container]] = {
     "a parquet file": ParquetFile,
     "a safetensors file": SafetensorsFile,
 }
-"""By what `told` says."""
+"""By the description that `told` returns."""
 OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""How files of torch before 1.6 begin."""
+"""First bytes of files of torch before 1.6."""
 HINTS: dict[str | None, str] = {
-    "a pickle": "a pickle can run code when it is read; where you trust it, numpy.savez('images.npz', train=...)",
+    "a pickle": "a pickle can run code when it is read; if you trust it, numpy.savez('images.npz', train=...)",
     "a MATLAB file": "plugins/README.md has a data source for it, of 15 lines",
-    "a FITS file": "plugins/README.md shows how a data source for it is written",
+    "a FITS file": "plugins/README.md shows how to write a data source for it",
     "text": "the text of binarised MNIST is read by data.source=static_mnist",
 }
 EXPECTED = ".npz, .npy, .safetensors, HDF5, parquet, IDX, or a torch file of tensors"
 
 
 def open_arrays(path: Path, limit: int, expected: str, key: str = "data.path") -> Container:
-    """The arrays of a file.
+    """Open a file of arrays.
 
     Args:
         path: the file.
-        limit: bytes that one array may have.
-        expected: what is looked for, for the error where there is no file.
+        limit: the most bytes of an array.
+        expected: what is looked for, for the error if there is no file.
         key: of the recipe, which names the file.
 
     Raises:
-        DataError: where there is no file, or it holds something else, which is named.
+        DataError: if there is no file, or it contains something else, which is named.
     """
     if not is_there(path):
         raise DataError("there is no such file", where=str(path), expected=expected, hint=f"{key}=FILE names yours")
@@ -61,7 +61,7 @@ def open_arrays(path: Path, limit: int, expected: str, key: str = "data.path") -
     hint = HINTS.get(found)
     if head.startswith(OLD_TORCH):
         found = "a file of torch before 1.6"
-        hint = "torch.save(torch.load(FILE, weights_only=True), FILE) saves its tensors anew"
+        hint = "torch.save(torch.load(FILE, weights_only=True), FILE) saves its tensors again"
     raise DataError(
         "not a file of arrays",
         where=str(path),
@@ -72,7 +72,7 @@ def open_arrays(path: Path, limit: int, expected: str, key: str = "data.path") -
 
 
 def _unpacked(path: Path) -> bytes:
-    """The first bytes of what a gzip archive holds; none where it is damaged."""
+    """The first bytes of the contents of a gzip archive; empty if it is damaged."""
     try:
         with gzip.open(path) as file:
             return file.read(4)

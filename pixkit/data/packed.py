@@ -1,4 +1,4 @@
-"""Files in zip and tar archives, which may be hostile: read where they are, nothing is unpacked to disk."""
+"""Files in zip and tar archives, which may be hostile: read in place, nothing is unpacked to disk."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from pixkit.errors import DataError, reason
 from pixkit.files import is_file, is_folder, open_regular
 
 LARGEST = 2**28
-"""Bytes that a file in an archive may have."""
+"""The most bytes of a file in an archive."""
 UNPACKED = 2**31
-"""Bytes that a compressed tar archive may unpack to: nothing in it can be found but by unpacking what comes before."""
+"""The most bytes that a compressed tar archive may unpack to: to find a file, everything before it is unpacked."""
 OPENERS: dict[str, Callable[[Any], Any]] = {
     "a gzip archive": gzip.open,
     "a bzip2 archive": bz2.open,
     "an xz archive": lzma.open,
 }
-"""Of compressed tar archives, by what `told` says."""
+"""For compressed tar archives, by the description that `told` returns."""
 DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -44,7 +44,7 @@ DAMAGE = (
     RuntimeError,
     KeyError,
 )
-"""What the standard library raises at archives that are damaged, encrypted, or packed in ways that it does not know."""
+"""Errors of the standard library for archives that are damaged, encrypted, or packed with unknown methods."""
 
 Reading: TypeAlias = Callable[[int], bytes]
 """Called as read(bytes at most)."""
@@ -64,19 +64,19 @@ class Member:
 
     @property
     def suffix(self) -> str:
-        """As a path's."""
+        """The suffix, as for a path."""
         return self.name.suffix
 
     def content(self) -> bytes:
         """Its bytes.
 
         Raises:
-            BadPicture: where it is damaged, encrypted or too large.
-            DataError: where the system cannot read the archive.
+            BadPicture: if it is damaged, encrypted or too large.
+            DataError: if the system cannot read the archive.
         """
         if self.size > LARGEST:
             raise BadPicture(
-                "too large a file", where=str(self), found=f"{self.size:,} bytes", expected=f"at most {LARGEST:,}"
+                "the file is too large", where=str(self), found=f"{self.size:,} bytes", expected=f"at most {LARGEST:,}"
             )
         try:
             content = self.read(self.size)
@@ -90,7 +90,7 @@ class Member:
 
 
 def within(path: Path) -> tuple[Path, PurePosixPath] | None:
-    """The file that a path leads into, and the folder in it; None where it leads to a folder, or nowhere."""
+    """The file that a path leads into, and the folder in it; None if it leads to a folder, or nowhere."""
     for file in (path, *path.parents):
         if is_folder(file):
             return None
@@ -100,10 +100,10 @@ def within(path: Path) -> tuple[Path, PurePosixPath] | None:
 
 
 def members(archive: Path) -> dict[PurePosixPath, Member]:
-    """The files of an archive, by their paths in it; of those of one path the last, as if it were unpacked.
+    """The files of an archive, by their paths in it; of several with one path the last, as if unpacked.
 
     Raises:
-        DataError: where it is damaged, no zip or tar archive, or holds paths that lead out of it.
+        DataError: if it is damaged, not a zip or tar archive, or contains paths that lead out of it.
     """
     try:
         file = open_regular(archive)
@@ -127,7 +127,7 @@ def members(archive: Path) -> dict[PurePosixPath, Member]:
         raise DataError("cannot be read", where=str(archive), found=reason(error)) from error
     except DAMAGE as error:
         raise DataError(
-            "the archive is damaged, or no archive of files", where=str(archive), found=str(error)
+            "the archive is damaged, or not an archive of files", where=str(archive), found=str(error)
         ) from error
     return {member.name: member for member in files}
 
@@ -216,6 +216,6 @@ def _hidden(name: PurePosixPath) -> bool:
 
 
 def visible(files: Mapping[PurePosixPath, Member], folder: PurePosixPath) -> dict[PurePosixPath, Member]:
-    """The files below a folder of an archive, by their paths in it; hidden ones aside."""
+    """The files below a folder of an archive, by their paths in it, without hidden ones."""
     inside = {name: file for name, file in files.items() if name.is_relative_to(folder) and not _hidden(name)}
     return {name.relative_to(folder): file for name, file in inside.items()}

@@ -1,4 +1,4 @@
-"""Colours as tokens: the palette that a recipe asks for, pictures as numbers of its colours, and pictures of these.
+"""Colours as tokens: the palette of a recipe, pictures as numbers of its colours, and back.
 
 Chen et al., 2020, "Generative pretraining from pixels", section 3.1: a palette of 512 colours by k-means.
 """
@@ -23,28 +23,26 @@ from pixkit.errors import DataError, RecipeError
 from pixkit.image import Palette
 
 PIXELS = 2**22
-"""Pixels that are looked at together."""
+"""Pixels that are processed at once."""
 COLOURS = 2**24
-"""Red, green and blue of 256 levels make so many."""
+"""Number of colours with 256 levels of red, green and blue."""
 
 
 def palette_for(
     source: DataSource, images: SourceImages, rows: Tensor, kept: Palette | None, progress: Progress | None = None
 ) -> tuple[Palette | None, list[str]]:
-    """The palette of some images: the one that is kept, or that their configuration asks for, or none.
-
-    And what there is to say of it.
+    """The palette of some images, with notes: the stored one, or that of their configuration, or none.
 
     Args:
         source: the source.
-        images: what it loaded.
+        images: its loaded images.
         rows: int64 [n], which of its training images are trained on: their colours are clustered.
-        kept: that of the run, of whose images these are to be.
+        kept: the palette of the run for which the images are meant.
         progress: told of rounds.
 
     Raises:
-        DataError: where the palette's file is missing, damaged or no palette, or the images have one colour.
-        RecipeError: where the images are not in colour, of 256 levels.
+        DataError: if the palette's file is missing, damaged or not a palette, or the images have only one colour.
+        RecipeError: if the images are not in colour with 256 levels.
     """
     config: DataConfig = source.config
     if kept is None and config.palette is None:
@@ -66,10 +64,10 @@ def palette_for(
 
 
 def size_for(source: DataSource, images: SourceImages, rows: Tensor) -> int | None:
-    """How many colours the palette has that `palette_for` finds, without any being clustered; None without one.
+    """The number of colours of the palette of `palette_for`, without clustering; None without one.
 
     Raises:
-        DataError, RecipeError: as `palette_for` does.
+        DataError, RecipeError: as for `palette_for`.
     """
     config: DataConfig = source.config
     if isinstance(config.palette, int):
@@ -80,17 +78,17 @@ def size_for(source: DataSource, images: SourceImages, rows: Tensor) -> int | No
 
 
 def _check_colours(source: DataSource, images: SourceImages) -> None:
-    """Raise RecipeError unless images are red, green and blue of 256 levels, which a palette's colours are."""
+    """Raise RecipeError unless images are red, green and blue with 256 levels, like a palette's colours."""
     channels = images.train.pixels.shape[1]
     if (channels, images.levels) == (3, 256):
         return
-    hint = "data.levels=K makes levels of greys fewer" if channels == 1 else None
+    hint = "data.levels=K reduces levels of grey" if channels == 1 else None
     if getattr(source.config, "channels", 3) != 3:
         hint = "data.channels=3"
     elif channels == 3 and getattr(source.config, "source_levels", None) not in (None, 256):
         hint = "data.source_levels=256"
     raise RecipeError(
-        "a palette is of colours: red, green and blue, of 256 levels each",
+        "a palette needs colours: red, green and blue, with 256 levels each",
         where="data.palette",
         found=f"{channels} channels of {images.levels} levels",
         hint=hint,
@@ -98,18 +96,18 @@ def _check_colours(source: DataSource, images: SourceImages) -> None:
 
 
 def as_tokens(pixels: Tensor, palette: Palette, rows: Tensor | None = None) -> tuple[Tensor, float]:
-    """Pictures as numbers of the nearest colours (of several the first), and by how much that moves their colours.
+    """Pictures as numbers of the nearest colours (of several the first), and how far that moves their colours.
 
     Args:
         pixels: uint8 levels [n, 3, H, W].
         palette: the colours.
-        rows: int64 [m], which of them; all, in their order, if left out.
+        rows: int64 [m], which pictures; defaults to all, in their order.
 
     Returns:
-        Tokens [m, 1, H, W] in the smallest type, and the root of the mean squared difference of a value, in levels.
+        Tokens [m, 1, H, W] in the smallest type, and the root mean square difference of a value, in levels.
     """
     colours = palette.array().astype(np.int64)
-    known = np.zeros(COLOURS, np.int32)  # of each colour that was met, its token and 1
+    known = np.zeros(COLOURS, np.int32)  # for each colour seen, its token plus 1
     count = len(pixels) if rows is None else len(rows)
     tokens = torch.empty(count, 1, *pixels.shape[2:], dtype=storage(len(palette)))
     total = 0
@@ -128,11 +126,11 @@ def coloured(tokens: NDArray[Any], palette: Palette, where: str) -> NDArray[np.u
     """The colours of tokens, integer [N, 1, H, W] or [1, H, W]: [N, 3, H, W] or [3, H, W].
 
     Raises:
-        DataError: where they are not of such shapes, or not numbers of the palette's colours.
+        DataError: if they do not have such shapes, or are not numbers of the palette's colours.
     """
     if tokens.ndim not in (3, 4) or tokens.shape[-3] != 1:
         found, expected = str(tokens.shape), "(N, 1, H, W)"
-        raise DataError("tokens have one channel", where=where, found=found, expected=expected)
+        raise DataError("tokens must have one channel", where=where, found=found, expected=expected)
     if tokens.size and not 0 <= tokens.min() <= tokens.max() < len(palette):
         found, expected = f"{tokens.min()}..{tokens.max()}", f"0..{len(palette) - 1}"
         raise DataError("values out of range", where=where, found=found, expected=expected)
@@ -143,7 +141,7 @@ def _counted(images: ImageSet, rows: Tensor) -> tuple[NDArray[np.int64], NDArray
     """The different colours of some of the images, int64 [m, 3], from dark to bright, and how many pixels have each.
 
     Raises:
-        DataError: where they have one colour.
+        DataError: if they have only one colour.
     """
     own = rows if images.rows is None else images.rows[rows]
     parts = [np.unique(_codes(part), return_counts=True) for _, part in _parts(images.pixels, own)]
@@ -151,13 +149,13 @@ def _counted(images: ImageSet, rows: Tensor) -> tuple[NDArray[np.int64], NDArray
     counts = np.bincount(places, np.concatenate([counts for _, counts in parts])).astype(np.int64)
     colours = _colours(kinds)
     if len(colours) < 2:
-        raise DataError("the training images have one colour", where="data.palette", expected="2 or more")
+        raise DataError("the training images have only one colour", where="data.palette", expected="2 or more")
     order = by_brightness(colours)
     return colours[order], counts[order]
 
 
 def _parts(pixels: Tensor, rows: Tensor | None) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
-    """Some images at a time: which of `rows`, and they themselves, [k, 3, H, W]."""
+    """Some images at a time: which of `rows`, and their pixels, [k, 3, H, W]."""
     count = len(pixels) if rows is None else len(rows)
     step = max(PIXELS // math.prod(pixels.shape[2:]), 1)
     for start in range(0, count, step):
@@ -172,5 +170,5 @@ def _codes(part: NDArray[np.uint8]) -> NDArray[np.int32]:
 
 
 def _colours(codes: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The same back, int64 [m, 3]."""
+    """The inverse, int64 [m, 3]."""
     return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], -1).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Reading a palette from a file: an array of colours, or the palette of an indexed picture."""
+"""Read a palette from a file: an array of colours, or the palette of an indexed picture."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from pixkit.image import Palette
 
 WHERE = "data.palette"
 MOST = 2**24
-"""Bytes that the array may have."""
+"""The most bytes of the array."""
 CONTENTS = "an array of colours, [N, 3], or an indexed picture"
-EXPECTED = "red, green and blue in a row, whole numbers 0..255, of 2..65536 colours"
+EXPECTED = "red, green and blue in a row, whole numbers 0..255, for 2..65536 colours"
 
 
 def read_palette(given: str, resolve: Callable[[str], Path]) -> tuple[Palette, list[str]]:
-    """The colours of FILE or FILE:NAME in their order, and a note where some occur twice: those count once.
+    """The colours of FILE or FILE:NAME in their order, and a note if some occur twice: they count once.
 
-    An array is [N, 3]. Of an indexed picture (PNG, GIF, BMP, TIFF) it is the table of colours, used or not.
+    An array is [N, 3]. For an indexed picture (PNG, GIF, BMP, TIFF) it is the table of colours, used or not.
 
     Raises:
-        DataError: where the file is missing, damaged, or no palette.
+        DataError: if the file is missing, damaged, or not a palette.
     """
     place = references(given, resolve, "palette")[0]
     path = place.file or resolve(given)
@@ -38,8 +38,8 @@ def read_palette(given: str, resolve: Callable[[str], Path]) -> tuple[Palette, l
     if kind.endswith(" picture"):
         colours, where = _indexed(path), str(path)
     elif kind == "text":
-        way = "numpy.save writes what is read here, and numpy.loadtxt reads many tables in text"
-        raise DataError("text is no palette", where=str(path), expected=CONTENTS, hint=way)
+        way = "numpy.loadtxt reads many tables in text, and numpy.save writes files that can be read here"
+        raise DataError("text is not a palette", where=str(path), expected=CONTENTS, hint=way)
     else:
         container = open_arrays(path, MOST, f"{CONTENTS} ({WHERE})", WHERE)
         names = container.names() if container.named else []
@@ -63,7 +63,7 @@ def _indexed(path: Path) -> NDArray[Any]:
                 where=str(path),
                 found=f"mode {image.mode}",
                 expected="an indexed picture",
-                hint="Image.quantize of Pillow makes one",
+                hint="Pillow's Image.quantize makes one",
             )
         return np.array(table, np.uint8).reshape(-1, 3)
 
@@ -72,21 +72,21 @@ def _checked(colours: NDArray[Any], where: str) -> NDArray[Any]:
     """Colours as uint8 [N, 3], all different."""
     if colours.ndim != 2 or colours.shape[1] != 3 or colours.dtype.kind == "b":
         found = f"{colours.dtype} of shape {colours.shape}"
-        raise DataError("this is no palette", where=where, found=found, expected=EXPECTED)
+        raise DataError("this is not a palette", where=where, found=found, expected=EXPECTED)
     whole = np.rint(colours) if colours.dtype.kind == "f" else colours
     low, high = (whole.min(), whole.max()) if len(colours) else (0, 0)
-    # Zeros and ones alone would be colours that are all but black.
+    # Only zeros and ones would be colours that are almost black.
     if (whole != colours).any() or low < 0 or high > 255 or (len(colours) and high <= 1):
         way = "255 * colours" if low == 0 and high == 1 else "127.5 * (colours + 1)"
         scale = "0..1" if low == 0 and high == 1 else "-1..1, as image-GPT's clusters are"
         raise DataError(
-            "values that are no levels of colours",
+            "values that are not levels of colours",
             where=where,
             found=f"{colours.dtype} in {colours.min():g}..{colours.max():g}",
             expected=EXPECTED,
-            hint=f"of {scale}: numpy.rint({way}).astype('uint8')",
+            hint=f"for {scale}: numpy.rint({way}).astype('uint8')",
         )
     kinds, first = np.unique(whole, axis=0, return_index=True)
     if not 2 <= len(kinds) <= 65536:
-        raise DataError("this is no palette", where=where, found=f"{len(kinds)} colours", expected=EXPECTED)
+        raise DataError("this is not a palette", where=where, found=f"{len(kinds)} colours", expected=EXPECTED)
     return whole[np.sort(first)].astype(np.uint8)

@@ -13,18 +13,18 @@ from pixkit.data.stored import Blocks, Stored, rows_at_once
 from pixkit.errors import DataError
 
 CHUNK = 2**20
-"""Bytes that a file is read by."""
+"""Bytes per read of the file."""
 DECODED = 8
-"""Bytes that each value takes while it is decoded, at the least: four, and four of how lists are nested."""
+"""The least number of bytes per value while decoding: four, and four for the nesting of lists."""
 MAX_PIXELS = 16_000_000
-"""Pixels that a picture of a column may have."""
+"""The most pixels of a picture of a column."""
 
 
 class ParquetFile(Container):
     """A parquet file, whose columns are its arrays.
 
-    Lists within lists have to be of one length at each depth. A column of pictures, as files (PNG, say) or as the
-    structures of bytes and path that the Hugging Face hub has, becomes [N, H, W], or [N, H, W, 3] of colours.
+    Nested lists must have one length at each depth. A column of pictures, as files (such as PNG) or as the structures
+    of bytes and path used on the Hugging Face hub, becomes [N, H, W], or [N, H, W, 3] for colours.
     """
 
     format = "a parquet file"
@@ -56,7 +56,7 @@ class ParquetFile(Container):
         return Stored((rows, *first.shape[1:]), first.dtype, lambda: self._blocks(name, step, forms, rows))
 
     def _blocks(self, name: str, step: int, forms: list[Form], rows: int) -> Blocks:
-        """A column, so many rows at a time; pictures are brought to the form of the first, put into `forms`."""
+        """A column, a few rows at a time; pictures are brought to the form of the first, which is put into `forms`."""
         done, shape = 0, None
         with self._opened() as file:
             for batch in file.iter_batches(batch_size=step, columns=[name], use_threads=False):
@@ -70,10 +70,10 @@ class ParquetFile(Container):
                 done += len(block)
 
     def _opened(self) -> Any:
-        """The file, read so that what is not needed any more takes no memory.
+        """The file, opened so that data no longer needed take no memory.
 
-        What pyarrow buffers before it reads is a whole row group, whatever the size of the buffer, and often that is
-        all of the file. The pool that it takes by default keeps a third of a set's size for later.
+        pyarrow's pre-buffering reads a whole row group, whatever the size of the buffer, and often that is the whole
+        file. Its default memory pool keeps a third of a data set's size for later.
         """
         pool = self._pa.default_memory_pool()
         self._pa.set_memory_pool(self._pa.system_memory_pool())
@@ -83,7 +83,7 @@ class ParquetFile(Container):
             self._pa.set_memory_pool(pool)
 
     def _bound(self, metadata: Any, name: str) -> None:
-        """Hold a column, as the file announces it, to the limit."""
+        """Check a column's announced size against the limit."""
         size = 0
         for group in range(metadata.num_row_groups):
             rows = metadata.row_group(group)
@@ -94,7 +94,7 @@ class ParquetFile(Container):
         self.check(name, (size,), "bytes", 1, "u")
 
     def _array(self, values: Any, name: str, forms: list[Form], rows: int, done: int) -> NDArray[Any]:
-        """Some rows of a column, [N, ...], before which `done` were read of `rows` in all."""
+        """Some rows of a column, [N, ...]; `done` were read before, of `rows` in all."""
         pa = self._pa
         if values.null_count:
             raise DataError("values are missing", where=self.where(name), found=f"{values.null_count} nulls")
@@ -122,12 +122,12 @@ class ParquetFile(Container):
         raise DataError("not a column of numbers or pictures", where=self.where(name), found=str(kind))
 
     def _pictures(self, files: Any, name: str, forms: list[Form], rows: int, done: int) -> NDArray[Any]:
-        """Pictures of one size, grey if the first one is, and of 16 bits if that has more than 8."""
+        """Pictures of one size, grey if the first one is, and with 16 bits if that has more than 8."""
         found = []
         for number, item in enumerate(files, done):
             content, where = item.as_py(), f"{self.where(name)}, row {number}"
             if content is None:
-                raise DataError("the picture is not in the file", where=where, found="a path alone")
+                raise DataError("the picture is not in the file", where=where, found="only a path")
             if not forms:
                 form, shape = _form_of(content, where)
                 self.check(name, (rows, *shape), "levels", 1 if form.levels == 256 else 2, "u")
@@ -138,12 +138,12 @@ class ParquetFile(Container):
 
     def _ragged(self, name: str, found: list[str]) -> DataError:
         return DataError(
-            "lists of unlike lengths", where=self.where(name), found=", ".join(found), expected="images of one size"
+            "lists of different lengths", where=self.where(name), found=", ".join(found), expected="images of one size"
         )
 
 
 def _form_of(content: bytes, where: str) -> tuple[Form, tuple[int, ...]]:
-    """What all pictures of a column are brought to, by the first, and its shape [C, H, W]."""
+    """The form for all pictures of a column, from the first, and its shape [C, H, W]."""
     whole = read_content(content, Form(3, None, "exact", "nearest", MAX_PIXELS), where)
     size = (whole.pixels.shape[1], whole.pixels.shape[2])
     levels = 65536 if whole.bits > 8 else 256

@@ -1,9 +1,9 @@
-"""What a pickle of plain data and NumPy arrays says, read without running any of it.
+"""Decode a pickle of plain data and NumPy arrays without running any of it.
 
-A pickle is a program; pickle.load runs it, and what it names can be any function. Here the program's opcodes, which
-the standard library's pickletools lists and reads, build plain values; a name is kept as a text, and what it is called
-with as a tuple. Only those that NumPy's arrays and Python 2's bytes are written with have a meaning, and that is looked
-up in this file.
+A pickle is a program; pickle.load runs it, and the names in it can be any function. Here the program's opcodes, which
+the standard library's pickletools lists and reads, build plain values; a name is kept as a text, and a call as a tuple
+of its arguments. Only the names used for NumPy's arrays and Python 2's bytes have a meaning, which is defined in this
+file.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ VALUES = frozenset(
 )
 OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 LENGTHS = {"BINBYTES": 4, "SHORT_BINBYTES": 1, "BINSTRING": 4, "SHORT_BINSTRING": 1}
-"""Of bytes, and of texts of Python 2, which are bytes too: how many bytes before them say how many they are."""
+"""For bytes, and for texts of Python 2, which are bytes, too: how many bytes encode their length."""
 LARGE = 2**16
-"""So many bytes on are not copied."""
+"""From this many bytes on they are not copied."""
 SKIPPED = frozenset(("PROTO", "FRAME"))
 TYPES = frozenset(("u1", "i1", "i8", "i4", "b1"))
-"""NumPy's types that arrays may have."""
+"""NumPy types that arrays may have."""
 MOST = 10**7
-"""Opcodes that are followed."""
+"""The most opcodes that are followed."""
 
 
 class NotPlain(Exception):
-    """The pickle holds something else; the argument says what."""
+    """The pickle contains something else, named by the argument."""
 
 
 @dataclass
 class _Made:
-    """What a name would make of some arguments, if it were called, and the state that it would be given."""
+    """A name's call with some arguments, and the state that the object would get, instead of the object."""
 
     name: str
     arguments: tuple[Any, ...]
@@ -65,7 +65,7 @@ _MARK = object()
 
 
 class _Stream:
-    """What of a pickle was not read yet, as `pickletools` reads it."""
+    """The unread part of a pickle, as `pickletools` reads it."""
 
     def __init__(self, content: bytes | bytearray) -> None:
         self._content, self._at = content, 0
@@ -84,13 +84,13 @@ class _Stream:
 
 
 def plain(content: bytes | bytearray) -> Any:
-    """The value that a pickle stands for: dicts, lists, tuples, numbers, bytes, texts and arrays of plain numbers.
+    """The value of a pickle: dicts, lists, tuples, numbers, bytes, texts and arrays of plain numbers.
 
-    Arrays are views of the content, where their values stand in it as they are.
+    Arrays are views of the content if their values are stored there unencoded.
 
     Raises:
         NotPlain: for anything else.
-        ValueError: where the pickle is damaged.
+        ValueError: if the pickle is damaged.
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
@@ -107,7 +107,7 @@ def plain(content: bytes | bytearray) -> Any:
 
 
 def _steps(content: bytes | bytearray) -> Iterator[tuple[str, Any]]:
-    """The opcodes' names and arguments, as `pickletools.genops` gives them; but long bytes, without a copy."""
+    """The opcodes' names and arguments, like `pickletools.genops`, but without copying long bytes."""
     stream = _Stream(content)
     while code := stream.read(1):
         if (opcode := OPCODES.get(code)) is None:
@@ -145,7 +145,7 @@ def _follow(name: str, argument: Any, stack: list[Any], memo: dict[int, Any]) ->
 
 
 def _call(name: str, argument: Any, stack: list[Any]) -> None:
-    """What would name, call or fill an object: it is noted."""
+    """Record what would name, call or fill an object."""
     if name == "GLOBAL":
         stack.append(_Name(argument))
         return
@@ -186,7 +186,7 @@ def _collect(name: str, stack: list[Any]) -> None:
 
 
 def _value(held: Any) -> Any:
-    """Notes of calls replaced by what they mean."""
+    """Replace recorded calls by their values."""
     if isinstance(held, dict):
         return {key: _value(value) for key, value in held.items()}
     if isinstance(held, list | tuple):

@@ -70,12 +70,12 @@ DAMAGE = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
-"""What Pillow raises at files that are damaged or hostile."""
+"""Errors of Pillow for files that are damaged or hostile."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Levels uint8, or beyond 256 of them uint16, [C, H, W]; and how many bits each value of the file had."""
+    """Levels uint8, or uint16 if there are more than 256, [C, H, W]; and the file's bits per value."""
 
     pixels: NDArray[Any]
     bits: int
@@ -93,16 +93,16 @@ def read_picture(path: Path | Member, form: Form) -> NDArray[Any]:
 def read_whole(path: Path | Member, form: Form) -> Picture:
     """Read an image file.
 
-    The picture is turned as its EXIF orientation says. Transparency is composited on white, in the file's
-    own (gamma-encoded) values, unless it is a channel. Grey comes from colour by ITU-R 601-2 luma. From one depth to
-    another v of 0..M becomes the nearest of v N / M: of 16 bits and 256 levels, round(v / 257). M - v counts as v where
-    a TIFF file says that 0 is white. Of an animation the first frame is read.
+    The picture is rotated as its EXIF orientation says. Transparency is composited on white, in the file's own
+    (gamma-encoded) values, unless it is a channel. Colour is converted to grey by ITU-R 601-2 luma. Between depths, v
+    in 0..M becomes the nearest value to v N / M: for 16 bits and 256 levels, round(v / 257). If a TIFF file says that 0
+    is white, M - v is used for v. Of an animation the first frame is read.
 
     Raises:
-        BadPicture: where it is damaged or no picture, has more than `max_pixels`, has values that mean no grey or
-            colour (floats, signed bytes, Lab) or are not among the `levels`, or does not have the size that
-            `fit: exact` asks for.
-        DataError: where the system cannot read it: nothing is known of the picture then.
+        BadPicture: if it is damaged or not a picture, has more than `max_pixels`, has values that are not grey or
+            colour (floats, signed bytes, Lab) or not among the `levels`, or does not have the size required by `fit:
+            exact`.
+        DataError: if the system cannot read it, so nothing is known about the picture.
     """
     with opened(path) as file:
         return _whole(file, form, str(path))
@@ -112,7 +112,7 @@ def read_frames(path: Path | Member, form: Form) -> Iterator[Picture]:
     """Read all frames of an image file, each as `read_whole` reads the first.
 
     Raises:
-        BadPicture, DataError: as `read_whole`.
+        BadPicture, DataError: as for `read_whole`.
     """
     with opened(path) as held:
         if _jpegxl(held, str(path)) is not None:
@@ -128,7 +128,7 @@ def read_frames(path: Path | Member, form: Form) -> Iterator[Picture]:
 
 
 def frames_of(path: Path | Member) -> int:
-    """How many frames an image file has; 0 where it cannot be told. Of JPEG XL the first is read alone."""
+    """How many frames an image file has; 0 if unknown. For JPEG XL only the first is read."""
     try:
         with opened(path) as file:
             if _jpegxl(file, str(path)) is not None:
@@ -140,7 +140,7 @@ def frames_of(path: Path | Member) -> int:
 
 
 def size_of(path: Path | Member) -> tuple[int, int] | None:
-    """A picture's size, (height, width), turned as it says, from its header alone; None where it cannot be told."""
+    """A picture's size, (height, width), upright, from its header only; None if unknown."""
     try:
         with opened(path) as file:
             if (found := _jpegxl(file, str(path))) is not None:
@@ -154,13 +154,13 @@ def size_of(path: Path | Member) -> tuple[int, int] | None:
 
 @contextmanager
 def opened_image(path: Path | Member) -> Iterator[tuple[Image.Image, BinaryIO]]:
-    """An image file as Pillow opens it, and the file."""
+    """An image file opened by Pillow, and the file."""
     with opened(path) as file, _pillow(file, str(path)) as image:
         yield image, file
 
 
 def read_content(content: bytes, form: Form, where: str) -> Picture:
-    """`read_whole` of what a file holds; `where` it is, for errors."""
+    """`read_whole` for a file's contents; `where` it is, for errors."""
     return _whole(io.BytesIO(content), form, where)
 
 
@@ -178,7 +178,7 @@ def _whole(file: BinaryIO, form: Form, where: str) -> Picture:
 
 
 def _jpegxl(file: BinaryIO, where: str) -> Header | None:
-    """The header of a file of JPEG XL, which Pillow does not read; None of any other."""
+    """The header of a JPEG XL file, which Pillow does not read; None for any other."""
     file.seek(0)
     found = is_jpegxl(file.read(HEAD))
     file.seek(0)
@@ -190,7 +190,7 @@ def _jpegxl(file: BinaryIO, where: str) -> Header | None:
 
 @contextmanager
 def _pillow(file: BinaryIO, where: str) -> Iterator[Image.Image]:
-    """A file opened by Pillow, whose failures are BadPicture."""
+    """A file opened by Pillow, whose errors become BadPicture."""
     with _failures(file, where), warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         file.seek(0)
@@ -200,12 +200,12 @@ def _pillow(file: BinaryIO, where: str) -> Iterator[Image.Image]:
 
 @contextmanager
 def _failures(file: BinaryIO, where: str) -> Iterator[None]:
-    """What decoders raise as BadPicture."""
+    """Turn decoders' errors into BadPicture."""
     try:
         yield
     except Unread as error:
         found, hint = (*error.args, None)[:2]
-        raise BadPicture("a picture of this mode is not read", where=where, found=found, hint=hint) from error
+        raise BadPicture("pictures of this mode are not supported", where=where, found=found, hint=hint) from error
     except UnidentifiedImageError as error:
         file.seek(0)
         found, expected = told(file.read(HEAD)), f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
@@ -223,7 +223,7 @@ def _read(image: Image.Image, file: BinaryIO, form: Form, where: str) -> Picture
     raw, tags = rawmode(image), getattr(image, "tag_v2", {})
     tiles = getattr(image, "tile", None) or [("", None, 0, "")]
     if tiles[0][0].startswith("ppm") and image.mode == "RGB" and form.levels > 256 and tiles[0][3][1] > 255:
-        raise Unread("PPM of more than 8 bits a colour, of which Pillow gives 8")
+        raise Unread("PPM with more than 8 bits per colour, of which Pillow returns 8")
     if has_planes(tags):
         return _of_stored(in_planes(image, file, tags), False, tiles[0], form, where)
     image.load()
@@ -258,7 +258,7 @@ def _of_stored(stored: Stored, grey: bool, tile: Any, form: Form, where: str) ->
 
 
 def _bytes(image: Image.Image, form: Form, where: str) -> NDArray[Any]:
-    """Levels of a picture of 8 bits, brought to its size, uint8 [C, H, W]."""
+    """Levels of an 8-bit picture, brought to its size, uint8 [C, H, W]."""
     array = np.asarray(fitted(image, form, where).convert(MODES[form.channels]))
     return array[None] if form.channels == 1 else array.transpose(2, 0, 1)
 

@@ -1,4 +1,4 @@
-"""TIFF files of more than 8 bits a colour, a plane for each colour, which Pillow does not give: by tifffile."""
+"""TIFF files with more than 8 bits per colour and a plane for each, which Pillow does not support: by tifffile."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from PIL import Image, TiffImagePlugin
 
 from pixkit.data.depth import Stored, Unread
 
-WHAT = "colours of 16 bits in a plane each"
+WHAT = "16-bit colours in separate planes"
 RGB, ASSOCIATED, SEPARATE = 2, 1, 2
-"""Numbers of TIFF 6.0: a photometric interpretation, opacity by which colours are multiplied, opacity by itself."""
+"""Numbers of TIFF 6.0: a photometric interpretation, premultiplied opacity, separate opacity."""
 ORIENTATION = 274
 """The tag's number."""
 FLIPPED = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 6: (-1, 1), 7: (-1, -1), 8: (1, -1)}
-"""By orientation: steps along the height and the width, before both are exchanged."""
+"""By orientation: steps along the height and the width, before both are swapped."""
 TURNED = (5, 6, 7, 8)
-"""Orientations that exchange height and width."""
+"""Orientations that swap height and width."""
 
 
 def has_planes(tags: Mapping[int, Any]) -> bool:
-    """Whether a TIFF file of these tags has more than 8 bits a colour, and its colours in a plane each.
+    """Whether a TIFF file with these tags has more than 8 bits per colour, and its colours in separate planes.
 
-    Pillow 13.0 takes the bytes of a plane for values of 8 bits; compressed, it gives the higher ones in any case.
+    Pillow 13.0 treats the bytes of a plane as 8-bit values; if compressed, it returns the upper bytes.
     """
     bits = tags.get(TiffImagePlugin.BITSPERSAMPLE) or (1,)
     return tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2 and len(bits) > 1 and max(bits) > 8
 
 
 def in_planes(image: Image.Image, file: BinaryIO, tags: Mapping[int, Any]) -> Stored:
-    """What such a file stores, of the frame that Pillow is at.
+    """The stored values of such a file, for Pillow's current frame.
 
     Raises:
-        Unread: where tifffile is not installed, or the values are no whole numbers of up to 16 bits of RGB.
-        ValueError: where the file is damaged.
+        Unread: if tifffile is not installed, or the values are not whole numbers of up to 16 bits of RGB.
+        ValueError: if the file is damaged.
     """
     try:
         tifffile: Any = importlib.import_module("tifffile")
     except ImportError as error:
-        raise Unread(WHAT, "pip install 'pixkit-models[tiff]' has them read by tifffile") from error
+        raise Unread(WHAT, "pip install 'pixkit-models[tiff]' installs tifffile to read them") from error
     file.seek(0)
     try:
         with tifffile.TiffFile(file) as opened:
@@ -63,7 +63,7 @@ def in_planes(image: Image.Image, file: BinaryIO, tags: Mapping[int, Any]) -> St
 
 
 def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Pixels [H, W, ...] turned as an EXIF orientation of 1 to 8 says; as they are for any other."""
+    """Pixels [H, W, ...] rotated by an EXIF orientation of 1 to 8; unchanged for any other."""
     down, across = FLIPPED.get(orientation, (1, 1))
     turned = array[::down, ::across]
     return turned.swapaxes(0, 1) if orientation in TURNED else turned

@@ -1,4 +1,4 @@
-"""From a source's images to the splits of a recipe: choose, quantise or binarise, describe."""
+"""Turn a source's images into the splits of a recipe: choose, quantise or binarise, describe."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from pixkit.image import ImageSpec, Palette
 from pixkit.randomness import Stream
 
 STREAMS = {"train": Stream.TRAIN, "test": Stream.TEST, "validation": Stream.VALIDATION}
-"""Of random numbers, for each of a source's own splits."""
+"""Streams of random numbers, for each of a source's own splits."""
 SMALLER = 4
-"""How many times smaller the levels of a model are where a copy of them takes little memory beside the source's."""
+"""How many times smaller a model's levels must be for a copy of them to take little memory beside the source's."""
 
 
 def prepare(
@@ -35,24 +35,24 @@ def prepare(
     palette: Palette | None = None,
     given: SourceImages | None = None,
 ) -> Dataset:
-    """Load a source's images and make of them what its configuration says.
+    """Load a source's images and prepare them according to its configuration.
 
     Args:
         ref: the data section of a recipe.
         base: the folder that its relative paths start from.
         progress: told of downloads and of long reading.
         numbering: how classes are numbered, if not by the source and `class_names`.
-        palette: of tokens, in place of what the configuration says.
-        given: the source's images, if they are there and need not be loaded.
+        palette: of tokens, instead of the configuration's.
+        given: the source's images, if they need not be loaded.
 
     Raises:
-        DataError: where images, or the file of a palette, are missing or damaged, or too few to be split.
-        RecipeError: where more levels are asked for than the source has, or a palette for images without colours.
+        DataError: if images, or the file of a palette, are missing or damaged, or too few to be split.
+        RecipeError: if more levels are asked for than the source has, or a palette for images without colours.
     """
     config = cast(DataConfig, ref.config)
     source, images = loaded(ref, base, progress, numbering, given)
     chosen = choose(config, images, ref.name)
-    seen = look_through(images, ref.name)  # before anything is written over them
+    seen = look_through(images, ref.name)  # before they are overwritten
     palette, said = palette_for(source, images, chosen["train"], palette, progress)
     parts = {split: _part(config, images, split, chosen[split], palette) for split in Dataset.SPLITS}
     return Dataset(
@@ -70,7 +70,7 @@ def prepare(
 
 
 def _values(seen: Seen, levels: int) -> str:
-    """The least and the greatest level that occur, of all that could."""
+    """The lowest and the highest level that occur, among those that could."""
     whole = (seen.low, seen.high) == (0, levels - 1)
     return f"values {seen.low}..{seen.high}" + ("" if whole else f" of 0..{levels - 1}")
 
@@ -102,7 +102,7 @@ def _part(
         return quantise(levels, images.levels, wanted)
 
     kind = storage(2 if config.binarise else wanted)
-    # Images of one type are written over what they are made of: beside it they would take as much memory again.
+    # Images of the same type are overwritten by their result: a copy would take as much memory again.
     above = images.fresh and SMALLER * kind.itemsize > origin.pixels.element_size()
     pixels = origin.pixels if above else torch.empty((len(numbers), *origin.pixels.shape[1:]), dtype=kind)
     step = images_at_once(origin.pixels)
@@ -113,11 +113,11 @@ def _part(
 
 
 class Outlined:
-    """What `prepare` gives, of a source that reads images one by one, and knows which there are without reading them.
+    """The results of `prepare` for a source that can list its images without reading them, and reads them one by one.
 
     Args:
         ref: the data section of a recipe.
-        outline: what there is, as `DataSource.outline` has it.
+        outline: the images, as in `DataSource.outline`.
         read: reads one of its files.
         spec: of the images.
     """
@@ -128,7 +128,7 @@ class Outlined:
 
     @classmethod
     def of(cls, ref: ComponentSpec, base: Path, spec: ImageSpec) -> Outlined | None:
-        """None where a source cannot do that; relative paths start from `base`."""
+        """Return None if a source cannot do that; relative paths start from `base`."""
         source: DataSource = ref.build(base)
         found = source.outline(spec)
         return None if found is None else cls(ref, *found, spec)
@@ -138,15 +138,15 @@ class Outlined:
         return len(self._chosen[split])
 
     def image(self, split: str, number: int) -> tuple[Tensor, float | None]:
-        """An image by its number in a split, int64 [C, H, W], and `Part.moved` of it.
+        """An image by its number in a split, int64 [C, H, W], and its `Part.moved`.
 
         Raises:
-            DataError: where it cannot be read.
+            DataError: if it cannot be read.
         """
         sets = own_splits(self._outline)
         row, own = self._chosen[split][number : number + 1], split if split in sets else "train"
         pixels = self._read(own, int(sets[own].levels(row)))[None]
-        # The same picture stands for all, which takes no memory: that of this row is asked for.
+        # The same picture stands for all, which takes no memory: only this row is used.
         same = ImageSet(pixels.expand(len(sets[own]), -1, -1, -1))
         validation = same if own == "validation" else None
         part = _part(
@@ -163,13 +163,13 @@ class Outlined:
 
 
 def _classes(images: SourceImages) -> list[str]:
-    """What to say of the classes: their names, unless these are the numbers 0, 1, ... anyway."""
+    """Describe the classes: their names, unless these are just the numbers 0, 1, ..."""
     names = images.class_names
     return [] if names is None or plain_numbers(names) else [f"classes: {listed(names)}"]
 
 
 def _moved(parts: dict[str, Part], palette: Palette | None) -> list[str]:
-    """By how much a palette moved colours, in each split."""
+    """How far a palette moved colours, in each split."""
     if palette is None:
         return []
     ways = (f"{split} {part.moved:.2f}" for split, part in parts.items() if len(part))

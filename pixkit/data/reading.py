@@ -1,4 +1,4 @@
-"""Reading the image files of a folder into one array."""
+"""Read the image files of a folder into one array."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from pixkit.data.picture import BadPicture, Form, Picture, frames_of, read_frame
 from pixkit.errors import DataError, listed
 
 NAMED = 5
-"""Skipped files that a note names, of however many."""
+"""The most skipped files that a note names."""
 
 
 @dataclass(frozen=True)
 class How:
-    """What to do with files: bring them to a form, stop at bad ones or leave them out, take one frame or all."""
+    """How to read files: the form, whether to stop at bad ones or leave them out, and one frame or all."""
 
     form: Form
     on_bad: Literal["error", "skip"]
@@ -42,23 +42,23 @@ class How:
 
 @dataclass
 class Folder:
-    """The usable images of a folder: pixels [n, C, H, W], each one's file within it, and what to say of them."""
+    """The usable images of a folder: pixels [n, C, H, W], each one's file within it, and notes."""
 
     listing: Listing
     pixels: torch.Tensor
     names: Sequence[str]
     notes: Sequence[str] = field(default_factory=list)
     table: Mapping[Path, str] | None = None
-    """Labels by file; None where they are the names of the folders directly below."""
+    """Labels by file; None if they are the names of the folders directly below."""
 
     def images(self, classes: Sequence[str] | None) -> ImageSet:
-        """The images with labels by these classes; of the frames of a file it is known that they belong together."""
+        """The images with labels by these classes; frames of one file are grouped."""
         files = {name: number for number, name in enumerate(dict.fromkeys(self.names))}
         groups = None if len(files) == len(self.names) else torch.tensor([files[name] for name in self.names])
         return ImageSet(self.pixels, self.labels(classes), groups)
 
     def order(self, seed: int) -> torch.Tensor:
-        """Numbers of the images by a seeded hash of their paths: files that come or go leave the others' order."""
+        """Numbers of the images by a seeded hash of their paths: adding or removing files keeps the others' order."""
         start = f"{seed}:".encode()
         keys = [hashlib.sha256(start + os.fsencode(name)).digest() for name in self.names]
         return torch.tensor(sorted(range(len(keys)), key=keys.__getitem__))
@@ -84,10 +84,10 @@ class Folder:
         return [kind for kind in kinds if kind is not None]
 
     def require(self, classes: Sequence[str]) -> None:
-        """Raise DataError where an image is of none of these classes."""
+        """Raise DataError if an image has none of these classes."""
         if strange := set(self._kinds).difference(classes):
             raise DataError(
-                "images of classes that no training image has",
+                "images have classes that no training image has",
                 where=str(self.listing.folder),
                 found=listed(in_order(strange)),
                 expected=f"among {listed(classes)}",
@@ -106,7 +106,7 @@ def read_folder(listing: Listing, how: How, progress: Progress | None) -> Folder
     """Read the files of a folder.
 
     Raises:
-        DataError: where one cannot be used, unless bad ones are left out; where most would be.
+        DataError: if one cannot be used, unless bad ones are left out; if most would be.
     """
     folder, form = listing.folder, how.form
     if form.size is None and how.on_bad == "skip":
@@ -119,7 +119,7 @@ def read_folder(listing: Listing, how: How, progress: Progress | None) -> Folder
     for number, name in enumerate(listing.names):
         start, bits = len(good), 0
         try:
-            # One after the other: all frames of a file together would take as much memory again.
+            # One after another: all frames of a file together would take as much memory again.
             for picture in _pictures(listing, name, form, how.frames):
                 if pixels is None:
                     room = _count(listing, how.frames)
@@ -164,20 +164,20 @@ def _pictures(listing: Listing, name: str, form: Form, frames: str) -> Iterator[
 
 
 def _count(listing: Listing, frames: str) -> int:
-    """How many images there may be at most."""
+    """The largest possible number of images."""
     if frames == "first":
         return len(listing.names)
     return sum(frames_of(listing.file(name)) for name in listing.names)
 
 
 def _commonest(listing: Listing) -> tuple[int, int] | None:
-    """The size, (height, width), that most of the pictures have; of several such the one that comes first."""
+    """The most common size, (height, width), of the pictures; of several such the one that comes first."""
     sizes = Counter(size for name in listing.names if (size := size_of(listing.file(name))) is not None)
     return sizes.most_common(1)[0][0] if sizes else None
 
 
 def left_out(bad: Sequence[str], listing: Listing) -> list[str]:
-    """What to say of files that were left out; DataError if these are most of them."""
+    """Notes on files that were left out; DataError if these are most of them."""
     if not bad:
         return []
     more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
@@ -188,14 +188,14 @@ def left_out(bad: Sequence[str], listing: Listing) -> list[str]:
             "most of the images would be left out",
             where=str(listing.folder),
             found=note,
-            expected="at least half of the images as they should be",
+            expected="at least half of the images usable",
             hint="data.size=N brings images of all sizes to one; data.on_bad=error names the first that cannot be used",
         )
     return [note]
 
 
 def _of_other_depths(depths: Mapping[int, int], levels: int, listing: Listing) -> list[str]:
-    """What became of files that have more or fewer bits a value than their levels take."""
+    """Notes on files whose bits per value do not match their levels."""
     notes, total = [], sum(depths.values())
     for bits, count in sorted(depths.items()):
         some = f"{count} of {total} images in {listing.folder} have {bits} bits a value"

@@ -1,4 +1,4 @@
-"""Where an array is, as recipes say: `NAME`, `FILE` or `FILE:NAME`; a list, or a pattern of files, joins several."""
+"""References to arrays in recipes: `NAME`, `FILE` or `FILE:NAME`; a list, or a pattern of files, joins several."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pixkit.errors import DataError
 from pixkit.files import is_there
 
 SUFFIXES = (".npy", ".npz", ".safetensors", ".h5", ".hdf5", ".parquet", ".pt", ".pth", ".mat", "-ubyte", "-ubyte.gz")
-"""What files of arrays end in: by one of these, at the end or before a colon, a reference names a file."""
+"""Suffixes of files of arrays: a reference with one of these, at the end or before a colon, names a file."""
 
 Given: TypeAlias = str | list[str]
-"""What a recipe's key has: a reference or several."""
+"""The value of a recipe's key: a reference or several."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """One array: of a file, which is the default one if None; `name` is None where only the file is named."""
+    """One array: of a file, the default one if None; `name` is None if only the file is named."""
 
     file: Path | None
     name: str | None
 
 
 def references(given: str | Sequence[str], resolve: Callable[[str], Path], key: str) -> list[Reference]:
-    """The arrays that a key refers to, in their order; of a pattern the files in natural order (2 before 10).
+    """The arrays that a key refers to, in order; for a pattern the files in natural order (2 before 10).
 
     Args:
         given: one reference, or a list of them.
@@ -36,7 +36,7 @@ def references(given: str | Sequence[str], resolve: Callable[[str], Path], key: 
         key: of the recipe, for errors.
 
     Raises:
-        DataError: where no file fits a pattern, or nothing is given.
+        DataError: if no file matches a pattern, or nothing is given.
     """
     found: list[Reference] = []
     for text in [given] if isinstance(given, str) else given:
@@ -64,7 +64,7 @@ def _files(path: Path, where: str) -> list[Path]:
         return [path]
     found = sorted(map(Path, glob.glob(str(path))), key=_natural)
     if not found:
-        raise DataError("no file fits the pattern", where=where, found=str(path))
+        raise DataError("no file matches the pattern", where=where, found=str(path))
     return found
 
 

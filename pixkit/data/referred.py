@@ -1,4 +1,4 @@
-"""The arrays that a configuration refers to, read from their files."""
+"""Read the arrays that a configuration refers to from their files."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from pixkit.data.values import Levels, labels_of
 from pixkit.errors import DataError, listed
 
 MOST_FILES = 128
-"""Files that are held open for that."""
+"""The most files that are held open for that."""
 READS = hasattr(os, "preadv")
-"""Whether the system reads files by position."""
+"""Whether the system can read files by position."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Part:
     Attributes:
         container: its file.
         name: its name there.
-        stored: it.
-        shape: with a shape for each image, [N, ...].
+        stored: the array.
+        shape: its shape with unflattened images, [N, ...].
         axes: those of `shape` in the order N, C, H, W, or N, H, W.
-        levels: what turns its values into levels.
+        levels: converts its values to levels.
     """
 
     container: Container
@@ -56,12 +56,12 @@ class Part:
         return tuple(others) if len(others) == 3 else (1, *others)
 
     def blocks(self) -> Blocks:
-        """It, in parts, each with its place in an array of `shape`."""
+        """Yield its parts, each with its place in an array of `shape`."""
         if self.shape == self.stored.shape:
             yield from self.stored.blocks()
             return
         for place, block in self.stored.blocks():
-            if place[0] is ...:  # images whose values are far from one another can only be taken apart together
+            if place[0] is ...:  # images with scattered values can only be separated together
                 yield (...,), self.stored.read().reshape(self.shape)
                 return
             yield place, block.reshape(len(block), *self.shape[1:])
@@ -76,7 +76,7 @@ class Files:
         self._open: dict[Path, Container] = {}
         self._levels: int | None = None
         self.one_hot: dict[str, int | None] = {}
-        """How many classes the rows of labels have, by key, where they are one-hot."""
+        """For one-hot labels, the number of classes, by key."""
         self.mapped = False
         """Whether some images are a mapped file."""
         path = self._config.path
@@ -86,7 +86,7 @@ class Files:
 
     @property
     def levels(self) -> int:
-        """Number of levels: as stated, or as the training images' type says."""
+        """Number of levels: as given, or from the type of the training images."""
         return self._config.source_levels or self._levels or 256
 
     def headers(self, key: str, given: Given) -> list[Part]:
@@ -94,11 +94,11 @@ class Files:
         parts = [self._part(reference, key) for reference in references(given, self._source.resolve, key)]
         if len({part.image for part in parts}) > 1:
             found = listed(sorted({" x ".join(map(str, part.image)) for part in parts}))
-            raise DataError("images of unlike shapes", where=f"data.{key}", found=found)
+            raise DataError("images of different shapes", where=f"data.{key}", found=found)
         return parts
 
     def pixels(self, parts: Sequence[Part]) -> torch.Tensor:
-        """The images of these arrays, [N, C, H, W]: those of large files stay there, and are read as they are used."""
+        """The images of these arrays, [N, C, H, W]: those in large files stay there, and are read when used."""
         if (rows := self._rows(parts)) is not None:
             self.mapped = True
             found = Unread.of(rows)
@@ -108,7 +108,7 @@ class Files:
         return torch.from_numpy(self._mapped(parts) if self._mappable(parts) else self._filled(parts))
 
     def _rows(self, parts: Sequence[Part]) -> list[Rows] | None:
-        """Where the images lie, if they can be read from there as they are, and had better be."""
+        """Where the images lie, if they can, and should, be read from there directly."""
         size = sum(part.stored.size for part in parts)
         if not (READS and stays(size)) or len(parts) > MOST_FILES:
             return None
@@ -120,7 +120,7 @@ class Files:
         return rows
 
     def _mappable(self, parts: Sequence[Part]) -> bool:
-        """Whether the images can be a mapped file as they are, and had better be."""
+        """Whether the images can, and should, be a mapped file as they are."""
         (part, *others) = parts
         return not others and part.stored.large and part.levels.as_stored(part.stored.dtype)
 
@@ -137,7 +137,7 @@ class Files:
         return as_images(array, part.axes)
 
     def _filled(self, parts: Sequence[Part]) -> NDArray[Any]:
-        """All images in one array, read some at a time: whatever else is kept of them takes as much memory again."""
+        """All images in one array, read in blocks: any second copy would take as much memory again."""
         out = np.empty((sum(part.shape[0] for part in parts), *parts[0].image), parts[0].levels.kind)
         done = 0
         for part in parts:
@@ -150,7 +150,7 @@ class Files:
         return out
 
     def nameless(self, given: Given) -> bool:
-        """Whether names mean nothing, since the default file has one array without a name."""
+        """Whether names are meaningless, since the default file has one array without a name."""
         named = references(given, self._source.resolve, "test")
         return any(reference.file is None for reference in named) and not self._container(self.default).named
 
@@ -161,7 +161,7 @@ class Files:
             return container.stored(name)
         except DataError as error:
             if key == "test" and error.message == "there is no such array":
-                error.hint = "data.test=null holds some of the training images out"
+                error.hint = "data.test=null holds out some of the training images"
             raise
 
     def _part(self, reference: Reference, key: str) -> Part:
@@ -172,11 +172,11 @@ class Files:
         self._levels = self._levels or (2 if stored.dtype.kind == "b" else 256)
         if stored.dtype.kind == "b" and self.levels > 2 and config.source_levels is None:
             raise DataError(
-                "booleans beside images of more levels",
+                "booleans beside images with more levels",
                 where=where,
                 found="levels 0 and 1",
-                expected=f"0..{self.levels - 1}, as the arrays before",
-                hint=f"data.source_levels={self.levels} takes true for level 1, the second lowest",
+                expected=f"0..{self.levels - 1}, like the arrays before",
+                hint=f"data.source_levels={self.levels} treats true as level 1, the second lowest",
             )
         shape = stored.shape if config.shape is None else unflattened(stored.shape, config.shape, where)
         levels = Levels(self.levels, config.value_range, where)
@@ -184,7 +184,7 @@ class Files:
         return Part(container, name, stored, shape, axes, levels)
 
     def labels(self, given: Given, of: str, count: int) -> torch.Tensor:
-        """Labels of so many images, int64 [N]."""
+        """Labels of `count` images, int64 [N]."""
         key = {"train": "train_labels", "test": "test_labels"}.get(of, "validation_labels")
         places = references(given, self._source.resolve, key)
         for place in places:
@@ -197,7 +197,9 @@ class Files:
         arrays = [self._numbers(place, key) for place in places]
         where = self._where(places, key)
         if len({array.shape[1:] for array in arrays}) > 1:
-            raise DataError("labels of unlike shapes", where=where, found=listed(str(array.shape) for array in arrays))
+            raise DataError(
+                "labels of different shapes", where=where, found=listed(str(array.shape) for array in arrays)
+            )
         self.one_hot[key] = arrays[0].shape[1] if arrays[0].ndim == 2 and arrays[0].shape[1] > 1 else None
         labels = labels_of(np.concatenate(arrays) if len(arrays) > 1 else arrays[0], count, where)
         classes = self._config.classes
@@ -216,7 +218,7 @@ class Files:
         container, name = self._place(place, key)
         try:
             array = container.read(name)
-            if container.stored(name).column_major:  # which has rows and columns, but no plain lists
+            if container.stored(name).column_major:  # MATLAB has rows and columns, but no plain lists
                 array = array.reshape(-1) if 1 in array.shape else array.T
             return array
         except DataError as error:
@@ -266,7 +268,7 @@ class Files:
         return self._open[path]
 
     def _contents(self) -> str:
-        """What the files should hold."""
+        """What the files should contain."""
         config = self._config
         given = (config.train, config.test, config.train_labels, config.test_labels)
         arrays = ", ".join(name for name in given if isinstance(name, str))
@@ -275,7 +277,7 @@ class Files:
 
 
 def _look(images: Unread, parts: Sequence[Part]) -> None:
-    """See that all values are levels, where some of their type are none; what was seen of the same files is known."""
+    """Check that all values are levels, if some values of their type are not; remembered for unchanged files."""
     ends = np.iinfo(parts[0].levels.kind)
     if ends.min >= 0 and ends.max < parts[0].levels.levels:
         return

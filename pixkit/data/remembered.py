@@ -1,4 +1,4 @@
-"""Folders of pictures that were decoded before: read back from what was kept, where nothing of them has changed."""
+"""Cached folders of decoded pictures: read back from the cache if none of their files has changed."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from pixkit.data.reading import Folder, How, read_folder
 from pixkit.memory import in_words
 
 FEWEST, LEAST = 1000, 2**24
-"""So many files, or so many bytes of them, take long enough to decode that what comes of it is kept."""
+"""With this many files, or this many bytes, decoding takes long enough that the result is cached."""
 SETTLED = 2.0
-"""Seconds that files have to be unchanged: within the precision of a file system's times a change would not show."""
+"""Seconds for which files must be unchanged: within the resolution of file times a change would not show."""
 DECODERS = ("depth", "fitting", "jpegxl", "levels", "picture", "planes", "reading", "remembered")
-"""Modules of this package that decide what a file is decoded to."""
+"""Modules of this package that determine how a file is decoded."""
 LIBRARIES = ("tifffile", "imagecodecs")
 CODECS = ("libjpeg_turbo", "jpg", "webp", "libtiff")
 
 
 @dataclass(frozen=True)
 class _Stamp:
-    """What files are known by without being read: paths, sizes and times."""
+    """Identity of files without reading them: paths, sizes and times."""
 
     digest: str
     files: int
     size: int
     newest: float
-    """When one of them changed last, in seconds since the epoch."""
+    """When one of them last changed, in seconds since the epoch."""
 
 
 def recall_folder(listing: Listing, how: How, progress: Progress | None) -> Folder:
-    """`read_folder`, or what it gave of the same files before, by the same decoders; a note says so.
+    """`read_folder`, or its earlier result for the same files and decoders; a note says so.
 
     Raises:
-        DataError: as `read_folder`.
+        DataError: as for `read_folder`.
     """
     began, stamp = time.time(), _stamp(listing)
     if stamp is None or not kept.most() or (stamp.files < FEWEST and stamp.size < LEAST):
@@ -57,7 +57,7 @@ def recall_folder(listing: Listing, how: How, progress: Progress | None) -> Fold
         pixels, facts = found
         names = [listing.names[number] for number in facts["files"]]
         said = f"the images of {listing.folder} were decoded before: {in_words(pixels.nbytes)} are read from "
-        said += f"{kept.folder()} (pixkit cache lists what is kept, and clears it)"
+        said += f"{kept.folder()} (pixkit cache lists the cache, and clears it)"
         return Folder(listing, torch.from_numpy(pixels), names, [*listing.notes, *facts["notes"], said])
     read = read_folder(listing, how, progress)
     if 0 <= stamp.newest < began - SETTLED and _stamp(listing) == stamp:
@@ -72,7 +72,7 @@ def recall_folder(listing: Listing, how: How, progress: Progress | None) -> Fold
 
 
 def files_used(listing: Listing, how: How) -> list[str] | None:
-    """The file of each image that `read_folder` gives, told without reading any; None where that is not known."""
+    """The file of each image of `read_folder`, without reading any; None if unknown."""
     if how.each_one:
         return listing.names
     stamp = _stamp(listing)
@@ -85,7 +85,7 @@ def _key(stamp: _Stamp, how: How, *more: str) -> str:
 
 
 def decoding() -> list[Any]:
-    """What decides, besides the files, which levels they are decoded to: pixkit's own code, and libraries."""
+    """What determines the decoded levels besides the files: pixkit's own code, and libraries."""
     code = hashlib.sha256()
     for name in DECODERS:
         code.update(importlib.resources.files("pixkit.data").joinpath(f"{name}.py").read_bytes())
@@ -101,12 +101,12 @@ def _version(library: str) -> str | None:
 
 
 def _stamp(listing: Listing) -> _Stamp | None:
-    """None where the system does not say: who reads the files meets the reason."""
+    """None if the system does not say: reading the files will report the reason."""
     try:
         if listing.packed is None:
             files = [_facts(f"{listing.folder}/{name}") for name in listing.names]
             sizes = [size for size, _, _ in files]
-        else:  # of its files an archive's own times tell
+        else:  # an archive's own times cover its files
             files = [_facts(archive) for archive in sorted({member.archive for member in listing.packed.values()})]
             sizes = [listing.packed[name].size for name in listing.names]
     except OSError:
@@ -117,6 +117,6 @@ def _stamp(listing: Listing) -> _Stamp | None:
 
 
 def _facts(file: str | Path) -> tuple[int, int, int]:
-    """Size of a file, and when it and its entry changed last, in nanoseconds."""
+    """Size of a file, and when it and its entry last changed, in nanoseconds."""
     status = os.stat(file)
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns

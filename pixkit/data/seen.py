@@ -1,4 +1,4 @@
-"""What was found out of images that stay in their files, kept from one start to the next."""
+"""Facts about images that stay in their files, cached between runs of pixkit."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pixkit.data.unread import Unread
 
 
 def remembered(images: Unread, find: Callable[[], dict[str, Any]], what: str, *more: Any) -> dict[str, Any]:
-    """What `find` gives, plain data, or gave of the same files before, whose sizes and times are the same.
+    """The result of `find`, plain data, cached as long as the files' sizes and times are the same.
 
     Args:
-        images: which it is of.
-        find: looks at them.
-        what: what it is, in words.
-        more: what it depends on beside the files; plain data.
+        images: the images that it is about.
+        find: examines them.
+        what: a description.
+        more: what it depends on besides the files; plain data.
     """
     identity = images.identity
     key = None if identity is None else kept.key_of("seen", what, identity, *more)

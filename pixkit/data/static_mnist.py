@@ -1,4 +1,4 @@
-"""The binary MNIST that much of the literature reports on, as its text files publish it."""
+"""The binary MNIST of much of the literature, from its published text files."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pixkit.files import is_there
 
 SIDE = 28
 LARGEST = 2**28
-"""Bytes of one file that are read; the published ones have at most 78 MB."""
+"""The largest size of a file in bytes; the published ones have at most 78 MB."""
 SIZES = {"train": 50_000, "valid": 10_000, "test": 10_000}
 """Images of each file as published."""
 BLANKS = b" \t\r\n"
 AT_ONCE = 2**20
-"""Bytes of text that are looked at together, and the rest of their last line."""
+"""Bytes of text that are processed at once, plus the rest of their last line."""
 
 
 class StaticMnist(DataSource):
-    """MNIST binarised once for all, as published: 50,000, 10,000 and 10,000 images of 28x28 zeros and ones.
+    """MNIST binarised once, as published: 50,000, 10,000 and 10,000 images of 28x28 zeros and ones.
 
-    Larochelle and Murray, 2011, "The neural autoregressive distribution estimator"; the draw is of Salakhutdinov and
-    Murray, 2008. Scores on it are those that papers call static; `mnist` with `binarise: static` is another draw.
+    Larochelle and Murray, 2011, "The neural autoregressive distribution estimator"; the draw is that of Salakhutdinov
+    and Murray, 2008. Papers call scores on it static; `mnist` with `binarise: static` is a different draw.
     """
 
     class Config(DataConfig):
@@ -42,7 +42,7 @@ class StaticMnist(DataSource):
         """Read the three files.
 
         Raises:
-            DataError: where one is missing, or holds anything but lines of 784 zeros and ones.
+            DataError: if one is missing, or contains anything but lines of 784 zeros and ones.
         """
         folder = self.resolve(self.config.root)
         parts, notes = {}, []
@@ -71,14 +71,14 @@ class StaticMnist(DataSource):
 
 
 def read_amat(path: Path) -> torch.Tensor:
-    """Images uint8 [N, 1, 28, 28] of a file of lines of 784 numbers, 0 or 1, with blanks between them.
+    """Images uint8 [N, 1, 28, 28] from a file of lines of 784 numbers, 0 or 1, separated by blanks.
 
     Raises:
-        DataError: where there is anything else; it names the line.
+        DataError: if there is anything else; it names the line.
     """
     where = str(path)
     with bounded(path, LARGEST) as file:
-        # Some lines at a time: text, and what is found out about it, take many times the memory of the pixels.
+        # A few lines at a time: the text and its analysis take many times the memory of the pixels.
         digits = sum(text.count(b"0") + text.count(b"1") for text in iter(lambda: file.read(AT_ONCE), b""))
         out = np.empty(digits, np.uint8)
         file.seek(0)
@@ -93,7 +93,7 @@ def read_amat(path: Path) -> torch.Tensor:
 
 
 def _digits(characters: NDArray[np.uint8], where: str, before: int) -> tuple[NDArray[np.uint8], int]:
-    """The numbers of some whole lines, which come after so many others, and how many lines these are."""
+    """The numbers of some whole lines, which follow `before` others, and how many lines these are."""
     digits = (characters == ord("0")) | (characters == ord("1"))
     wrong = ~(digits | np.isin(characters, np.frombuffer(BLANKS, np.uint8)))
     wrong[1:] |= digits[1:] & digits[:-1]

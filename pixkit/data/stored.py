@@ -1,4 +1,4 @@
-"""An array as its file stores it: known by its header, and read some images at a time or mapped into memory."""
+"""An array as stored in its file: known by its header, and read block by block or mapped into memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pixkit.memory import available
 AT_ONCE = 2**22
 """Bytes that are read at a time."""
 LARGE = 2**30
-"""Bytes of images from which on they stay in their files; of fewer, if they are more than half the memory."""
+"""From this many bytes on images stay in their files; with fewer, if they are more than half the memory."""
 Place: TypeAlias = tuple[slice | EllipsisType, ...]
 """Which part of an array a block is."""
 Blocks: TypeAlias = Iterator[tuple[Place, NDArray[Any]]]
@@ -29,15 +29,13 @@ class Stored:
     """An array of a file.
 
     Attributes:
-        shape: its own.
-        dtype: NumPy's type of what `blocks` gives.
-        blocks: reads it, as parts that make it up: each with its place, in an array that may be written over
-            by the next one.
-        mapped: maps it into memory, copy on write; None where that cannot be done.
-        size: bytes of its file, or of what is to be mapped of it.
-        at: the file that has its values one after the other, the last axis varying fastest, and the bytes before them;
-            None where they lie otherwise.
-        column_major: whether who wrote it names its axes in the reverse order, as MATLAB does.
+        shape: its shape.
+        dtype: NumPy's type of the blocks.
+        blocks: yields its parts: each with its place, in an array that the next one may overwrite.
+        mapped: maps it into memory, copy on write; None if that is impossible.
+        size: bytes of its file, or of the part to be mapped.
+        at: the file that has its values in C order, and the bytes before them; None if they lie otherwise.
+        column_major: whether its writer names its axes in reverse order, as MATLAB does.
     """
 
     shape: tuple[int, ...]
@@ -54,7 +52,7 @@ class Stored:
         return self.mapped is not None and self.size > _half()
 
     def read(self) -> NDArray[Any]:
-        """All of it: mapped, where it is large."""
+        """Read all of it: mapped, if it is large."""
         if self.mapped is not None and self.large:
             return self.mapped()
         out = np.empty(self.shape, self.dtype)
@@ -63,10 +61,10 @@ class Stored:
         return out
 
     def rows(self) -> Iterator[NDArray[Any]]:
-        """All of it in order, parts along the first axis, each in an array that may be written over by the next one.
+        """Yield all of it in order, parts along the first axis, each in an array that the next one may overwrite.
 
-        Where the first axis varies fastest (Fortran's order), a row's values are far apart: it is one part then, mapped
-        if that can be done.
+        In Fortran order, where the first axis varies fastest, a row's values are far apart: then it is a single part,
+        mapped if possible.
         """
         for place, block in self.blocks():
             if place[:1] != (...,):
@@ -77,7 +75,7 @@ class Stored:
 
 
 def stays(size: int) -> bool:
-    """Whether images of so many bytes had better stay in their files."""
+    """Whether images of this many bytes should stay in their files."""
     return size > min(LARGE, _half())
 
 
@@ -87,16 +85,16 @@ def _half() -> int:
 
 
 def rows_at_once(shape: tuple[int, ...], itemsize: int, multiple: int = 1) -> int:
-    """How many rows, the parts along the first axis, are read at a time; a multiple of what is stored together."""
+    """How many rows, along the first axis, are read at a time; a multiple of those that are stored together."""
     rows = max(AT_ONCE // max(math.prod(shape[1:]) * itemsize, 1), 1)
     return -(-rows // multiple) * multiple
 
 
 def from_stream(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any], *, fortran: bool = False) -> Blocks:
-    """The blocks of an array whose values a stream gives one after the other.
+    """The blocks of an array whose values are read from a stream.
 
     Raises:
-        EOFError: where it ends before them.
+        EOFError: if it ends before them.
     """
     along = shape[::-1] if fortran else shape
     if not along:
@@ -110,7 +108,7 @@ def from_stream(stream: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any], 
 
 
 def in_file(path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], *, fortran: bool = False) -> Stored:
-    """An array whose values stand in a file as they are, from a place on."""
+    """An array whose values are stored unencoded in a file, from an offset on."""
 
     def blocks() -> Blocks:
         with path.open("rb") as file:
@@ -133,7 +131,7 @@ def _exactly(stream: BinaryIO, array: NDArray[Any]) -> NDArray[Any]:
     while done < len(view):
         piece = stream.read(min(AT_ONCE, len(view) - done))
         if not piece:
-            raise EOFError("the values end before they should")
+            raise EOFError("the values end too early")
         view[done : done + len(piece)] = piece
         done += len(piece)
     return array

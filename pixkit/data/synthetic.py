@@ -14,16 +14,16 @@ from pixkit.image import ImageSpec
 from pixkit.randomness import Stream
 
 LARGEST = 2**25
-"""Entries of a table."""
+"""The most entries of a table."""
 COUNTS = {"west-north": 2, "west-north-northwest": 3}
 
 
 class Synthetic(DataSource):
-    """Images of a random Markov mesh, any size and number of levels, with an exact `log_prob`.
+    """Images of a random Markov mesh, with any size and number of levels, and an exact `log_prob`.
 
-    A pixel depends on its west, north (and north-west) neighbours by a seeded table. The mean of
-    log_prob(x) - model.log_prob(x) over test images estimates the model's Kullback-Leibler divergence from the
-    truth; it is about the images as drawn, so `levels` and `binarise` must be left out.
+    A pixel depends on its west, north (and north-west) neighbours by a seeded table. The mean of log_prob(x) -
+    model.log_prob(x) over test images estimates the model's Kullback-Leibler divergence from the truth; it refers to
+    the images as drawn, so `levels` and `binarise` must be left out.
     """
 
     class Config(DataConfig):
@@ -36,15 +36,15 @@ class Synthetic(DataSource):
         source_levels: int = Field(4, ge=2, le=256)
         """Number of levels of the mesh."""
         neighbours: Literal["west-north", "west-north-northwest"] = "west-north-northwest"
-        """What a pixel depends on."""
+        """Which neighbours a pixel depends on."""
         sharpness: float = Field(2.0, gt=0, le=20)
-        """1: any distribution of a pixel is equally likely; more: peaked ones."""
+        """1: any distribution of a pixel is equally likely; larger: peaked ones."""
         seed: int = Field(0, ge=0, lt=2**31)
         """Seed of the table and of the images."""
         train_images: int = Field(2000, ge=1, le=10**6)
-        """Training images drawn, those of the validation split included."""
+        """Number of training images, including those of the validation split."""
         test_images: int = Field(500, ge=0, le=10**6)
-        """Test images drawn."""
+        """Number of test images."""
 
         @model_validator(mode="after")
         def _table_fits(self) -> Self:

@@ -14,11 +14,11 @@ from pixkit.errors import DataError, listed, reason
 from pixkit.files import open_regular
 
 SUFFIXES = (".csv", ".tsv", ".txt")
-"""What files of tables end in: at the end of `data.labels`, or before a colon and the name of the column of labels."""
+"""Suffixes of tables: at the end of `data.labels`, or before a colon and the name of the column of labels."""
 MOST = 2**28
-"""Bytes that a table may have."""
+"""The largest size of a table in bytes."""
 BETWEEN = (",", ";", "\t", " ")
-"""What stands between cells, the first of these that is in the first row."""
+"""Possible separators between cells; the first one that occurs in the first row is used."""
 
 Row = tuple[int, list[str]]
 """The number of a line, and its cells."""
@@ -26,7 +26,7 @@ Row = tuple[int, list[str]]
 
 @dataclass(frozen=True)
 class Matched:
-    """What a table says of some files: each one's label, by its path, and how many rows are of no file."""
+    """A table's labels for some files, by path, and how many rows match no file."""
 
     labels: dict[Path, str]
     rows: int
@@ -34,20 +34,20 @@ class Matched:
 
 
 def match_table(reference: str, path: Path, files: Sequence[Path]) -> Matched:
-    """The labels of files by a table, FILE or FILE:COLUMN.
+    """The labels of files from a table, FILE or FILE:COLUMN.
 
-    A row is of the file whose path ends in what it says, with or without the file's suffix: `cat.png`, `cat` and
-    `pictures/cat.png` are of /data/pictures/cat.png. Its column is the one that names the most files. The first row is
-    a header if what it has in that column names no file.
+    A row belongs to the file whose path ends in its text, with or without the file's suffix: `cat.png`, `cat` and
+    `pictures/cat.png` match /data/pictures/cat.png. The column of files is the one that names the most files. The first
+    row is a header if its cell in that column names no file.
 
     Args:
-        reference: what the recipe says, for the column.
+        reference: the recipe's value, for the column.
         path: the file, absolute.
         files: the image files of all splits.
 
     Raises:
-        DataError: where it cannot be read, is no table, names no files, leaves open which column holds the labels, or
-            says of one file two things, or one thing of several files.
+        DataError: if it cannot be read, is not a table, names no files, does not determine the column of labels, or
+            gives one file two labels or several files one row.
     """
     rows = _rows(path)
     endings = _Endings(files)
@@ -64,10 +64,10 @@ def match_table(reference: str, path: Path, files: Sequence[Path]) -> Matched:
         label, where = cells[labelled], f"{path}, line {line}"
         if len(named) > 1:
             raise DataError(
-                "a row of several files",
+                "a row that matches several files",
                 where=where,
                 found=f"{cells[column]}: {listed(named)}",
-                expected="a row for each file, by more of its path or with its suffix",
+                expected="a row for each file, with more of its path or its suffix",
             )
         if not label:
             raise DataError("a file without a label", where=where, found=cells[column])
@@ -77,7 +77,7 @@ def match_table(reference: str, path: Path, files: Sequence[Path]) -> Matched:
                 "two labels for one file",
                 where=where,
                 found=f"{cells[column]} is {label}, and {before[1]} in line {before[0]}",
-                expected="one class for each image; several at once are not read",
+                expected="one class for each image; several are not supported",
             )
     return Matched({file: label for file, (_, label) in found.items()}, len(rows) - (header is not None), unused)
 
@@ -153,7 +153,7 @@ def _naming(rows: Sequence[Row], endings: _Endings, path: Path) -> int:
     best = [column for column in columns if counts[column] == most]
     if most == 0:
         raise DataError(
-            "a table of other files",
+            "the table names other files",
             where=str(path),
             found=listed(cells[0] for _, cells in rows),
             expected="a column with the images' names, with or without suffix, or the ends of their paths",
@@ -163,13 +163,13 @@ def _naming(rows: Sequence[Row], endings: _Endings, path: Path) -> int:
             "several columns of the table name files",
             where=str(path),
             found=f"columns {listed(column + 1 for column in best)}",
-            expected="one that does: file names with their suffix, or with their folder",
+            expected="one such column: file names with their suffix, or with their folder",
         )
     return best[0]
 
 
 def _labelling(header: Sequence[str] | None, width: int, naming: int, asked: str | None, path: Path) -> int:
-    """The column of labels: the one that is asked for, or the only other one."""
+    """The column of labels: the requested one, or the only other one."""
     others = [column for column in range(width) if column != naming]
     if asked is None and len(others) == 1:
         return others[0]
@@ -178,9 +178,9 @@ def _labelling(header: Sequence[str] | None, width: int, naming: int, asked: str
     if len(chosen) == 1:
         return chosen[0]
     raise DataError(
-        "which column holds the labels?" if asked is None else "not one column of this name",
+        "which column holds the labels?" if asked is None else "not exactly one column of this name",
         where=str(path),
         found=listed(names) if asked is None else f"{asked}, of {listed(names)}",
-        expected="one column with a label for each image; several at once are not read",
+        expected="one column with a label for each image; several are not supported",
         hint=f"data.labels='{path.name}:{names[0]}' names one",
     )

@@ -1,4 +1,4 @@
-"""Arrays of safetensors files, HDF5 files, and of torch's own files where these hold tensors alone."""
+"""Arrays of safetensors files, HDF5 files, and of torch's own files if these contain only tensors."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from pixkit.errors import DataError
 FLOATS = ("F64", "F32", "F16", "BF16")
 NUMPY = {"U8": "<u1", "I8": "<i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8"}
 NUMPY |= {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
-"""Their types in NumPy, for values that are read as they stand in the file."""
+"""Their types in NumPy, for values that are read as stored in the file."""
 WIDTHS = {"BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2, "U32": 4, "I32": 4, "F32": 4}
-"""Bytes of safetensors' types; those not here have 8."""
+"""Bytes of safetensors' types; those not listed have 8."""
 
 
 class SafetensorsFile(Container):
@@ -68,7 +68,7 @@ class SafetensorsFile(Container):
 
 
 class TorchFile(Container):
-    """A file that torch.save wrote: a tensor, or a dictionary or list of them; read without running what is in it."""
+    """A file written by torch.save: a tensor, or a dictionary or list of them; read without running any code in it."""
 
     format = "a file of torch"
     damage = (zipfile.BadZipFile, *Container.damage)
@@ -82,11 +82,11 @@ class TorchFile(Container):
         self._tensors = {str(name): value for name, value in pairs if isinstance(value, torch.Tensor)}
 
     def names(self) -> list[str]:
-        """See Container; members of a list are called 0, 1, ..."""
+        """See Container; items of a list are named 0, 1, ..."""
         return list(self._tensors) if self.named else []
 
     def stored(self, name: str | None = None) -> Stored:
-        """See Container. The file is mapped, and read when a block is asked for."""
+        """See Container. The file is mapped, and read when a block is requested."""
         tensor = self._tensors.get(name or "0") if not self.named or name is not None else None
         if tensor is None:
             raise self.missing(name)
@@ -112,7 +112,7 @@ class TorchFile(Container):
             size = sum(info.file_size for info in archive.infolist())
         if size > 4 * self.limit:
             raise DataError(
-                "the file unpacks to too large arrays",
+                "the file unpacks to arrays that are too large",
                 where=str(self.path),
                 found=f"{size} bytes",
                 expected=f"at most {4 * self.limit}",
@@ -122,23 +122,23 @@ class TorchFile(Container):
             with self.faults():
                 held = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
         except pickle.UnpicklingError as error:
-            raise self._refused("objects that are no tensors, which could run code when they are read") from error
+            raise self._refused("objects other than tensors, which could run code when they are read") from error
         if not isinstance(held, torch.Tensor | Mapping | list | tuple):
             raise self._refused(type(held).__name__)
         return held
 
     def _refused(self, found: str) -> DataError:
         return DataError(
-            "a torch file is read if it holds tensors alone",
+            "a torch file is read only if it contains nothing but tensors",
             where=str(self.path),
             found=found,
             expected="a tensor, or a dictionary or list of tensors",
-            hint="where you trust it: x = torch.load(FILE, weights_only=False); numpy.savez('images.npz', train=...)",
+            hint="if you trust it: x = torch.load(FILE, weights_only=False); numpy.savez('images.npz', train=...)",
         )
 
 
 class Hdf5File(Container):
-    """An HDF5 file, MATLAB's v7.3 among them; arrays in groups are called group/array."""
+    """An HDF5 file, including MATLAB's v7.3; arrays in groups are named group/array."""
 
     format = "an HDF5 file"
 
@@ -160,14 +160,14 @@ class Hdf5File(Container):
         return found
 
     def stored(self, name: str | None = None) -> Stored:
-        """See Container. Values that lie in other files are not read."""
+        """See Container. Values stored in other files are not read."""
         with self._opened(name) as file:
             held = file.get(name) if name and name in file else None
             if not isinstance(held, self._h5py.Dataset):
                 raise self.missing(name)
             if held.external or held.is_virtual or held.file != file:
                 raise DataError(
-                    "the array's values lie in other files",
+                    "the array's values are in other files",
                     where=self.where(name),
                     hint="name these files: a list, or a pattern of names, joins them",
                 )
@@ -197,7 +197,7 @@ class Hdf5File(Container):
         return found
 
     def _all_written(self, name: str | None, held: Any) -> None:
-        """DataError where values were never written: the library gives the fill value for them, blank images."""
+        """Raise DataError if values were never written: the library returns the fill value, that is, blank images."""
         whole, parts, what = min(held.size, 1), int(held.id.get_storage_size() > 0), "the values"
         if held.chunks is not None:
             whole = math.prod(-(-length // chunk) for length, chunk in zip(held.shape, held.chunks, strict=True))
@@ -220,5 +220,5 @@ class Hdf5File(Container):
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:
-    """A tensor as an array; bfloat16, which NumPy lacks, as float32."""
+    """A tensor as an array; bfloat16, which NumPy lacks, becomes float32."""
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()

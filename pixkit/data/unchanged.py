@@ -1,4 +1,4 @@
-"""Whether images that a model is given are the pixels of the files, or what these were brought to."""
+"""Whether images given to a model are the pixels of their files, or were changed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WHITE = 65535
 
 
 def as_it_is(max_pixels: int) -> Form:
-    """The form in which a picture keeps all that it has: size, colours, opacity, and 16 bits of each value."""
+    """The form in which a picture keeps everything: size, colours, opacity, and 16 bits of each value."""
     return Form(4, None, "exact", "nearest", max_pixels, WHITE + 1)
 
 
 def shows(levels: NDArray[Any], count: int, original: NDArray[Any]) -> bool:
-    """Whether a picture written of levels [C, H, W], of `count`, has the pixels of one that was read `as_it_is`."""
+    """Whether a picture written from levels [C, H, W], with `count` levels, has the pixels of one read `as_it_is`."""
     highest = stored(count)
     values = np.rint(levels.astype(np.float64) * highest / (count - 1)) * (WHITE // highest)
     if values.shape[1:] != original.shape[1:] or len(values) not in (1, 3, 4):

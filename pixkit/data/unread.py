@@ -1,7 +1,7 @@
-"""Images that stay in their files: known by shape and type, and read some rows at a time when they are asked for.
+"""Images that stay in their files: known by shape and type, and read a few rows at a time when requested.
 
-Files are read by position and not mapped: a mapping of a file that is cut short ends the process, and what was read
-through it counts as the process's own memory. Reading scattered rows takes about as long either way.
+Files are read by position and not mapped: if a mapped file is cut short, the process dies, and pages read through the
+mapping count as the process's own memory. Reading scattered rows takes about as long either way.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ KNOWN = frozenset(
         *(Tensor.is_floating_point, Tensor.is_complex, Tensor.__repr__),
     }
 )
-"""What torch tells of a tensor without its values."""
+"""What torch reports about a tensor without its values."""
 SETTLED = 2.0
-"""Seconds that a file has to be unchanged: within the precision of a file system's times a change would not show."""
+"""Seconds for which a file must be unchanged: within the resolution of file times a change would not show."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Rows:
     Attributes:
         path: the file.
         offset: bytes before the first image.
-        shape: [N, ...] of the images as they lie.
+        shape: [N, ...] of the stored images.
         axes: those of `shape` in the order N, C, H, W, or N, H, W; the first is 0.
-        dtype: NumPy's type of the values, in this machine's order of bytes.
+        dtype: NumPy's type of the values, in native byte order.
     """
 
     path: Path
@@ -62,7 +62,7 @@ class Rows:
 
 
 class _Open:
-    """A file of images, held open: as it was, whatever its name comes to mean."""
+    """A file of images, held open: the original file, even if its name comes to mean another one."""
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
@@ -72,7 +72,7 @@ class _Open:
         self.stamp = self._now()
 
     def read(self, numbers: NDArray[np.int64], out: NDArray[np.uint8]) -> None:
-        """Read the images with these numbers into bytes [n, row]; DataError if the file is not as it was."""
+        """Read the images with these numbers into bytes [n, row]; DataError if the file has changed."""
         breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
         row, offset = self.rows.row, self.rows.offset
         starts = [0, *breaks.tolist(), len(numbers)]
@@ -96,8 +96,8 @@ class _Open:
             "the file has changed since it was opened",
             where=str(self.rows.path),
             found=found,
-            expected="a file that stays as it is while its images are used",
-            hint="write another file and rename it to this one, which leaves the one that is open as it was",
+            expected="a file that does not change while its images are used",
+            hint="write another file and rename it to this one, which leaves the open file unchanged",
         )
 
     @property
@@ -107,17 +107,17 @@ class _Open:
 
 
 class Unread(Tensor):
-    """Images [N, C, H, W] of one file or several, one after the other, as a tensor that has no memory.
+    """Images [N, C, H, W] of one file or several, one after another, as a tensor without memory.
 
-    Rows are read when they are chosen by numbers or a slice; for any other function of torch all are. (It answers
-    functions, not operations: at the first operation that a tensor's class answers, torch 2.13 imports its compiler.)
+    Rows are read when they are selected by numbers or a slice; any other function of torch reads all. (It handles
+    functions, not operations: at the first operation handled by a tensor's class, torch 2.13 imports its compiler.)
     """
 
     files: list[_Open]
 
     @classmethod
     def of(cls, parts: Sequence[Rows]) -> Unread:
-        """Of images that are alike but for their number.
+        """Join images that differ only in their number.
 
         Raises:
             DataError: from everything that reads, if a file has changed.
@@ -132,7 +132,7 @@ class Unread(Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Answer what is known without reading, or choose rows; or read all, and call the function with these."""
+        """Answer what is known without reading, or select rows; otherwise read all, and call the function with them."""
         with torch._C.DisableTorchFunctionSubclass():
             if func in KNOWN:
                 return func(*args, **(kwargs or {}))
@@ -167,7 +167,7 @@ class Unread(Tensor):
 
     @property
     def identity(self) -> list[Any] | None:
-        """What the images are known by, as plain data, without reading them; None of files that were just written."""
+        """The images' identity as plain data, without reading them; None for files that were just written."""
         if not all(file.settled for file in self.files):
             return None
         return [
@@ -181,7 +181,7 @@ class Unread(Tensor):
 
 
 def _chosen(func: Any, count: int, *given: Any) -> Tensor | None:
-    """The numbers of the images, of so many, that a call chooses; None if it is of another kind."""
+    """The numbers of the images, out of `count`, that a call selects; None for any other call."""
     if func is Tensor.index_select and len(given) == 2 and given[0] == 0:
         out: Tensor | None = given[1]
         return out

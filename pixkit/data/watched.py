@@ -1,4 +1,4 @@
-"""Opening a picture's file so that a disk that fails is told from a picture that is damaged."""
+"""Open a picture's file so that a failing disk can be distinguished from a damaged picture."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CHUNK = 1 << 16
 
 
 class _Watched(io.RawIOBase):
-    """A file that remembers what reading it failed at: decoders take a disk that fails for a damaged picture.
+    """A file that remembers read errors, because decoders report a failing disk as a damaged picture.
 
-    It has no descriptor, so that they read through it, and map nothing into memory, where such a failure ends
-    the process.
+    It has no descriptor, so decoders read through it instead of mapping it into memory, where such an error ends the
+    process.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -48,7 +48,7 @@ class _Watched(io.RawIOBase):
 
 @contextmanager
 def opened(path: Path | Member) -> Iterator[BinaryIO]:
-    """The file of a picture; if the system cannot read it, that is the error, whatever else the block raises."""
+    """Open the file of a picture; if the system cannot read it, raise that error, whatever else the block raises."""
     if isinstance(path, Member):
         yield io.BytesIO(path.content())
         return

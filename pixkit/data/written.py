@@ -1,4 +1,4 @@
-"""Pictures that pixkit wrote say so, and of which levels: they are read back as these, exactly."""
+"""Pictures written by pixkit are marked with their levels, and read back exactly."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pixkit.errors import DataError
 from pixkit.image import ImageSpec
 
 KEYWORD = "pixkit"
-"""Of the PNG's text that says "levels=K channels=C"."""
+"""Keyword of the PNG text "levels=K channels=C"."""
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def stored(levels: int) -> int:
-    """The highest value of a picture of that many levels: of 8 bits, or of 16."""
+    """The highest value of a picture with that many levels: with 8 bits, or with 16."""
     return 255 if levels <= 256 else 65535
 
 
 def png(picture: NDArray[Any], levels: int, channels: int) -> bytes:
-    """A PNG of 8 or 16 bits, [H, W, 1 or 3], which says that it is of `levels` and `channels`.
+    """A PNG with 8 or 16 bits, [H, W, 1 or 3], marked with its `levels` and `channels`.
 
-    Pillow 13.0 writes no colour of 16 bits.
+    Pillow 13.0 cannot write 16-bit colour.
     """
     height, width, colours = picture.shape
     deep = levels > 256
@@ -45,10 +45,10 @@ def png(picture: NDArray[Any], levels: int, channels: int) -> bytes:
 
 
 def read_written(path: Path | Member, spec: ImageSpec) -> NDArray[Any] | None:
-    """The levels [C, H, W] that a picture of pixkit's was written from; None for any other, and of other images.
+    """The levels [C, H, W] that one of pixkit's pictures was written from; None for other pictures or other images.
 
     Raises:
-        DataError: where it is damaged, or of another size.
+        DataError: if it is damaged, or of another size.
     """
     if not is_written(path, spec):
         return None
@@ -64,7 +64,7 @@ def read_written(path: Path | Member, spec: ImageSpec) -> NDArray[Any] | None:
 
 
 def is_written(path: Path | Member, spec: ImageSpec) -> bool:
-    """Whether a picture is one of pixkit's, of so many levels and channels, whatever its size."""
+    """Whether a picture is one of pixkit's, with these levels and channels, whatever its size."""
     return _text(path) == f"levels={spec.levels} channels={spec.channels}"
 
 
@@ -73,5 +73,5 @@ def _text(path: Path | Member) -> str | None:
         with opened(path) as file, Image.open(file, formats=("PNG",)) as image:
             found = image.info.get(KEYWORD)
             return found if isinstance(found, str) else None
-    except (DataError, *DAMAGE):  # what it is, or what is wrong with it, says who reads it as a picture
+    except (DataError, *DAMAGE):  # reading it as a picture will report what is wrong
         return None

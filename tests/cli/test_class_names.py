@@ -111,7 +111,7 @@ def test_an_unknown_class_is_refused_before_an_image_is_read(pixkit, insects, th
     with pytest.raises(DataError, match="not trained on"):
         check_classes(kit.load(there), locked_recipe(kit.Run.open(there), ["data.path=four"]).data, Path.cwd())
     renamed = pixkit("eval", there, "data.path=four", "data.class_names=[ant, bee, cat]")
-    assert renamed.code == 2 and "other classes than the data have" in renamed.err
+    assert renamed.code == 2 and "classes that differ from those of the data" in renamed.err
     monkeypatch.undo()
     monkeypatch.chdir(insects)
     numbers = pixkit("eval", there, "data.labels=false")
@@ -208,7 +208,7 @@ def test_a_run_that_keeps_no_names_goes_by_number(pixkit, there, tmp_path):
     assert kit.Run.open(old).class_names is None
     assert score(pixkit, old) == score(pixkit, there)
     refused = pixkit("eval", old, "data.path=two")
-    assert refused.code == 3 and "known by number alone" in refused.err and "data.class_names" in refused.err
+    assert refused.code == 3 and "known only by number" in refused.err and "data.class_names" in refused.err
     assert score(pixkit, old, "data.path=two", "data.class_names=[ant, bee, cat]") == score(
         pixkit, there, "data.path=two"
     )

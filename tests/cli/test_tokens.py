@@ -165,7 +165,7 @@ def test_other_images_become_tokens_of_the_runs_palette(pixkit, copy, tokens):
     outcome = pixkit("eval", copy, f"data.palette={copy}/other.safetensors", f"data.path={tokens}/held")
     assert outcome.code == 2 and "a run keeps its palette" in outcome.err
     outcome = pixkit("eval", copy, "data.source=digits")
-    assert outcome.code == 2 and "a palette is of colours" in outcome.err
+    assert outcome.code == 2 and "a palette needs colours" in outcome.err
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "other", "empty", "fewer"])

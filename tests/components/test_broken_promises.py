@@ -255,16 +255,26 @@ def images(count=6, **other):
 
 raw = ImageSet
 SOURCES = {
-    "a pair": (lambda: (1, 2), DataError, "what `load` gives is no SourceImages", "SourceImages("),
-    "tensors": (lambda: SourceImages(torch.zeros(2), images(), 4), DataError, "train is no ImageSet", "ImageSet("),
+    "a pair": (lambda: (1, 2), DataError, "the result of `load` is not of type SourceImages", "SourceImages("),
+    "tensors": (
+        lambda: SourceImages(torch.zeros(2), images(), 4),
+        DataError,
+        "train is not of type ImageSet",
+        "ImageSet(",
+    ),
     "numpy": (
         lambda: SourceImages(ImageSet(torch.zeros(2).numpy()), images(), 4),
         DataError,
-        "is no Tensor",
+        "is not of type Tensor",
         "as_tensor",
     ),
-    "no test": (lambda: SourceImages(images(), None, 4), DataError, "test is no ImageSet", "no pixels where"),
-    "levels": (lambda: SourceImages(images(), images(), 4.0), DataError, "levels are counted", "4.0"),
+    "no test": (
+        lambda: SourceImages(images(), None, 4),
+        DataError,
+        "test is not of type ImageSet",
+        "without pixels if",
+    ),
+    "levels": (lambda: SourceImages(images(), images(), 4.0), DataError, "levels must be a number", "4.0"),
     "grey": (
         lambda: SourceImages(ImageSet(torch.zeros(5, 4, 4).byte()), images(), 4),
         DataError,
@@ -274,7 +284,7 @@ SOURCES = {
     "labels": (
         lambda: SourceImages(images(labels=[0] * 6), images(), 4, 2),
         DataError,
-        "labels is no Tensor",
+        "labels is not of type Tensor",
         "as_tensor",
     ),
     "device": (
@@ -283,7 +293,7 @@ SOURCES = {
         "CPU",
         "pixels.cpu()",
     ),
-    "rows": (lambda: SourceImages(images(rows=torch.arange(7)), images(), 4), DataError, "rows are numbers", "0..5"),
+    "rows": (lambda: SourceImages(images(rows=torch.arange(7)), images(), 4), DataError, "rows must be", "0..5"),
     "groups": (lambda: SourceImages(images(groups=torch.zeros(6)), images(), 4), DataError, "groups are", "int64"),
     "raises": (lambda: {}["train"], PluginError, "the data 'slip' (", "load(progress), which gives SourceImages"),
 }

@@ -130,8 +130,8 @@ def test_without_test_images_some_are_held_out(make, save, tmp_path):
 @pytest.mark.parametrize(
     ("array", "config", "message"),
     [
-        (NHWC.astype(np.float32) / 255, {}, "floats that are no levels"),
-        (np.full((3, 2, 2, 1), np.nan), {}, "values that are no numbers"),
+        (NHWC.astype(np.float32) / 255, {}, "floats that are not levels"),
+        (np.full((3, 2, 2, 1), np.nan), {}, "values that are not numbers"),
         (NHWC.astype(complex), {}, "not an array of numbers"),
         (NHWC.astype("S3"), {}, "not an array of numbers"),
         (np.array([[1, None]], dtype=object), {}, "not an array of numbers"),
@@ -167,7 +167,7 @@ def test_what_is_missing_of_a_shape_is_said(shape, said):
         axes_of(shape, "auto", "here")
     assert caught.value.hint.startswith(said)
     assert (caught.value.where, caught.value.found) == ("here", str(shape))
-    assert caught.value.expected == "NHW, 3 axes without a length of 0"
+    assert caught.value.expected == "NHW, 3 non-empty axes"
 
 
 @pytest.mark.parametrize(
@@ -177,18 +177,18 @@ def test_what_is_missing_of_a_shape_is_said(shape, said):
         ({"train": NHWC}, {}, "no such array"),
         ({"train": NHWC, "test": NHWC}, {"train_labels": "y"}, "no such array"),
         ({"train": NHWC, "test": NHWC, "y": np.zeros(20, int)}, {"train_labels": "y"}, "for train only, not for test"),
-        ({"train": NHWC, "y": np.zeros(19, int)}, {"train_labels": "y"}, "do not fit the images"),
-        ({"train": NHWC, "y": np.zeros((20, 2), int)}, {"train_labels": "y"}, "several labels an image"),
-        ({"train": NHWC, "y": np.zeros((20, 1, 2), int)}, {"train_labels": "y"}, "do not fit the images"),
+        ({"train": NHWC, "y": np.zeros(19, int)}, {"train_labels": "y"}, "do not match the images"),
+        ({"train": NHWC, "y": np.zeros((20, 2), int)}, {"train_labels": "y"}, "several labels per image"),
+        ({"train": NHWC, "y": np.zeros((20, 1, 2), int)}, {"train_labels": "y"}, "do not match the images"),
         ({"train": NHWC, "y": np.full(20, -1)}, {"train_labels": "y"}, "out of range"),
         ({"train": NHWC, "y": np.full(20, 3)}, {"train_labels": "y", "classes": 3}, "out of range"),
-        ({"train": NHWC, "y": np.full(20, 0.5)}, {"train_labels": "y"}, "labels are whole numbers"),
-        ({"train": NHWC, "test": NHWC[:, :5]}, {}, "unlike shapes"),
-        ({"train": NHWC, "more": NHWC[:, :5]}, {"train": ["train", "more"], "test": None}, "images of unlike shapes"),
+        ({"train": NHWC, "y": np.full(20, 0.5)}, {"train_labels": "y"}, "labels must be whole numbers"),
+        ({"train": NHWC, "test": NHWC[:, :5]}, {}, "different shapes"),
+        ({"train": NHWC, "more": NHWC[:, :5]}, {"train": ["train", "more"], "test": None}, "of different shapes"),
         (
             {"train": NHWC, "test": NHWC[:2], "l": np.eye(20), "m": np.zeros((2, 3))},
             {"train_labels": "l", "test_labels": ["m", "l"]},
-            "labels of unlike shapes",
+            "labels of different shapes",
         ),
     ],
 )

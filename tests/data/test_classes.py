@@ -164,7 +164,7 @@ def test_data_are_matched_with_a_models_classes_by_name(make):
         data.labelled_for(3, ("a", "b", "c"))
     assert caught.value.found == "j, i, h, g, f, e, d"
     assert data.labelled_for(10, None) is data
-    with pytest.raises(DataError, match="known by number alone"):
+    with pytest.raises(DataError, match="known only by number"):
         data.labelled_for(9, None)
 
 

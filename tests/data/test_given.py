@@ -145,7 +145,7 @@ def test_an_archive_of_pixkits_holds_the_models_levels(make, tmp_path):
     assert caught.value.found == "a, b"
     found = reader_of(data).read(f"{tmp_path / 'y.npz'}:a")
     assert torch.equal(torch.stack([image for _, image in found]), x), "thresholded as the data are"
-    with pytest.raises(DataError, match="zeros and ones alone"):
+    with pytest.raises(DataError, match="only zeros and ones"):
         reader_of(data).read(f"{tmp_path / 'y.npz'}:b")
 
 
@@ -161,7 +161,7 @@ def test_axes_that_can_be_told_in_two_ways_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", RNG.integers(0, 8, (3, 3, 3)))
     with pytest.raises(DataError, match="in two ways"):
         read_images([tmp_path / "a.npy"], ImageSpec(3, 3, 3, 8))
-    with pytest.raises(DataError, match="another shape"):
+    with pytest.raises(DataError, match="shape does not fit"):
         read_images([tmp_path / "a.npy"], ImageSpec(3, 4, 3, 8))
     np.save(tmp_path / "b.npy", RNG.integers(0, 8, (3, 4, 3)))
     assert read_images([tmp_path / "b.npy"], ImageSpec(3, 3, 4, 8)).shape == (1, 3, 3, 4)
@@ -243,7 +243,7 @@ def test_a_mask_without_white_says_what_it_takes_for_missing(tmp_path):
     with pytest.raises(DataError, match="marks nothing as missing") as caught:
         read_mask(tmp_path / "mask.png", ImageSpec(1, 2, 2, 4))
     assert caught.value.found == "values 0..100" and "128..255" in caught.value.expected
-    with pytest.raises(DataError, match="another size"):
+    with pytest.raises(DataError, match="different size"):
         read_mask(tmp_path / "mask.png", ImageSpec(1, 2, 3, 4))
 
 
@@ -305,7 +305,7 @@ def test_an_array_without_an_image_is_refused(tmp_path):
 def test_zeros_and_ones_are_told_from_values_out_of_range(make, tmp_path):
     data = make("digits")
     np.save(tmp_path / "a.npy", np.eye(8, dtype=np.uint8))
-    with pytest.raises(DataError, match="zeros and ones alone") as caught:
+    with pytest.raises(DataError, match="only zeros and ones") as caught:
         reader_of(data).read(tmp_path / "a.npy")
     assert caught.value.found == "0..1" and caught.value.hint == "black and white are 0 and 16"
     np.save(tmp_path / "a.npy", np.eye(8, dtype=np.int8) - 1)
@@ -320,7 +320,7 @@ def test_zeros_and_ones_are_told_from_values_out_of_range(make, tmp_path):
 )
 def test_the_size_of_a_mask_that_does_not_fit_is_told(tmp_path, shape, found):
     np.save(tmp_path / "mask.npy", np.ones(shape, np.uint8))
-    with pytest.raises(DataError, match="another size") as caught:
+    with pytest.raises(DataError, match="different size") as caught:
         read_mask(tmp_path / "mask.npy", ImageSpec(1, 4, 5, 8))
     assert caught.value.found == found
 

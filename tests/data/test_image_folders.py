@@ -86,7 +86,7 @@ def test_splits_that_a_key_gives_too_are_refused(make, paint, config, where):
 def test_splits_beside_other_folders_are_refused(make, paint, other):
     for name in ("train/1.png", "val/1.png", other):
         paint(name, 1)
-    with pytest.raises(DataError, match="stand beside others") as caught:
+    with pytest.raises(DataError, match="and others beside them") as caught:
         read(make)
     assert "train" in caught.value.found and "data.splits=none" in caught.value.hint
     assert caught.value.found.endswith({"loose.png": ", images in no folder", "extra/1.png": ", extra"}.get(other, ""))
@@ -194,7 +194,7 @@ def test_frames_of_16_bits_keep_them(make, paint, tmp_path):
 def test_other_sizes_are_refused_with_the_key_that_mends_it(make, paint):
     paint("a.png", 1)
     paint("b.png", 1, size=(5, 5))
-    with pytest.raises(DataError, match="another size") as caught:
+    with pytest.raises(DataError, match="different size") as caught:
         read(make)
     assert "data.size=" in caught.value.hint
 

@@ -62,10 +62,10 @@ def test_sizes(make, folder, paint, size, shape):
 
 def test_without_a_size_images_must_agree(make, folder, paint):
     paint("z.png", 30, (9, 9))
-    with pytest.raises(DataError, match="another size") as caught:
+    with pytest.raises(DataError, match="different size") as caught:
         make("images", path="pictures")
     assert caught.value.where.endswith("z.png") and "9 x 9" in caught.value.found
-    with pytest.raises(DataError, match="another size"):
+    with pytest.raises(DataError, match="different size"):
         make("images", path="pictures", size=9, fit="exact")
 
 
@@ -86,7 +86,7 @@ def test_a_folder_of_test_images(make, folder, paint):
     assert levels(data, "test") == [100]
     assert data.size("train") + data.size("validation") == 20
     paint("../held/2.png", 100, (9, 9))
-    with pytest.raises(DataError, match="another size"):
+    with pytest.raises(DataError, match="different size"):
         make("images", path="pictures", test_path="held")
     assert make("images", path="pictures", test_path="held", size=4).size("test") == 2
 
@@ -151,7 +151,7 @@ def test_a_long_list_of_bad_images_is_cut(make, folder):
 def test_skipping_an_image_of_another_size(make, folder, paint):
     paint("z.png", 30, (9, 9))
     data = make("images", path="pictures", on_bad="skip")
-    assert names(data) == list(range(20)) and "another size: 9 x 9" in data.notes[0]
+    assert names(data) == list(range(20)) and "different size: 9 x 9" in data.notes[0]
 
 
 def test_files_of_sixteen_bits_are_kept_or_said_to_be_rounded(make, folder):
@@ -172,7 +172,7 @@ def test_masks_of_0_and_1_have_two_levels(make, paint):
     assert data.spec.levels == 2 and names(data) == [0] * 10 + [1] * 10 and data.values == "values 0..1"
     assert make("images", path="pictures", channels=1).values == "values 0..1 of 0..255"
     paint("2.png", 255)
-    with pytest.raises(DataError, match="levels beyond those stated"):
+    with pytest.raises(DataError, match="levels beyond the given number"):
         make("images", path="pictures", channels=1, source_levels=2)
 
 
@@ -208,7 +208,7 @@ def test_other_files_are_counted_and_hidden_ones_ignored(make, folder, paint):
     (folder / "a" / "00.png").rename(folder / "a" / "00.PNG")
     data = make("images", path="pictures")
     assert names(data) == list(range(20))
-    assert data.notes == (f"1 other files (text: 1) in {folder} are no images and were not read",)
+    assert data.notes == (f"1 other files (text: 1) in {folder} are not images and were not read",)
 
 
 def test_links_that_lead_in_circles_are_not_followed(make, folder):

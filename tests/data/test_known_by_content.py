@@ -71,7 +71,7 @@ def test_previews_in_cameras_raw_files_are_no_images(make, folder):
     Image.new("L", (4, 3), 99).save(folder / "shot.NEF", "TIFF")
     data = read(make)
     assert levels(data) == list(range(8))
-    assert data.notes == (f"1 other files (a camera's raw picture: 1) in {folder} are no images and were not read",)
+    assert data.notes == (f"1 other files (a camera's raw picture: 1) in {folder} are not images and were not read",)
 
 
 def test_a_folder_of_nothing_that_is_read(make, tmp_path):
@@ -92,6 +92,6 @@ def test_other_files_beside_splits_are_said_once(make, tmp_path):
     folder = tmp_path / "pictures"
     assert read(make).notes == (
         f"8 files in {folder} have no suffix of an image and are images: they were read",
-        f"1 other files (text: 1) in {folder} are no images and were not read",
+        f"1 other files (text: 1) in {folder} are not images and were not read",
         f"folders of {folder} that are splits: train (train), test (test)",
     )

@@ -59,7 +59,7 @@ def test_labels_must_fit(make, idx_root, labels, message):
 def test_train_and_test_images_of_unlike_sizes_are_refused(make, idx_root):
     content = struct.pack(">HBB3I", 0, 8, 3, 5, 3, 4) + bytes(60)
     (idx_root / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(content))
-    with pytest.raises(DataError, match="unlike shapes"):
+    with pytest.raises(DataError, match="different shapes"):
         make("mnist", root="root")
 
 

@@ -20,7 +20,7 @@ def test_the_embedded_image_keeps_its_contract_and_is_training_and_test_image():
     assert [data.size(split) for split in ("train", "validation", "test")] == [1, 0, 1]
     first = torch.arange(1)
     assert torch.equal(data.batch("train", first).x, data.batch("test", first).x)
-    assert "one and the same" in data.notes[0]
+    assert "are the same" in data.notes[0]
 
 
 def test_the_embedded_image_is_the_same_everywhere():

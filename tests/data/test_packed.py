@@ -145,11 +145,11 @@ def test_files_that_are_too_large_are_not_read(make, archive, monkeypatch, kind)
     (note,) = read(make, path=f"x.{kind}", on_bad="skip").notes
     assert "z.png (not a readable image" in note
     archive(files | {"z.png": bytes(1001)}, kind)
-    with pytest.raises(DataError, match="too large a file") as caught:
+    with pytest.raises(DataError, match="the file is too large") as caught:
         read(make, path=f"x.{kind}")
     assert (caught.value.found, caught.value.expected) == ("1,001 bytes", "at most 1,000")
     (note,) = read(make, path=f"x.{kind}", on_bad="skip").notes
-    assert "z.png (too large a file: 1,001 bytes)" in note
+    assert "z.png (the file is too large: 1,001 bytes)" in note
 
 
 def test_a_compressed_tar_unpacks_to_a_bounded_size(make, archive, monkeypatch):

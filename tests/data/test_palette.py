@@ -194,13 +194,13 @@ def test_only_the_colours_of_training_images_are_clustered(make, tmp_path):
 
 
 @pytest.mark.parametrize(("config", "shape", "found", "hint"), [
-    ({"layout": "NHW"}, (), "1 channels of 256 levels", "data.levels=K makes levels of greys fewer"),
+    ({"layout": "NHW"}, (), "1 channels of 256 levels", "data.levels=K reduces levels of grey"),
     ({"source_levels": 1000}, (3,), "3 channels of 1000 levels", "data.source_levels=256"),
     ({}, (4,), "4 channels of 256 levels", None),
 ])  # fmt: skip
 def test_images_without_such_colours_are_refused(make, tmp_path, config, shape, found, hint):
     np.save(tmp_path / "x.npy", np.zeros((10, 3, 3, *shape), np.uint8))
-    with pytest.raises(RecipeError, match="a palette is of colours") as caught:
+    with pytest.raises(RecipeError, match="a palette needs colours") as caught:
         make("arrays", train="x.npy", test=None, palette=4, **{"layout": "NHWC", **config})
     assert (caught.value.found, caught.value.hint) == (found, hint)
 
@@ -208,7 +208,7 @@ def test_images_without_such_colours_are_refused(make, tmp_path, config, shape, 
 @pytest.mark.parametrize("channels", [1, 4])
 def test_pictures_that_were_read_without_colours_or_with_opacity_can_be_read_in_colour(make, tmp_path, channels):
     folder = pictures(tmp_path / "p", FOUR[np.zeros((9, 3, 3), np.int64)])
-    with pytest.raises(RecipeError, match="a palette is of colours") as caught:
+    with pytest.raises(RecipeError, match="a palette needs colours") as caught:
         make("images", path=folder, channels=channels, palette=4)
     assert caught.value.hint == "data.channels=3"
 
@@ -230,12 +230,12 @@ RECIPE = {
 @pytest.mark.parametrize(("override", "text"), [
     ("model.head={type: logistic_mixture}", "treats levels as numbers"),
     ("model.head={type: normal_mixture}", "treats levels as numbers"),
-    ("data.levels=16", "palette makes levels by itself"),
-    ("data.binarise=threshold", "palette makes levels by itself"),
+    ("data.levels=16", "palette makes levels: give"),
+    ("data.binarise=threshold", "palette makes levels: give"),
     ("data.palette=1", "at least 2"),
     ("data.palette=4097", "at most 4096"),
     ("data.palette=2.5", "wrong type"),
-    ("data.palette='16'", "without quotes, 16; ./16 is a file"),
+    ("data.palette='16'", "without quotes, 16, or a file as ./16"),
 ])  # fmt: skip
 def test_what_makes_no_sense_of_tokens_is_refused_by_the_recipe(override, text):
     assert revise_recipe(RECIPE).data.config.palette == 16
@@ -292,30 +292,30 @@ def test_tokens_of_another_palette_are_read_by_their_colours(tmp_path):
     assert (figures.in_colour(found, SPEC) == figures.in_colour(x, other)).all() and not torch.equal(found, x)
     colours = read_images([tmp_path / "x.npz"], SPEC.pictures)
     assert (colours.numpy() == figures.to_bytes(x, other)).all()
-    with pytest.raises(DataError, match="another shape"):
+    with pytest.raises(DataError, match="shape does not fit"):
         read_images([tmp_path / "x.npz"], ImageSpec(1, 6, 5, 4))
 
 
 def test_numbers_without_colours_are_no_tokens(tmp_path):
     figures.save_npz(torch.zeros(3, 1, 6, 5, dtype=torch.int64), 4, tmp_path / "x.npz")
-    with pytest.raises(DataError, match="another shape"):
+    with pytest.raises(DataError, match="shape does not fit"):
         read_images([tmp_path / "x.npz"], SPEC)
     np.savez(tmp_path / "y.npz", samples=np.full((3, 1, 6, 5), 4), palette=FOUR)
     with pytest.raises(DataError, match="out of range") as caught:
         read_images([tmp_path / "y.npz"], SPEC)
     assert (caught.value.found, caught.value.expected) == ("4..4", "0..3")
     np.savez(tmp_path / "y.npz", samples=np.zeros((3, 3, 6, 5), np.uint8), palette=FOUR)
-    with pytest.raises(DataError, match="tokens have one channel"):
+    with pytest.raises(DataError, match="tokens must have one channel"):
         read_images([tmp_path / "y.npz"], SPEC)
 
 
 @pytest.mark.parametrize(("colours", "text"), [
-    (FOUR.astype(np.int64) + 10, "no levels(.|\n)*int64 in 18..265"),
-    (-FOUR.astype(np.int64), "no levels"),
-    (FOUR / 255, "no levels(.|\n)*float64"),
-    (FOUR + np.nan, "no levels"),
-    (np.hstack([FOUR, FOUR[:, :1]]), r"this is no palette(.|\n)*\(4, 4\)"),
-    (FOUR[0], r"this is no palette(.|\n)*\(3,\)"),
+    (FOUR.astype(np.int64) + 10, "not levels(.|\n)*int64 in 18..265"),
+    (-FOUR.astype(np.int64), "not levels"),
+    (FOUR / 255, "not levels(.|\n)*float64"),
+    (FOUR + np.nan, "not levels"),
+    (np.hstack([FOUR, FOUR[:, :1]]), r"this is not a palette(.|\n)*\(4, 4\)"),
+    (FOUR[0], r"this is not a palette(.|\n)*\(3,\)"),
 ])  # fmt: skip
 def test_what_cannot_be_colours_becomes_no_others(tmp_path, colours, text):
     """As bytes they would be: numbers modulo 256, cut floats, every fourth value in another column."""

@@ -40,18 +40,18 @@ def test_a_palette_from_a_file(make, tmp_path, kind):
 
 
 @pytest.mark.parametrize(("colours", "text"), [
-    (FOUR[:, :2], "this is no palette"),
-    (FOUR[0], "this is no palette"),
+    (FOUR[:, :2], "this is not a palette"),
+    (FOUR[0], "this is not a palette"),
     (FOUR[:1], "1 colours"),
     (FOUR / 127.5 - 1, r"numpy.rint\(127.5 \* \(colours \+ 1\)\)"),
-    (FOUR / 255 - 8 / 255, "no levels of colours"),
+    (FOUR / 255 - 8 / 255, "not levels of colours"),
     ((FOUR - 8.0) / 247, r"of 0..1: numpy.rint\(255 \* colours\)"),
     (FOUR // 200, r"of 0..1: numpy.rint\(255 \* colours\)"),
     (FOUR[:0], "0 colours"),
-    (FOUR.astype(np.int64) + 10, "no levels of colours"),
-    (-FOUR.astype(np.int64), "no levels of colours"),
-    (FOUR + np.nan, "no levels of colours"),
-    (FOUR > 99, "this is no palette"),
+    (FOUR.astype(np.int64) + 10, "not levels of colours"),
+    (-FOUR.astype(np.int64), "not levels of colours"),
+    (FOUR + np.nan, "not levels of colours"),
+    (FOUR > 99, "this is not a palette"),
 ])  # fmt: skip
 def test_a_file_that_is_no_palette_is_refused(make, tmp_path, colours, text):
     np.save(tmp_path / "x.npy", np.zeros((10, 3, 3, 3), np.uint8))
@@ -72,7 +72,7 @@ def test_a_picture_without_a_table_of_colours_is_no_palette(make, tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
 @pytest.mark.parametrize(("name", "text"), [
     ("none.png", r"no such file(.|\n)*data\.palette=FILE"),
-    ("p.txt", r"text is no palette(.|\n)*numpy\.loadtxt"),
+    ("p.txt", r"text is not a palette(.|\n)*numpy\.loadtxt"),
     (".", "cannot be read(.|\n)*a folder"),
     ("pipe", "cannot be read(.|\n)*a pipe or a device"),
 ])  # fmt: skip
@@ -100,7 +100,7 @@ def test_any_level_and_as_many_colours_as_16_bits_tell_apart_make_a_palette(tmp_
     np.save(tmp_path / "p.npy", many)
     with pytest.raises(DataError, match="65537 colours"):
         read_palette("p.npy", tmp_path.joinpath)
-    for highest, text in ((255, None), (256, "no levels of colours")):
+    for highest, text in ((255, None), (256, "not levels of colours")):
         np.save(tmp_path / "p.npy", np.array([[0, 0, 0], [0, 0, highest]]))
         with pytest.raises(DataError, match=text) if text else contextlib.nullcontext():
             read_palette("p.npy", tmp_path.joinpath)

@@ -186,7 +186,7 @@ def test_size_is_height_and_width(path):
 def test_exact_refuses_another_size(path):
     save(path, Image.new("L", (5, 7)))
     assert read_picture(path, replace(GREY, size=(7, 5), fit="exact")).shape == (1, 7, 5)
-    with pytest.raises(DataError, match="another size") as caught:
+    with pytest.raises(DataError, match="different size") as caught:
         read_picture(path, replace(GREY, size=(5, 7), fit="exact"))
     assert caught.value.found.startswith("7 x 5")
 

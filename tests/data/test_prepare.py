@@ -182,7 +182,7 @@ def test_quantising(ramps):
 
 
 def test_a_class_has_a_name_of_its_own():
-    with pytest.raises(ValidationError, match="a name of its own"):
+    with pytest.raises(ValidationError, match="names must be unique"):
         DataConfig(class_names=["a", "b", "a"])
 
 
@@ -312,7 +312,7 @@ def test_a_data_set_says_what_it_is(ramps):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (SourceImages(ramp(4), ImageSet(torch.zeros(1, 1, 2, 4, dtype=torch.uint8)), 256, 3), "unlike shapes"),
+        (SourceImages(ramp(4), ImageSet(torch.zeros(1, 1, 2, 4, dtype=torch.uint8)), 256, 3), "different shapes"),
         (SourceImages(ImageSet(torch.zeros(4, 2, 5)), ramp(1), 256, 3), "shape"),
         (SourceImages(ImageSet(torch.zeros(4, 1, 2, 5)), ImageSet(torch.zeros(1, 1, 2, 5)), 256), "integers"),
         (SourceImages(ramp(4), ramp(1, 255), 200, 3), "out of range"),
@@ -320,8 +320,8 @@ def test_a_data_set_says_what_it_is(ramps):
         (SourceImages(ImageSet(ramp(2).pixels, torch.tensor([-1, 2])), ramp(1), 256, 3), "labels out of range"),
         (SourceImages(ramp(4), ramp(1), 256), "go together"),
         (SourceImages(ramp(4), ImageSet(ramp(1).pixels), 256, 3), "go together"),
-        (SourceImages(ramp(4), ramp(1), 256, 3, class_names=("a", "b")), "a name each"),
-        (SourceImages(ramp(4), ramp(1), 256, 3, class_names=("a", "b", "a")), "a name each"),
+        (SourceImages(ramp(4), ramp(1), 256, 3, class_names=("a", "b")), "one name each"),
+        (SourceImages(ramp(4), ramp(1), 256, 3, class_names=("a", "b", "a")), "one name each"),
         (SourceImages(ImageSet(ramp(4).pixels, torch.zeros(3).long()), ramp(1), 256, 3), "do not fit"),
         (SourceImages(ImageSet(ramp(4).pixels, torch.zeros(4)), ramp(1), 256, 3), "do not fit"),
     ],

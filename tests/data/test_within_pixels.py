@@ -162,7 +162,7 @@ def test_strange_classes_are_refused_before_a_value_is_read(make, tmp_path, monk
     with pytest.raises(DataError, match="out of range"):
         make("arrays", **keys, classes=5)
     np.savez(tmp_path / "a.npz", train=X[:8], test=X[:2], y=np.arange(7) % 3, z=np.array([1, 2]))
-    with pytest.raises(DataError, match="labels do not fit the images"):
+    with pytest.raises(DataError, match="labels do not match the images"):
         make("arrays", **keys)
 
 
@@ -173,7 +173,7 @@ def test_labels_that_are_names_or_of_more_classes_say_what_to_do(make, tmp_path)
         make("arrays", path="a.npz", train_labels="names", test_labels="names")
     assert "numpy.unique(labels, return_inverse=True)" in caught.value.hint and "class_names" in caught.value.hint
     for one, other in (("two", "more"), ("more", "two")):
-        with pytest.raises(DataError, match="one-hot labels of unlike numbers of classes") as caught:
+        with pytest.raises(DataError, match="one-hot labels with different numbers of classes") as caught:
             make("arrays", path="a.npz", train_labels=one, test_labels=other)
         widths = {"two": 2, "more": 8}
         assert caught.value.found == f"train_labels: {widths[one]}, test_labels: {widths[other]}"

@@ -291,7 +291,7 @@ def test_a_users_file_survives_a_failure_at_any_change_of_the_file_system(tmp_pa
 @pytest.mark.parametrize("name", [".draft.tmp.txt", ".notes.7.tmp", ".step-1.tmp", "samples"])
 def test_a_folder_with_a_users_file_is_no_place_for_a_new_run(tmp_path, name):
     (tmp_path / name).write_text("mine")
-    with pytest.raises(RunError, match="something else"), Run.claim(tmp_path):
+    with pytest.raises(RunError, match="something other than a run"), Run.claim(tmp_path):
         pass
     assert tree(tmp_path) == {name: b"mine"}
 

@@ -110,7 +110,7 @@ def test_what_is_no_run_is_never_touched(tmp_path, options):
     folder = tmp_path / "thesis"
     folder.mkdir()
     (folder / "recipe.yaml").write_text("mine")
-    with pytest.raises(RunError, match="something else") as caught:
+    with pytest.raises(RunError, match="something other than a run") as caught:
         claim(folder, **options)
     assert caught.value.found == "recipe.yaml"
     assert os.listdir(folder) == ["recipe.yaml"]
@@ -122,7 +122,7 @@ def test_what_is_no_run_is_never_touched(tmp_path, options):
 @pytest.mark.parametrize("text", ["", "pixkit: 1\n", "\xff\xfe", "# Written by somebody else\n"])
 def test_a_lock_that_pixkit_did_not_write_makes_no_run(tmp_path, text):
     (tmp_path / "recipe.lock.yaml").write_text(text, encoding="latin-1")
-    with pytest.raises(RunError, match="something else"):
+    with pytest.raises(RunError, match="something other than a run"):
         claim(tmp_path, overwrite=True)
     with pytest.raises(RunError, match="not a pixkit run"):
         Run.open(tmp_path)

@@ -97,7 +97,7 @@ def test_a_model_is_built_of_a_recipe_a_dict_or_a_section():
 
 
 def test_a_model_that_cannot_be_built_says_why():
-    with pytest.raises(pixkit.DataError, match="given by a program") as caught:
+    with pytest.raises(pixkit.DataError, match="passed by a program") as caught:
         pixkit.build_model(MODEL)
     assert networks.SHAPE in str(caught.value)
     with pytest.raises(pixkit.RecipeError, match="no labels to condition on"):

@@ -71,7 +71,7 @@ def test_all_may_be_known_or_missing(tmp_path):
 ], ids=str)  # fmt: skip
 def test_a_mask_of_another_size(tmp_path, shape, found):
     for arrays in ({"any": np.ones(shape, np.uint8)}, {"known": np.ones(shape, np.uint8)}):
-        with pytest.raises(DataError, match="another size than the model needs") as caught:
+        with pytest.raises(DataError, match="a different size from the model's") as caught:
             read_mask(saved(tmp_path, arrays), COLOUR)
         assert (caught.value.found, caught.value.expected) == (found, "2 x 3")
 

@@ -52,7 +52,7 @@ def test_training_on_images_given_is_training_on_those_of_the_recipe(digits, tmp
     assert hashes[0] == hashes[1]
     assert result.run.recipe().data.dump()["levels"] == 4
 
-    with pytest.raises(pixkit.DataError, match="given by a program"):
+    with pytest.raises(pixkit.DataError, match="passed by a program"):
         load_data(result.run)
     given = {"images": train.pixels.tolist(), "labels": train.labels, "overrides": ["train.steps=4"]}
     with pytest.raises(pixkit.RunError, match="the images are not those that this run was started with"):
@@ -102,16 +102,16 @@ def test_what_is_no_callback_is_refused_before_training(callbacks, tmp_path):
 
 
 @pytest.mark.parametrize(("images", "labels", "options", "text"), [
-    (np.zeros((6, 1, 5, 6)) + 0.5, None, {}, r"no levels[\s\S]*round\(\) are levels"),
+    (np.zeros((6, 1, 5, 6)) + 0.5, None, {}, r"not levels[\s\S]*round\(\) are levels"),
     (np.full((6, 1, 5, 6), 300), None, {}, r"300[\s\S]*`levels` is"),
     (np.zeros((6, 4)), None, {}, r"images[\s\S]*\[N, H, W, C\]"),
     (np.zeros((6, 3, 4, 3)), None, {}, "two ways"),
     (np.zeros((6, 1, 5, 6)), None, {"layout": "CHW"}, r"no such layout[\s\S]*auto, NHWC, NCHW"),
-    (np.zeros((6, 1, 5, 6)), None, {"levels": "5"}, "no number of levels"),
-    (np.zeros((6, 1, 5, 6)), None, {"levels": 5.5}, "no number of levels"),
-    (np.zeros((6, 1, 5, 6)), None, {"levels": True}, "no number of levels"),
-    (np.zeros((6, 1, 5, 6)), np.zeros(5, int), {}, "labels are a whole number"),
-    (np.zeros((6, 1, 5, 6)), np.zeros(6), {}, "labels are a whole number"),
+    (np.zeros((6, 1, 5, 6)), None, {"levels": "5"}, "not a number of levels"),
+    (np.zeros((6, 1, 5, 6)), None, {"levels": 5.5}, "not a number of levels"),
+    (np.zeros((6, 1, 5, 6)), None, {"levels": True}, "not a number of levels"),
+    (np.zeros((6, 1, 5, 6)), np.zeros(5, int), {}, "labels must be a whole number"),
+    (np.zeros((6, 1, 5, 6)), np.zeros(6), {}, "labels must be a whole number"),
     (np.zeros((6, 1, 5, 6)), np.zeros(6, int), {"test_images": np.zeros((2, 1, 5, 6))}, "for one of"),
 ])  # fmt: skip
 def test_images_that_cannot_be_meant_are_refused(images, labels, options, text):
@@ -161,7 +161,7 @@ def test_labels_with_gaps_are_numbered_with_a_warning_and_a_run_is_scored_on_lev
         pixkit.evaluate(model, pixkit.data.prepare(pixkit.component("data", "digits"), tmp_path), labels=y)
     plain = pixkit.build_model(SECTION, model.spec)
     assert pixkit.evaluate(plain, x).nats == pytest.approx(-float(plain.eval().log_prob(x).detach().mean()), rel=1e-6)
-    with pytest.raises(pixkit.DataError, match="the model knows no classes"):
+    with pytest.raises(pixkit.DataError, match="the model has no classes"):
         pixkit.evaluate(plain, x, labels=numbers)
 
 
