@@ -18,10 +18,11 @@ from pixkit.recipe.sections import Slot, keys_below
 def component(kind: str, name: str, /, **keys: Any) -> ComponentSpec:
     """A registered component with its keys, checked as in a recipe; its `build` makes the object.
 
-        spec = pixkit.ImageSpec(1, 8, 8, 17)
-        order = pixkit.component("ordering", "hilbert").build(spec)
-        order.steps  # int64 [1, 8, 8]
-        pixkit.component("sampler", "fixed_point").build()  # for model.sample(10, sampler=...)
+        >>> order = pixkit.component("ordering", "hilbert").build(pixkit.ImageSpec(1, 8, 8, 17))
+        >>> order.steps.shape
+        torch.Size([1, 8, 8])
+        >>> pixkit.component("sampler", "fixed_point").build()  # for model.sample(10, sampler=...)
+        <FixedPoint sampler>
 
     Args:
         kind: ordering, backbone, head, activation, ...: one of `pixkit.components.KINDS`.

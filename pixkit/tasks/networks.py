@@ -43,11 +43,11 @@ def build_model(
 ) -> Model:
     """Build a recipe's model, untrained, as a module in training mode.
 
-        model = pixkit.build_model("digits-pixelcnn")
-        model = pixkit.build_model({"type": "autoregressive", "backbone": {"type": "pixelcnn"}}, (1, 8, 8, 17))
-        model.verify()  # a CausalityError if a sub-pixel sees what is drawn after it
-        loss = -model.log_prob(x).mean()  # int64 [B, 1, 8, 8]
-        loss.backward()
+        >>> model = pixkit.build_model("digits-pixelcnn")
+        >>> model = pixkit.build_model({"type": "autoregressive", "backbone": {"type": "pixelcnn"}}, (1, 8, 8, 17))
+        >>> report = model.verify()  # a CausalityError if a sub-pixel sees what is drawn after it
+        >>> loss = -model.log_prob(torch.zeros(4, 1, 8, 8, dtype=torch.int64)).mean()
+        >>> loss.backward()
 
     The weights are those that training would begin with, and depend only on the recipe's seed. Layers that are
     initialised from the first batch (PixelCNN++'s) are set by ``model.initialise(pixkit.Batch(x, labels, numbers))``.
