@@ -1,4 +1,4 @@
-"""Initial weights: by the number of inputs that a mask leaves, and by what the first batch brings a layer."""
+"""Initial weights: by the number of unmasked inputs, and from the first batch."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from pixkit.layers.initialisers import initialiser
 
 @torch.no_grad()
 def initialise(module: nn.Module, name: ComponentSpec | str) -> None:
-    """Initialise every masked layer (`MaskedLayer`) below `module`; other layers keep what they began with.
+    """Initialise every masked layer (`MaskedLayer`) below `module`; other layers keep their initial weights.
 
     Args:
         module: a network.
-        name: an initialiser, as a configuration has it, or its name. It is told the numbers of unmasked inputs and
+        name: an initialiser, as a configuration has it, or its name; it uses the numbers of unmasked inputs and
             outputs.
 
     Raises:
-        UsageError: where there is no masked layer.
+        UsageError: if there is no masked layer.
         PluginError: if there is no initialiser of that name, or it fails.
 
     Example:
@@ -53,19 +53,19 @@ def initialise(module: nn.Module, name: ComponentSpec | str) -> None:
 
 
 class DataInitialised(nn.Module, ABC):
-    """Base of layers of one input whose parameters are set by what the first batch brings them."""
+    """Base of layers of one input whose parameters are set from the first batch."""
 
     @abstractmethod
     def initialise_from(self, x: Tensor) -> None:
-        """Set the parameters by the layer's input."""
+        """Set the parameters from the layer's input."""
 
 
 @torch.no_grad()
 def initialise_from_data(module: nn.Module, run: Callable[[], object]) -> None:
     """Set every DataInitialised layer below `module` while `run` makes one forward pass.
 
-    A layer is set just before it is called, so that it sees what the layers before it give once they are set. The
-    pass is made in eval mode: dropout takes no part. A layer that is called twice is set by its first input.
+    A layer is set just before it is called, so its input comes from layers that are already set. The pass is in eval
+    mode, without dropout. A layer that is called twice is set by its first input.
 
     Example:
         >>> layer = WeightNormConv2d(1, 8, rows=(-1, 0), columns=(-1, 0))

@@ -1,4 +1,4 @@
-"""Initialisers: the numbers that weights begin as, by name."""
+"""Initialisers of weights, by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pixkit.components.spec import ComponentSpec
 
 
 class Initialiser(ABC):
-    """Base of initialisers: ``Initialiser(config)``, which fills the weights of a layer by how much it reads.
+    """Base of initialisers: ``Initialiser(config)``, which fills a layer's weights by its number of inputs.
 
     Attributes:
         config: its keys.
@@ -31,11 +31,11 @@ class Initialiser(ABC):
 
     @abstractmethod
     def fill(self, weight: Tensor, fan_in: float, fan_out: float) -> None:
-        """Fill a weight in place with numbers of torch's generator.
+        """Fill a weight in place, from torch's generator.
 
         Args:
-            weight: [outputs, inputs, ...], of which a mask may leave a part.
-            fan_in: the number of inputs that an output reads, masked ones not counted; at least 1.
+            weight: [outputs, inputs, ...], part of which may be masked.
+            fan_in: the number of unmasked inputs that an output reads; at least 1.
             fan_out: the number of outputs that read an input; at least 1.
         """
 

@@ -20,17 +20,17 @@ from pixkit.samplers import Drawn
 class AutoregressiveModel(LabelledModel):
     """An ordering, a backbone and a head: log p(x) = sum over steps of log p(x_t | x_<t).
 
-    With `context` every factor, and so every score, is given the image's label.
+    With `context`, every factor, and so every score, is conditioned on the image's label.
 
     Raises:
-        RecipeError: if labels are asked for and the data have none.
+        RecipeError: if the recipe asks for labels and the data have none.
     """
 
     class Config(ComponentConfig):
         """The parts."""
 
         ordering: OrderingRef = Field(default={"type": "raster"}, validate_default=True)
-        """Which sub-pixels are drawn when."""
+        """The order in which sub-pixels are drawn."""
         input: EncodingRef = Field(default={"type": "scaled"}, validate_default=True)
         """How levels enter the network."""
         context: LabelConfig | None = None
@@ -40,7 +40,7 @@ class AutoregressiveModel(LabelledModel):
         head: HeadRef = Field(default={"type": "softmax"}, validate_default=True)
         """The distribution of a sub-pixel."""
         mutation: float = Field(0.0, ge=0, lt=1)
-        """Each level of a training image is replaced with this probability, by any level: what is left to learn is the
+        """Each level of a training image is replaced with this probability by a random one: the model then learns the
         background of images, for likelihood ratios (Ren et al., 2019, arXiv 1906.02845, section 3)."""
 
     config: Config
@@ -72,7 +72,7 @@ class AutoregressiveModel(LabelledModel):
         return self.network.log_prob(x, labels)
 
     def completing(self, known: Tensor) -> Autoregressive:
-        """See Model: the one network."""
+        """See Model: the model's network."""
         return self.network
 
     def draw(self, request: SampleRequest) -> Drawn:
@@ -81,9 +81,9 @@ class AutoregressiveModel(LabelledModel):
 
 
 def mutated(x: Tensor, levels: int, rate: float) -> Tensor:
-    """Images with some of their levels replaced, each with probability `rate` by one that is drawn uniformly.
+    """Images in which each level is replaced, with probability `rate`, by a uniformly drawn one.
 
-    Draws from torch's generator. An image keeps a level with probability 1 - rate (K - 1) / K.
+    Draws from torch's generator. A level stays as it is with probability 1 - rate (K - 1) / K.
     """
     chosen = torch.rand(x.shape, device=x.device) < rate
     return torch.where(chosen, torch.randint_like(x, levels), x)

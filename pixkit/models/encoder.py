@@ -22,15 +22,15 @@ class SparsityConfig(ComponentConfig):
         kl    weight * sum over j of KL(Bernoulli(target) || Bernoulli(mean of a_j over images)); a is a sigmoid's
               (Ng, 2011, CS294A lecture notes, section 3)
 
-    On a grid of sites, means over images are over sites, too.
+    On a grid, means over images are also over sites.
     """
 
     type: Literal["l1", "kl"] = "l1"
-    """Which penalty."""
+    """The kind of penalty."""
     weight: float = Field(1e-3, ge=0)
-    """Its weight, in nats an image."""
+    """Its weight, in nats per image."""
     target: float = Field(0.05, gt=0, lt=1)
-    """How often a unit should be on, under `kl`."""
+    """The fraction of images for which a unit should be on, under `kl`."""
 
     def penalty(self, activations: Tensor) -> Tensor:
         """Nats, a scalar, of activations [B, units, ...]."""
@@ -46,7 +46,7 @@ class EncoderConfig(ComponentConfig):
     """Sizes of an encoder."""
 
     width: int = Field(32, ge=1, le=4096)
-    """Maps of the first layer; twice as many after each halving, at most four times as many."""
+    """Maps of the first layer; doubled at each halving, up to four times as many."""
     hidden: int = Field(256, ge=1, le=65536)
     """Units of the last hidden layer."""
     sparsity: SparsityConfig | None = None
@@ -63,8 +63,8 @@ class Encoder(nn.Module):
         spec: the images.
         inputs: how levels enter.
         config: sizes.
-        outputs: numbers given for each image, or for each site of the grid.
-        halvings: how often the sides are halved; None for a vector, which halves until no side exceeds 4.
+        outputs: the number of outputs for each image, or for each site of the grid.
+        halvings: the number of halvings of the sides; None for a vector, with halvings until no side exceeds 4.
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class Encoder(nn.Module):
             self.last = nn.Conv2d(config.hidden, outputs, 1)
 
     def forward(self, x: Tensor, noise: float = 0.0) -> tuple[Tensor, Tensor]:
-        """The outputs, and the activations of the hidden layer, which the `penalty` looks at.
+        """The outputs, and the activations of the hidden layer, for `penalty`.
 
         Args:
             x: int64 [B, C, H, W].
-            noise: deviation of Gaussian noise that is added to the encoded levels, from torch's generator.
+            noise: deviation of Gaussian noise added to the encoded levels, from torch's generator.
         """
         entered = self.encoding(x)
         if noise:
@@ -107,7 +107,7 @@ class Encoder(nn.Module):
         return self.last(activations), activations
 
     def penalty(self, activations: Tensor) -> Tensor:
-        """Nats, a scalar, of these activations: 0 if no sparsity is asked for."""
+        """The penalty on these activations, a scalar in nats; 0 without sparsity."""
         return activations.new_zeros(()) if self.sparsity is None else self.sparsity.penalty(activations)
 
 
@@ -115,18 +115,18 @@ _ACTIVATIONS: dict[str | None, type[nn.Module]] = {None: nn.ELU, "l1": nn.ReLU, 
 
 
 def halved(side: int, times: int) -> int:
-    """A side halved so often, rounded up."""
+    """A side halved `times` times, rounded up."""
     out: int = -(-side // 2**times)
     return out
 
 
 def halvings_to(side: int, largest: int) -> int:
-    """How often a side is halved until it does not exceed `largest`."""
+    """The number of halvings after which a side does not exceed `largest`."""
     return max(0, math.ceil(math.log2(side / largest)))
 
 
 def split_gaussian(outputs: Tensor) -> torch.distributions.Normal:
-    """Means and log-scales, [B, 2 d, ...] one after the other, as d Gaussians; log-scales are clamped to -7..7."""
+    """The d Gaussians of d means followed by d log-scales, [B, 2 d, ...]; log-scales are clamped to -7..7."""
     mean, log_scale = outputs.to(torch.promote_types(outputs.dtype, torch.float32)).chunk(2, 1)
     return torch.distributions.Normal(mean, log_scale.clamp(-7, 7).exp(), validate_args=False)
 

@@ -1,4 +1,4 @@
-"""One set of weights for several orderings: a network for each, all of them trained, scored as an ensemble."""
+"""One set of weights for several orderings: a network for each, trained together and scored as an ensemble."""
 
 from __future__ import annotations
 
@@ -35,27 +35,28 @@ S_CURVES: Any = tuple(
 class OrderAgnosticModel(LabelledModel):
     """Shared weights for several orderings (Jain, Abbeel and Pathak, 2020, arXiv 2006.12486).
 
-    Each ordering o gives a network with a distribution p_o of its own; all have the same parameters and differ in
-    their masks alone. A training step takes one ordering at random for its batch. The score is the ensemble's,
+    Each ordering o gives a network with its own distribution p_o; all share their parameters and differ only in their
+    masks. A training step takes a random ordering for its batch. The score is the ensemble's,
 
         -log p(x),   p(x) = mean over orderings o of p_o(x)
 
-    which is an exact likelihood: of first choosing an ordering and then drawing the image in it, as `sample` does, with
-    one ordering an image. 'one ordering' among the parts of a score is the mean over orderings of -log p_o(x), which
-    is never less. An image that is given in part is continued in the ordering that puts the missing part last.
+    which is an exact likelihood: that of choosing an ordering for each image and drawing it in that ordering, as
+    `sample` does. The part 'one ordering' of a score is the mean over orderings of -log p_o(x), which is never less. A
+    partly known image is continued in the ordering that comes nearest to drawing the missing part last.
 
-    Networks have to store weights of the same shapes in every ordering. Those of `pixkit.layers.LocalConv2d` are, and
-    mean the same in each; those of backbones that turn the image (OrientedBackbone) are for the turns of one scan.
+    Networks must store weights of the same shapes in every ordering. Those of `pixkit.layers.LocalConv2d` do, with the
+    same meaning in each; those of backbones that turn the image (OrientedBackbone) do for the turns of one scan.
 
     Raises:
-        RecipeError: if weights differ in shape, or the networks keep statistics, or data have no labels to ask for.
+        RecipeError: if weights differ in shape, if the networks keep statistics, or if labels are asked for and the
+            data have none.
     """
 
     class Config(ComponentConfig):
         """The parts."""
 
         orderings: tuple[OrderingRef, ...] = Field(default=S_CURVES, min_length=1, max_length=64, strict=False)
-        """Which sub-pixels are drawn when, in each of them; left out, the eight S-curves."""
+        """The orderings; by default the eight S-curves."""
         input: EncodingRef = Field(default={"type": "scaled"}, validate_default=True)
         """How levels enter the network."""
         context: LabelConfig | None = None
@@ -78,14 +79,14 @@ class OrderAgnosticModel(LabelledModel):
 
     @property
     def network(self) -> Autoregressive:  # type: ignore[override]
-        """The network of the first ordering; the others have its parameters."""
+        """The network of the first ordering; the others share its parameters."""
         return next(self._networks())
 
     def _networks(self) -> Iterator[Autoregressive]:
         yield from self.networks  # type: ignore[misc]
 
     def phases(self) -> list[Phase]:
-        """One: maximum likelihood in an ordering that is drawn from torch's generator for each batch."""
+        """One: maximum likelihood in an ordering drawn for each batch from torch's generator."""
         return [Phase("likelihood", self.parameters(), self._loss, varies=self._chosen, mean=True)]
 
     def _chosen(self, step: int) -> int:
@@ -102,12 +103,12 @@ class OrderAgnosticModel(LabelledModel):
         return self.assess(batch)["nats"]
 
     def assess(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The ensemble's 'nats', and the mean of the single orderings', 'one ordering'."""
+        """'nats', the ensemble's, and 'one ordering', the mean of the single orderings'."""
         each = self.ordering_log_probs(batch.x, batch.labels if self.labelled else None)
         return {"nats": -mixed(each), "one ordering": -each.mean(0)}
 
     def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
-        """What the score is of, once training is over."""
+        """That the score is the ensemble's, once training is over."""
         count = len(self.networks)
         if step is not None or count == 1 or "one ordering" not in parts:
             return []
@@ -139,17 +140,17 @@ class OrderAgnosticModel(LabelledModel):
         return mixed(self.ordering_log_probs(x, labels))
 
     def completing(self, known: Tensor) -> Autoregressive:
-        """See Model: the network with the fewest pairs of a known and a missing sub-pixel the wrong way about."""
+        """See Model: the network with the fewest pairs of a known and a missing sub-pixel in the wrong order."""
         part = Known(known, known[None].long())
         return min(self._networks(), key=lambda network: part.late(network.ordering))
 
     def orderings_drawn(self, noise: Noise) -> list[int]:
-        """The ordering that each image is drawn in: uniform, and the image's own, like its noise."""
+        """The number of each image's ordering, uniform; it belongs to the image, like its noise."""
         uniforms = noise.stream("ordering").uniforms(1, ImageSpec(1, 1, 1, 2)).flatten()
         return (uniforms * len(self.networks)).long().tolist()
 
     def draw(self, request: SampleRequest) -> Drawn:
-        """See Model: each image in an ordering of its own; with `known`, all in that of `completing`."""
+        """See Model: each image in its own ordering; with `known`, all in that of `completing`."""
         if request.known is not None:
             return self.draw_by(self.completing(request.known.mask), request)
         networks, n, numbers = list(self._networks()), len(request), self.orderings_drawn(request.noise)
@@ -167,7 +168,7 @@ class OrderAgnosticModel(LabelledModel):
 
 
 def _share_of(progress: Progress | None, before: int, own: int, total: int) -> Progress | None:
-    """Progress with `own` of `total` images, after `before` others."""
+    """Report the progress of `own` of `total` images, after `before` others."""
     if progress is None:
         return None
     return lambda done, steps: progress(before * steps + own * done, total * steps)
@@ -180,11 +181,11 @@ def _share(source: Autoregressive, network: Autoregressive, where: str) -> None:
     if shapes[0] != shapes[1] or set(shapes[0]) != set(named):
         name = next((name for name in shapes[0] if shapes[0][name] != shapes[1].get(name) or name not in named), "")
         raise RecipeError(
-            "orderings can only share weights that each of them stores alike",
+            "orderings can only share weights that have the same shape in each",
             where=where,
             found=f"{name} of shape {shapes[1].get(name)}, and {shapes[0].get(name)} in the first ordering"
             if name in named
-            else f"{name or 'other layers'}, which every ordering would have of its own",
+            else f"{name or 'other layers'}, which every ordering would have separately",
             expected="a backbone whose weights do not depend on the ordering, without BatchNorm",
         )
     for name, parameter in named.items():
@@ -193,19 +194,19 @@ def _share(source: Autoregressive, network: Autoregressive, where: str) -> None:
 
 
 def _others(name: str, prefix: str) -> bool:
-    """Whether it names a tensor of another network than the first."""
+    """Whether this names a tensor of a network other than the first."""
     start = f"{prefix}networks."
     return name.startswith(start) and not name.startswith(f"{start}0.")
 
 
 def _drop_shared(model: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
-    """Each weight is saved once, with the first network's names."""
+    """Save each weight once, under the first network's names."""
     for name in [name for name in state if _others(name, prefix)]:
         del state[name]
 
 
 def _restore_shared(model: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
-    """What torch wants to load by every name: the same tensors for each of the networks."""
+    """Give torch a tensor for every name that it loads: the same ones for each of the networks."""
     start = f"{prefix}networks."
     own = {name[len(start) + 2 :]: value for name, value in state.items() if name.startswith(f"{start}0.")}
     for number in range(1, len(model.networks)):  # type: ignore[arg-type]

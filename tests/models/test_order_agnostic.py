@@ -209,7 +209,7 @@ def test_verify_looks_at_every_ordering():
         built.verify()
 
 
-OWN = "backbone.body.0.running_mean, which every ordering would have of its own"
+OWN = "backbone.body.0.running_mean, which every ordering would have separately"
 
 
 @pytest.mark.parametrize(("backbone", "orderings", "number", "found"), [
