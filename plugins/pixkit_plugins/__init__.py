@@ -1,1 +1,1 @@
-"""The plugins that pixkit brings; each uses only what `pixkit` exports."""
+"""The plugins that come with pixkit; each uses only pixkit's public names."""

@@ -12,16 +12,17 @@ pixkit_api_version = 1
 
 
 class DiagonalBiLSTM(PixelRNN):
-    """LSTMs that compute a diagonal at once from the one before, from both upper corners; h = 16, 7 layers for MNIST.
+    """LSTMs that compute a diagonal at a time from the previous one, from both upper corners; h = 16, 7 layers for
+    MNIST.
 
     Input-to-state is a 1 x 1 convolution, type B; state-to-state reads the site above and the site beside: to the left,
-    or, from the other corner, to the right. The latter half is moved down one row before the two are added, so that
-    it sees rows above alone. A pass takes H + W - 1 steps a layer and direction.
+    or, from the other corner, to the right. The latter half is moved down one row before the two are added, so that it
+    sees only rows above. A pass takes H + W - 1 steps per layer and direction.
 
     The receptive field of one layer is every earlier pixel but one: (r, c) does not see (r - 1, W - 1) if c < W - 4.
     The half from the right reads that site's features, which the 7x7 layer of type A has kept from their own pixel, and
-    the 7x7 kernel around (r, c) reaches three columns. So it is in the paper's wiring, with any number of layers; under
-    sequential colours that pixel's last colour alone is missing, since features of its site see the others.
+    the 7x7 kernel around (r, c) reaches three columns. The paper's wiring has the same gap, with any number of layers;
+    under sequential colours only that pixel's last colour is missing, since features of its site see the others.
     """
 
     class Config(PixelRNN.Config):

@@ -14,11 +14,11 @@ from pixkit.layers import AppendMaps, CausalAttention, ConcatenatedELU, Fusing, 
 pixkit_api_version = 1
 
 HERE, BEFORE = (0, 0), (-1, 0)
-"""Rows or columns of a kernel: the own one; the own one and the one before it."""
+"""Rows or columns of a kernel: only the current one; the current one and the previous one."""
 
 
 class PixelSNAIL(OrientedBackbone):
-    """Gated residual convolutions and causal attention in turn; 12 blocks of 4 and one in the paper.
+    """Gated residual convolutions alternating with causal attention; 12 blocks of 4 and one in the paper.
 
     The first layer is PixelCNN++'s (arXiv 1701.05517) without its vertical stream: a 1x3 kernel over the row above
     and a 2x1 kernel over the column to the left. Then `blocks` times, h being the features and x the pixels:
@@ -28,18 +28,18 @@ class PixelSNAIL(OrientedBackbone):
         query              1x1(gated([h, position]))
         h = gated(h, attention(query, keys, values))
 
-    gated(h, a) = h + u * sigmoid(v), [u, v] = conv(dropout(act(conv(act(h)) + 1x1(act(a))))), act the concatenated
-    elu; 1x1 kernels but for the first line. Keys and values hold the pixel of their own site, so that a query sees
-    those of earlier sites alone; the first site, which has none, gets zeros. One block sees the whole causal set.
+    gated(h, a) = h + u * sigmoid(v), [u, v] = conv(dropout(act(conv(act(h)) + 1x1(act(a))))), act the concatenated elu;
+    kernels are 1x1 except in the first line. Keys and values hold the pixel of their own site, so that a query sees
+    only those of earlier sites; the first site, which has none, gets zeros. One block sees the whole causal set.
     Position is (row - H/2) / H and (column - W/2) / W. A context enters every gated block before its gate, by a 1x1
     map, as in the authors' code.
 
-    Layers are weight-normalised and set by the first batch of training, as in PixelCNN++. What the paper leaves open is
-    the authors' code's (`h12_noup_smallkey` with 4 residual convolutions, the paper's number, where it has 5 by
-    default), but that the first layer's kernels are shifted where the code shifts results, which differs by a bias at
-    the border; that a position is there once, not once a colour; and that no 1e-6 is added to the softmax's sum.
+    Layers are weight-normalised and set by the first batch of training, as in PixelCNN++. What the paper leaves open
+    follows the authors' code (`h12_noup_smallkey` with 4 residual convolutions, the paper's number, where it has 5 by
+    default), except that the first layer's kernels are shifted where the code shifts results, which differs by a bias
+    at the border; that a position occurs once, not once per colour; and that no 1e-6 is added to the softmax's sum.
 
-    It works under joint colours, and under the raster's eight symmetries.
+    It supports joint colours, and the raster's eight symmetries.
     """
 
     conditional = True
@@ -75,7 +75,7 @@ class PixelSNAIL(OrientedBackbone):
         self.blocks = nn.ModuleList(Block(config, self.scan) for _ in range(config.blocks))
 
     def features(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """See Backbone; the last elu is in front of the head's projection, as in the paper."""
+        """See Backbone; the last elu is before the head's projection, as in the paper."""
         marked = self.ones(x)
         h = self.above(marked) + self.left(marked)
         for block in self.blocks:
@@ -120,9 +120,9 @@ class Gated(nn.Module):
     Args:
         maps: of the features.
         span: rows, and columns, of its kernels.
-        extra: maps of what else it reads, 0 for nothing.
+        extra: maps of its second input, 0 for none.
         context: maps of the context, 0 for none.
-        dropout: after the second nonlinearity.
+        dropout: probability, after the second nonlinearity.
     """
 
     fuses = True
@@ -169,7 +169,7 @@ def value_width(config: PixelSNAIL.Config) -> int:
 
 
 def check_heads(config: PixelSNAIL.Config) -> None:
-    """RecipeError unless the heads divide what they share."""
+    """Raise RecipeError unless the heads divide the maps that they share."""
     for key, maps in (("key_width", config.key_width), ("value_width", value_width(config))):
         if maps % config.heads:
             raise pixkit.RecipeError(

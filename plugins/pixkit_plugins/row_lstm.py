@@ -13,10 +13,10 @@ pixkit_api_version = 1
 
 
 class RowLSTM(PixelRNN):
-    """LSTMs that compute a row at once from the row above, 12 layers of h = 128 in the paper.
+    """LSTMs that compute a row at a time from the row above, 12 layers of h = 128 in the paper.
 
     Input-to-state is a 1 x k convolution, type B, of all rows at once; state-to-state one without a mask, of the row
-    above: all of it is drawn, in all colours. A pass takes H steps a layer.
+    above, all of which is drawn, in all colours. A pass takes H steps per layer.
 
     The receptive field is a triangle that opens upwards and widens by p = k // 2 a row. With L layers the pixel (r, c)
     sees, m >= 1 rows above, columns c - (m + L) p - 3 .. c + (m - 1) p + 3, and in its own row c - L p - 3 .. c - 1.
@@ -26,7 +26,7 @@ class RowLSTM(PixelRNN):
         """Sizes and options."""
 
         kernel: Literal[3, 5, 7] = 3
-        """k of the 1 x k convolutions, both of them."""
+        """k of both 1 x k convolutions."""
 
     config: Config
 

@@ -19,33 +19,32 @@ pixkit_api_version = 1
 
 
 class Transformer(pixkit.Backbone):
-    """Decoder blocks over the sub-pixels in the sequence in which they are drawn, each reading all earlier ones.
+    """Decoder blocks over the sub-pixels in drawing order, each reading all earlier ones.
 
-    Token t of the sequence carries the sub-pixel drawn last, a learned start token where there is none, and predicts
-    the one that is drawn next; it is the sum of three things:
+    Token t of the sequence carries the sub-pixel drawn last, or a learned start token if there is none, and predicts
+    the one that is drawn next; it is the sum of three terms:
 
         a linear map of the encoded sub-pixel that it carries
         a learned vector of the place of that sub-pixel
         a learned vector of the place that it predicts
 
-    Then `blocks` times, as in GPT-2 (Radford et al., 2019), but for the kind of norm:
+    Then `blocks` times, as in GPT-2 (Radford et al., 2019), except for the kind of norm:
 
         h = h + dropout(linear(attention(norm(h))))
         h = h + dropout(mlp(norm(h)))
 
-    and a last norm. Norms are RMS norms (Zhang and Sennrich, 2019, arXiv 1910.07467), the attention is causal, mlp is
-    two linear maps and a gelu between, or SwiGLU (Shazeer, 2020, arXiv 2002.05202). Maps that add to h start smaller by
-    sqrt(2 blocks), GPT-2's way to keep h's size.
+    and a last norm. Norms are RMS norms (Zhang and Sennrich, 2019, arXiv 1910.07467), the attention is causal, and mlp
+    is two linear maps with a gelu between them, or SwiGLU (Shazeer, 2020, arXiv 2002.05202). Maps that add to h start
+    smaller by sqrt(2 blocks), GPT-2's way to keep h's size.
 
     Because a token knows both places, the sequence may be any, and weights mean the same in all of them: see `under`.
-    XLNet (Yang et al., 2019, arXiv 1906.08237) takes a second stream of attention for that; with the place of what is
-    next in the token itself, as in sigma-GPT (Pannatier et al., 2024, arXiv 2404.09562), one does. Unlike the Image
-    Transformer's (Parmar et al., 2018, arXiv 1802.05751) attention is not local.
+    XLNet (Yang et al., 2019, arXiv 1906.08237) needs a second stream of attention for that; since the token itself has
+    the place of the next sub-pixel, as in sigma-GPT (Pannatier et al., 2024, arXiv 2404.09562), one is enough. Unlike
+    the Image Transformer's (Parmar et al., 2018, arXiv 1802.05751), attention is not local.
 
-    Sub-pixels of one step are drawn together: the tokens of a step carry those of the step before, padded to as many
-    as there are sub-pixels to predict, and read one another. Colours drawn together are one token; of colours that are
-    drawn one after the other each has a token of its own. A context is added to each token, by a linear map, at the
-    place that the token predicts.
+    Sub-pixels of one step are drawn together: the tokens of a step carry those of the previous step, padded to the
+    number of sub-pixels to predict, and read one another. Joint colours are one token; sequential colours have a token
+    each. A context is added to each token, by a linear map, at the place that the token predicts.
     """
 
     conditional = True
@@ -114,8 +113,8 @@ class Transformer(pixkit.Backbone):
         """Lay the tokens out.
 
         Buffers, which are not saved: which sub-pixel a token carries and which it predicts, int64 [T], where the number
-        of sub-pixels stands for none; the site of the latter, int64 [T]; which token predicts a sub-pixel, int64
-        [G H W]; and which tokens a token reads, bool [T, T], None where they are just the earlier ones and itself.
+        of sub-pixels stands for none; the site of the latter, int64 [T]; which token predicts a sub-pixel, int64 [G H
+        W]; and which tokens a token reads, bool [T, T], None if they are just the earlier ones and itself.
         """
         steps = ordering.group_steps.flatten()
         carried, predicted, step = tokens(steps)
@@ -132,7 +131,7 @@ class Transformer(pixkit.Backbone):
 
 
 class Block(nn.Module):
-    """Attention, then an mlp, each added to what it reads: [B, T, width] to the same."""
+    """Attention, then an mlp, each added to its input: [B, T, width] to the same."""
 
     fuses = True
     """Its norms and dropout, on a CPU: see pixkit.layers.fuses."""
@@ -166,10 +165,10 @@ class Block(nn.Module):
 
 
 def tokens(steps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The tokens for sub-pixels that are drawn at these steps, int64 [U], in their sequence.
+    """The tokens for sub-pixels drawn at these steps, int64 [U], in order.
 
-    Each is of a step, carries a sub-pixel of the step before, and predicts one of its own, int64 [T] each; U stands for
-    none. A step has as many tokens as it takes to carry all and to predict all.
+    Each belongs to a step, carries a sub-pixel of the step before, and predicts one of its own, int64 [T] each; U
+    stands for none. A step has as many tokens as it takes to carry all and to predict all.
     """
     sizes = (steps == torch.arange(int(steps.max()) + 1)[:, None]).sum(1)
     groups = steps.argsort(stable=True).split(sizes.tolist())

@@ -17,7 +17,7 @@ from pixkit_plugins.pixelcnn import PixelCNN, width_unit
 
 
 class Multiscale(OrientedBackbone):
-    """Any backbone on every 2^d-th site, then doublings by plain residual networks, each group by one call.
+    """Any backbone on every 2^d-th site, then doublings by plain residual networks, each group in one call.
 
     Parallel multiscale PixelCNN (Reed et al., 2017, arXiv 1703.03664), which needs the ordering `multiscale`:
 
@@ -27,14 +27,14 @@ class Multiscale(OrientedBackbone):
         colours  under sequential colours each site's earlier colours enter by 1x1 type A and type B layers, which is
                  cheap: the group's network is called once for all colours. Joint colours are coupled by the head.
 
-    A network works on the grid of 2x2 blocks and reads their earlier sites as maps, one map more for each saying
-    whether the block has that site; nothing is interpolated, and what is not drawn yet is not read at all. Every group
-    of every doubling has a network of its own (the paper's simple one, figure 3A); under `shared` all doublings have
-    the same three. The likelihood of the whole image is exact, the product of base and groups.
+    A network works on the grid of 2x2 blocks and reads their earlier sites as maps, with an additional map for each
+    that says whether the block has that site; nothing is interpolated, and sites not drawn yet are not read at all.
+    Every group of every doubling has its own network (the paper's simple one, figure 3A); with `shared` all doublings
+    have the same three. The likelihood of the whole image is exact, the product of base and groups.
 
-    It departs from the paper in these points: there the sites of a group may be split into patches, each drawn by a
-    shallow PixelCNN (figure 3B), which is left out here; 1x1 layers in front of the head, after all features are put
-    together, are common to base and groups. A context enters base and networks, at their own sites, by 1x1 maps.
+    Departures: in the paper, the sites of a group may be split into patches, each drawn by a shallow PixelCNN (figure
+    3B), which is left out here; base and groups share the 1x1 layers in front of the head, after all features are put
+    together. A context enters base and networks, at their own sites, by 1x1 maps.
     """
 
     conditional = True
@@ -112,7 +112,7 @@ class Base(nn.Module):
 
 
 class View(nn.Module):
-    """What a group's network is given: the earlier sites of each 2x2 block, whether they exist, and the context."""
+    """The input of a group's network: the earlier sites of each 2x2 block, whether they exist, and the context."""
 
     def __init__(self, group: Group, spec: pixkit.BackboneSpec) -> None:
         super().__init__()
@@ -122,12 +122,12 @@ class View(nn.Module):
         self.context = ContextAt([group.own]) if spec.context else None
 
     def forward(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """[B, inputs, H, W] to [B, n * (inputs + 1), h, w] for n earlier sites, and the context of its own site."""
+        """[B, inputs, H, W] to [B, n * (inputs + 1), h, w] for n earlier sites, and the context at its own site."""
         return self.mark(self.earlier(x)), None if self.context is None else self.context(context)
 
 
 class ContextAt(Decimate):
-    """A context at the sites of a lattice; one that is the same everywhere, [B, M, 1, 1], as it is."""
+    """A context at the sites of a lattice; one without spatial extent, [B, M, 1, 1], is left unchanged."""
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
@@ -135,7 +135,7 @@ class ContextAt(Decimate):
 
 
 class Network(nn.Module):
-    """A plain ResNet on the grid of blocks: it sees no site that is not drawn, and needs no mask."""
+    """A plain ResNet on the grid of blocks: it sees only sites that are drawn, and needs no mask."""
 
     def __init__(self, config: Multiscale.Config, inputs: int, context: int) -> None:
         super().__init__()

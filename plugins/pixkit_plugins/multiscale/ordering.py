@@ -14,14 +14,14 @@ from pixkit.components import OrderingRef
 from pixkit.layers import Lattice
 
 Corner: TypeAlias = Literal["right", "below", "diagonal"]
-"""A site of a 2x2 block by where it lies from the block's first."""
+"""Sites of a 2x2 block, by their place relative to the first."""
 OFFSETS: dict[Corner, tuple[int, int]] = {"right": (0, 1), "below": (1, 0), "diagonal": (1, 1)}
-"""The same as rows down and columns right."""
+"""The same as offsets down and to the right."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """The sites that one step of a doubling draws, and those of their 2x2 blocks that are drawn before them."""
+    """The sites that one step of a doubling draws, and those of their 2x2 blocks drawn before them."""
 
     corner: Corner
     own: Lattice
@@ -32,13 +32,13 @@ class MultiscaleOrdering(pixkit.Ordering):
     """Every 2^d-th site one after the other, then d doublings, each of which fills the 2x2 blocks in three steps.
 
     The first sites are a decimation, x[::2^d, ::2^d], not an average (Reed et al., 2017, arXiv 1703.03664, figure 2).
-    With a base of b x b sites an image of side N takes b^2 + 3 log2(N / b) steps, times the colours where these are
-    drawn in turn: 16 + 3 = 19 for N = 8 and b = 4, 28 for N = 64. A side that is not a multiple of 2 is halved upwards,
-    and groups without a site take no step.
+    With a base of b x b sites an image of side N takes b^2 + 3 log2(N / b) steps, times the number of colours if these
+    are sequential: 16 + 3 = 19 for N = 8 and b = 4, 28 for N = 64. Half of an odd side is rounded up, and groups
+    without a site take no step.
     """
 
     class Config(pixkit.Ordering.Config):
-        """How coarse it begins, and in which order a block is filled."""
+        """How coarse it begins, and the order in which a block is filled."""
 
         base: int = Field(default=4, ge=1, le=4096)
         """The image is halved until no side is longer than this."""
@@ -69,7 +69,7 @@ class MultiscaleOrdering(pixkit.Ordering):
         return steps
 
     def base_scale(self, height: int, width: int) -> int:
-        """2^d: how far apart the base's sites lie."""
+        """2^d: the distance between the base's sites."""
         scale = 1
         while -(-max(height, width) // scale) > self.config.base:
             scale *= 2
@@ -91,7 +91,7 @@ class MultiscaleOrdering(pixkit.Ordering):
         return groups
 
     def base(self) -> pixkit.Ordering:
-        """The ordering of the coarsest sites, for an ordering that is not turned."""
+        """The ordering of the coarsest sites, before any symmetry."""
         scale = self.base_scale(self.spec.height, self.spec.width)
         height, width = (-(-size // scale) for size in (self.spec.height, self.spec.width))
         image = replace(self.spec, height=height, width=width)

@@ -27,12 +27,12 @@ from pixkit_plugins.pixelgan.labelled import LabelledConfig, choose
 pixkit_api_version = 1
 
 DEVIATION = 3.0
-"""Of each category's logit over the images of a batch. Then q of an image whose category is one of K alike is
-1 / (1 + (K - 1) exp(-3 K / sqrt(K - 1))): 0.9996 for K = 10."""
+"""Standard deviation of each category's logit over the images of a batch. Then q of an image whose category is one of K
+equal ones is 1 / (1 + (K - 1) exp(-3 K / sqrt(K - 1))): 0.9996 for K = 10."""
 
 
 class SizesConfig(pixkit.ComponentConfig):
-    """Of which codes z is made."""
+    """The codes that make up z."""
 
     gaussian: int = Field(default=0, ge=0, le=65536)
     """Entries of the Gaussian code; there is none if 0."""
@@ -41,12 +41,12 @@ class SizesConfig(pixkit.ComponentConfig):
 
 
 class PixelGAN(LatentModel):
-    """An autoencoder whose decoder is an autoregressive network, and whose codes are made to look like a prior's.
+    """An autoencoder whose decoder is an autoregressive network, and whose codes are trained to match a prior.
 
-    The code z of an image is what the encoder says of it: `gaussian` numbers whose prior is N(0, I), the softmax of
-    `categorical` logits whose prior is a uniform one-hot vector, or both, one after the other. A discriminator for each
-    learns to tell z of images from draws of its prior, and the encoder to be mistaken, so that all images' codes
-    together (the aggregated posterior) have the prior's distribution. A step is, in turn, with an optimiser each:
+    The code z of an image is the encoder's output: `gaussian` numbers whose prior is N(0, I), the softmax of
+    `categorical` logits whose prior is a uniform one-hot vector, or both, concatenated. A discriminator for each learns
+    to tell z of images from draws of its prior, and the encoder learns to fool it, so that all images' codes together
+    (the aggregated posterior) have the prior's distribution. A step consists of these phases, with an optimiser each:
 
         reconstruction    encoder and decoder lower -log p(x | z(x))
         discriminator     the discriminators lower their cross-entropy, given draws of the priors and z(x)
@@ -54,17 +54,18 @@ class PixelGAN(LatentModel):
         supervised        with `labelled` alone: the encoder lowers -log q(label | x) of a batch of labelled images,
                           where category number l stands for the label l
 
-    The decoder reads z as PixelVAE's does (`condition`). Its receptive field divides the work: what pixels nearby tell
-    it (style, texture) it need not be told; with a small one and a categorical code, what is left to tell is mostly
-    what the image shows.
+    The decoder reads z as PixelVAE's does (`condition`). Its receptive field divides the work: the code need not carry
+    what nearby pixels tell (style, texture); with a small receptive field and a categorical code, the code mostly
+    carries what the image shows.
 
-    Each category's logit is batch-normalised, to the deviation 3. A softmax without that goes to one corner with all
-    images, where its slope is 0, before the decoder makes anything of the code, and is slow to come back.
+    Each category's logit is batch-normalised, to the standard deviation 3. Without that a softmax sends all images to
+    one corner, where its slope is 0, before the decoder makes use of the code, and is slow to come back.
 
-    z is a function of x alone. In training Gaussian noise of deviation `noise` may be added to the encoder's input,
-    which makes q(z | x) an implicit distribution, z = f(x, n); codes that are scored, shown or decoded have n = 0.
+    z is a function of x alone. In training, Gaussian noise of standard deviation `noise` may be added to the encoder's
+    input, which makes q(z | x) an implicit distribution, z = f(x, n); codes that are scored, shown or decoded have n =
+    0.
 
-    Scores are not likelihoods, nor bounds on them: nothing charges for what the code of a single image says.
+    Scores are not likelihoods, nor bounds on them: the information in the code of a single image is not charged for.
 
         reconstruction        -log p(x | z(x)), nats an image; the best checkpoint is the one of the lowest
         accuracy_CODE         share that the code's discriminator tells right, of z(x) and as many draws of the prior;
@@ -73,7 +74,7 @@ class PixelGAN(LatentModel):
                               labels
         clusters              how many categories are some image's likeliest
 
-    Departures: the encoder is plain strided convolutions, normalised at the logits alone; the discriminators are small.
+    Departures: the encoder is plain strided convolutions, normalised only at the logits; the discriminators are small.
     """
 
     score_kind = "none"
@@ -89,7 +90,7 @@ class PixelGAN(LatentModel):
         discriminator: DiscriminatorConfig = Field(default_factory=DiscriminatorConfig)
         """The discriminator of each code."""
         labelled: LabelledConfig | None = None
-        """Images whose labels teach the categorical code; none if left out."""
+        """Images whose labels train the categorical code; none by default."""
 
     config: Config
 
@@ -115,7 +116,7 @@ class PixelGAN(LatentModel):
             )
         if labelled is not None and (classes is None or config.categorical < classes):
             raise pixkit.RecipeError(
-                "labels are taught as categories of the same number",
+                "labels are taught as categories, so there must be as many",
                 where="model.labelled",
                 found=f"{config.categorical} categories, {classes or 'no'} classes of labels",
                 expected="labelled data, and a category for each class",
@@ -159,7 +160,7 @@ class PixelGAN(LatentModel):
         return {"loss": F.cross_entropy(logits, batch.labels)}
 
     def assess(self, batch: pixkit.Batch) -> dict[str, Tensor]:
-        """'reconstruction' and the accuracies, [B] each; the prior is drawn from torch's generator."""
+        """'reconstruction' and the accuracies, [B] each; the prior is drawn with torch's generator."""
         z = self.means(batch.x)[0]
         accuracies = {f"accuracy_{name}": accuracy(*pair) for name, pair in self._told(z).items()}
         return {"reconstruction": -self.network.log_prob(batch.x, z), **accuracies}
@@ -175,12 +176,12 @@ class PixelGAN(LatentModel):
         return self._split(self.means(x)[0])["categorical"]
 
     def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
-        """What the figures are, once training is over; at any time, a code that says one thing of all images."""
+        """Notes on the figures, once training is over; at any time, a warning of a code equal for all images."""
         said = []
         if parts.get("clusters") == 1:
-            said.append("collapse: all images are of one category; try a lower rate of the adversarial phase, or noise")
+            said.append("collapse: all images have one category; try a lower rate of the adversarial phase, or noise")
         if step is None:
-            said.append("reconstruction: nats of an image given its own code; no bound on a likelihood")
+            said.append("reconstruction: nats of an image given its own code; not a bound on a likelihood")
             said += [RULE] if "clustering_error" in parts else []
         return said
 
@@ -193,7 +194,7 @@ class PixelGAN(LatentModel):
         """See LatentModel: [B, D + K].
 
         Raises:
-            UsageError: for codes of a model without, or that it does not have.
+            UsageError: for codes of a model without any, or codes that it does not have.
         """
         drawn = []
         if self.config.gaussian:
@@ -208,7 +209,7 @@ class PixelGAN(LatentModel):
         return torch.cat(drawn, 1).to(next(self.parameters()))
 
     def _outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the encoder with the noise of training, and the sparsity penalty."""
+        """The encoder's output with the noise of training, and the sparsity penalty."""
         outputs, activations = self.encoder(x, self.config.noise)
         return outputs, self.encoder.penalty(activations)
 
@@ -217,7 +218,7 @@ class PixelGAN(LatentModel):
         return torch.cat([part.softmax(1) if name == "categorical" else part for name, part in parts.items()], 1)
 
     def _logits(self, outputs: Tensor) -> dict[str, Tensor]:
-        """What the encoder says of each code, float32 or wider; the categories' logits are normalised."""
+        """The encoder's output for each code, float32 or wider; the categories' logits are normalised."""
         parts = self._split(outputs.to(torch.promote_types(outputs.dtype, torch.float32)))
         return {name: DEVIATION * self.norm(part) if name == "categorical" else part for name, part in parts.items()}
 
@@ -225,7 +226,7 @@ class PixelGAN(LatentModel):
         return dict(zip(self.sizes, z.split(list(self.sizes.values()), 1), strict=True))
 
     def _told(self, z: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """What each discriminator says, by its code's name: logits of as many draws of the prior, and of z's part."""
+        """Each discriminator's output, by its code's name: logits of as many draws of the prior, and of z's part."""
         return {
             name: (self.discriminators[name](draw_prior(name, found)), self.discriminators[name](found))
             for name, found in self._split(z).items()

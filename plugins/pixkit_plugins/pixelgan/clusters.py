@@ -1,4 +1,4 @@
-"""How well the categories that an encoder found agree with labels that it never saw."""
+"""How well an encoder's categories agree with labels that it never saw."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 import pixkit
 
 Assigned = tuple[Tensor, Tensor | None]
-"""q(k | x_n) of images, [N, K], and their labels, int64 [N], if they have such."""
+"""q(k | x_n) of images, [N, K], and their labels, int64 [N], if there are any."""
 
 RULE = (
     "clustering_error: all images of a category are given the label of the validation image (a training image where "
@@ -41,16 +41,16 @@ def clustering_error(q: Tensor, labels: Tensor, names: Tensor) -> float:
 
 
 def gather(batches: Iterable[pixkit.Batch], category: Callable[[Tensor], Tensor]) -> Assigned:
-    """What an encoder, category(x) = q(k | x), says of some images, on the CPU."""
+    """An encoder's output, category(x) = q(k | x), for some images, on the CPU."""
     pairs = [(category(batch.x).cpu(), batch.labels) for batch in batches]
     labels = [some.cpu() for _, some in pairs if some is not None]
     return torch.cat([q for q, _ in pairs]), torch.cat(labels) if labels else None
 
 
 def figures(scored: Assigned, reference: Assigned) -> dict[str, float]:
-    """Of the scored images 'clusters', how many categories are some image's likeliest, and the 'clustering_error'.
+    """Figures of the scored images: 'clusters', categories likeliest for some image, and 'clustering_error'.
 
-    The latter with labels alone; categories are named by the reference images.
+    The latter only with labels; categories are named by the reference images.
     """
     (q, labels), (known, names) = scored, reference
     found = {"clusters": float(len(q.argmax(1).unique()))}

@@ -1,4 +1,4 @@
-"""Telling the codes of images from draws of the prior."""
+"""Tell the codes of images from draws of the prior."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class DiscriminatorConfig(pixkit.ComponentConfig):
 
 
 class Discriminator(nn.Module):
-    """Linear layers with leaky ReLUs (slope 0.2): codes [B, D] to logits [B], positive for what looks like the prior's.
+    """Linear layers with leaky ReLUs (slope 0.2): codes [B, D] to logits [B], positive for codes like the prior's.
 
     Args:
         size: D.
@@ -42,9 +42,9 @@ class Discriminator(nn.Module):
 
 
 def draw_prior(code: str, like: Tensor) -> Tensor:
-    """As many codes of a prior as `like`, [B, D], has rows, from torch's generator.
+    """Draw as many codes from a prior as `like`, [B, D], has rows, with torch's generator.
 
-    'gaussian': N(0, I). 'categorical': one of the D one-hot vectors, each as likely as any other.
+    'gaussian': N(0, I). 'categorical': one of the D one-hot vectors, with equal probability.
     """
     if code == "gaussian":
         return torch.randn_like(like)
@@ -53,7 +53,7 @@ def draw_prior(code: str, like: Tensor) -> Tensor:
 
 
 def telling_loss(drawn: Tensor, found: Tensor) -> Tensor:
-    """Cross-entropy of the discriminator, nats, a scalar; 0.69 where it only guesses.
+    """Cross-entropy of the discriminator, nats, a scalar; 0.69 if it only guesses.
 
     Args:
         drawn: logits of the prior's codes, [B].
@@ -63,10 +63,10 @@ def telling_loss(drawn: Tensor, found: Tensor) -> Tensor:
 
 
 def fooling_loss(found: Tensor) -> Tensor:
-    """What the encoder lowers, nats, a scalar: the mean of -log D (not log(1 - D), whose slope is 0 when D is sure)."""
+    """The encoder's loss, nats, a scalar: the mean of -log D (not log(1 - D), whose slope is 0 when D is sure)."""
     return F.softplus(-found).mean()
 
 
 def accuracy(drawn: Tensor, found: Tensor) -> Tensor:
-    """Of each pair, the share that the discriminator tells right, [B]: 0, 1/2 or 1. A logit of 0 says prior."""
+    """For each pair, the share that the discriminator gets right, [B]: 0, 1/2 or 1. A logit of 0 counts as prior."""
     return ((drawn >= 0).to(drawn) + (found < 0).to(found)) / 2

@@ -1,4 +1,4 @@
-"""Which training images' labels may be used."""
+"""The training images whose labels may be used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pixkit
 
 
 class LabelledConfig(pixkit.ComponentConfig):
-    """A seeded choice of `count` training images, as many of each class as of any other, give or take one."""
+    """A seeded choice of `count` training images, equally many of each class, give or take one."""
 
     count: int = Field(ge=1)
     """How many training images have labels that may be used."""
@@ -19,15 +19,15 @@ class LabelledConfig(pixkit.ComponentConfig):
 
 
 def choose(config: LabelledConfig, labels: Tensor | None) -> Tensor:
-    """The numbers of these images, int64 [count], rising.
+    """The numbers of these images, int64 [count], ascending.
 
     Args:
-        config: how many.
+        config: their number.
         labels: int64 [N], of all training images.
 
     Raises:
         DataError: if there are no labels.
-        RecipeError: if a class has not so many images.
+        RecipeError: if a class has too few images.
     """
     if labels is None:
         raise pixkit.DataError("the images have no labels to teach", where="model.labelled")
@@ -41,7 +41,7 @@ def choose(config: LabelledConfig, labels: Tensor | None) -> Tensor:
         found = shuffled[labels[shuffled] == label][:wanted]
         if len(found) < wanted:
             raise pixkit.RecipeError(
-                "there are not so many images to choose from",
+                "there are not enough images to choose from",
                 where="model.labelled.count",
                 found=f"{config.count}, which takes {wanted} images of class {label}",
                 expected=f"{len(found)} of that class at most",

@@ -28,15 +28,15 @@ from pixkit_plugins.pixelvae.prior import GridPrior, LevelsConfig
 pixkit_api_version = 1
 
 COLLAPSED = 0.01
-"""Nats an image of KL below which a level says nothing."""
+"""Nats of KL per image below which a level counts as collapsed."""
 SITES = 2**16
-"""Sites that the decoder is given at once when importance samples are drawn: what bounds their memory.
+"""Sites that the decoder processes at once for importance samples, which bounds their memory.
 
-Few enough that feature maps are taken from the heap: larger ones are mapped anew each time, page by page."""
+Few enough that feature maps are allocated from the heap: larger ones are mapped again each time, page by page."""
 
 
 class PixelVAE(VariationalModel):
-    """A variational autoencoder whose decoder is an autoregressive network, of any backbone and head.
+    """A variational autoencoder whose decoder is an autoregressive network, with any backbone and head.
 
     With one level, z_1 is a vector with the prior N(0, I). With `spatial` there are two: z_1 is a grid, z_2 the vector,
     p(z_1 | z_2) as `spatial` says, and the encoder has q(z_1 | x) and q(z_2 | x), both diagonal Gaussians:
@@ -53,19 +53,20 @@ class PixelVAE(VariationalModel):
 
     whose expectation rises with S to log p(x), from below.
 
-    z_1 enters the decoder as the context of its backbone (`condition`): as feature maps, by transposed convolutions,
-    or as a vector, the same at every site. What becomes of it is the backbone's: `pixelcnn` takes it in once behind its
+    z_1 enters the decoder as the context of its backbone (`condition`): as feature maps, by transposed convolutions, or
+    as a vector, the same at every site. The backbone decides how it is used: `pixelcnn` takes it in once after its
     first layer, which is the paper's plain PixelVAE; `gated_pixelcnn` in every gate, the paper's gated one, whose
-    variant without upsampling is `condition: vector`. Under the ordering `at_once` no pixel sees another, and the
-    model is a plain VAE.
+    variant without upsampling is `condition: vector`. Under the ordering `at_once` no pixel sees another, and the model
+    is a plain VAE.
 
     Training minimises reconstruction + beta * sum over levels l of max(kl_l, free_bits) + the encoder's penalty, means
     over the batch; beta rises linearly from 0 to 1 over `warmup` steps.
 
     Departures: encoder and upsampling are plain strided and transposed convolutions with ELUs, not the paper's residual
-    ones, and each level has an encoder of its own; scales are exp(s), s clamped to -7..7, where the authors' code
+    ones, and each level has its own encoder; scales are exp(s), s clamped to -7..7, where the authors' code
     (github.com/igul222/PixelVAE) has (softsign(s) + 1) / 2 and clips z to -50..50; the loss has free bits (Kingma et
-    al., 2016, arXiv 1606.04934), one group a level; beta = 1 and no free bits (the defaults) are the paper's objective.
+    al., 2016, arXiv 1606.04934), one group per level; beta = 1 and no free bits (the defaults) are the paper's
+    objective.
     """
 
     draws_by_number = True
@@ -74,7 +75,7 @@ class PixelVAE(VariationalModel):
         """The parts."""
 
         condition: Literal["maps", "vector"] = "maps"
-        """z_1 enters the backbone as feature maps, or as a vector without upsampling."""
+        """Whether z_1 enters the backbone as feature maps, or as a vector without upsampling."""
         encoder: EncoderConfig = Field(default_factory=EncoderConfig)
         """The encoder of each level."""
         warmup: int = Field(default=0, ge=0)
@@ -113,8 +114,8 @@ class PixelVAE(VariationalModel):
         return CodeMaps(self.prior.shape, config.features, image, config.spatial.halvings)
 
     def phases(self) -> list[pixkit.Phase]:
-        """One: the bound."""
-        # With free bits what counts is the mean of a batch, and sparsity is a batch's, too.
+        """One phase: the bound."""
+        # Free bits apply to the mean of a batch, and sparsity is also a batch's.
         mean = not self.config.free_bits and self.config.encoder.sparsity is None
         return [pixkit.Phase("bound", self.parameters(), self._loss, varies=self._beta, mean=mean)]
 
@@ -138,11 +139,11 @@ class PixelVAE(VariationalModel):
         }
 
     def assess(self, batch: pixkit.Batch) -> dict[str, Tensor]:
-        """The bound at beta = 1 as 'nats', and its parts, [B] each; draws z from torch's generator."""
+        """The bound at beta = 1 as 'nats', and its terms, [B] each; draws z with torch's generator."""
         return self.assess_sites(batch)[0]
 
     def assess_sites(self, batch: pixkit.Batch) -> tuple[dict[str, Tensor], Tensor]:
-        """See Model: of the same draw of z."""
+        """See Model: for the same draw of z."""
         posteriors, _ = self._encode(batch.x)
         drawn = [draw_by_number(posterior, batch.indices) for posterior in posteriors]
         sites = -self.network.site_log_prob(batch.x, drawn[0])
@@ -154,7 +155,7 @@ class PixelVAE(VariationalModel):
         return {"reconstruction": -self.network.log_prob(x, drawn[0]), **self.divergences(posteriors, drawn)}
 
     def divergences(self, posteriors: Sequence[Normal], drawn: Sequence[Tensor]) -> dict[str, Tensor]:
-        """KL of each level's q(z_l | x) from its prior given what is drawn, [B] each."""
+        """KL of each level's q(z_l | x) from its prior given the draws, [B] each."""
         pairs = zip(posteriors, self._priors(drawn), strict=True)
         return {f"kl_{level}": kl_divergence(*pair).flatten(1).sum(1) for level, pair in enumerate(pairs, 1)}
 
@@ -171,7 +172,7 @@ class PixelVAE(VariationalModel):
         return math.log(count) - torch.cat(weights).logsumexp(0)
 
     def log_weights(self, x: Tensor, posteriors: Sequence[Normal], drawn: Sequence[Tensor]) -> Tensor:
-        """log p(x, z) - log q(z | x), float64 [S, B], of S draws of each image: of each level [S, B, ...]."""
+        """log p(x, z) - log q(z | x), float64 [S, B], for S draws for each image: [S, B, ...] for each level."""
         flat = [z.flatten(0, 1) for z in drawn]
         count = len(drawn[0])
         weights = self.network.log_prob(x.repeat(count, 1, 1, 1), flat[0]).double().view(count, -1)
@@ -196,7 +197,7 @@ class PixelVAE(VariationalModel):
         return z if self.prior is None else self.prior.sample(z, streams[0].normals(self.prior.shape).to(reference))
 
     def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
-        """Which levels have collapsed; nothing while beta rises."""
+        """Warnings of collapsed levels; none while beta rises."""
         if step is not None and step < self.config.warmup:
             return []
         return [
@@ -216,7 +217,7 @@ class PixelVAE(VariationalModel):
         return found, torch.stack(penalties).sum()
 
     def _priors(self, drawn: Sequence[Tensor]) -> list[Normal]:
-        """p of each level's z given what is drawn, z_1 first."""
+        """The prior of each level's z given the draws, z_1 first."""
         top = Normal(torch.zeros_like(drawn[-1]), torch.ones_like(drawn[-1]), validate_args=False)
         return [top] if self.prior is None else [self.prior(*drawn), top]
 

@@ -28,22 +28,21 @@ class SpatialConfig(pixkit.ComponentConfig):
 
 
 class LevelsConfig(pixkit.ComponentConfig):
-    """Which levels of latents there are."""
+    """The levels of latents."""
 
     latent: int = Field(default=32, ge=1, le=65536)
     """Entries of the vector: z_1, or z_2 if there is a spatial z_1."""
     spatial: SpatialConfig | None = None
-    """A latent on a grid between the vector and the decoder; there is none if left out."""
+    """A latent on a grid between the vector and the decoder; none by default."""
 
 
 class GridPrior(nn.Module):
     """p(z_1 | z_2) = product over sites s of N(z_1s; mean and scale of z_1r for r before s, and of z_2).
 
     Masked convolutions over z_1 under any ordering of the sites (arXiv 1611.05013, section 3): 5x5 type A, to which
-    feature maps of z_2 are added, ELU, 3x3 type B, ELU, 1x1. The numbers of one site are independent of each other.
-    The authors' code has three masked residual blocks after the 5x5 instead.
-    Under `at_once` no site is before another, and it is a diagonal Gaussian given z_2. Attribute `shape` is (d, h, w),
-    that of z_1.
+    feature maps of z_2 are added, ELU, 3x3 type B, ELU, 1x1. The numbers of one site are independent of each other. The
+    authors' code has three masked residual blocks after the 5x5 instead. Under `at_once` no site precedes another, and
+    it is a diagonal Gaussian given z_2. Attribute `shape` is (d, h, w), that of z_1.
 
     Args:
         config: sizes, and the ordering.
@@ -67,11 +66,11 @@ class GridPrior(nn.Module):
         )
 
     def forward(self, z_1: Tensor, z_2: Tensor) -> Normal:
-        """The distribution of every number given the true ones before it: [B, d, h, w], [B, D]."""
+        """The distribution of every number given the true earlier ones: [B, d, h, w], [B, D]."""
         return self._given(z_1, self.context(z_2))
 
     def sample(self, z_2: Tensor, normals: Tensor) -> Tensor:
-        """z_1 of standard normals [B, d, h, w], by as many whole passes as the ordering has steps.
+        """z_1 from standard normals [B, d, h, w], in as many whole passes as the ordering has steps.
 
         After pass n the sites of the first n steps are final, as in ancestral sampling.
         """

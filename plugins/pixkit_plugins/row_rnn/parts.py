@@ -1,4 +1,4 @@
-"""The recurrence from row to row as layers that say site by site what they read: what proofs and samplers are given."""
+"""The recurrence from row to row as layers that declare site by site what they read, for proofs and samplers."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch import Tensor, nn
 from pixkit.layers import Rearrange, SequenceRecurrence
 
 KINDS: dict[str, Literal["gru", "lstm", "tanh", "relu"]] = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "tanh"}
-"""By torch's names."""
+"""torch's names."""
 
 
 class Rows(nn.Module):
-    """Entries of a sequence side by side, [1, H]; prefixes, where each is read by itself, one below the other, [H, H].
+    """Entries of a sequence side by side, [1, H]; prefixes that are read separately, one below the other, [H, H].
 
-    Padding, where prefixes have it, is one more entry, before the first.
+    Padding, for prefixes that have it, is one additional entry before the first.
 
     Args:
-        levels: of each layer torch's recurrence, and what follows it.
+        levels: for each layer, torch's recurrence, and what follows it.
         out: the last linear map.
         grid: H and W of the image.
         context: maps of the context.
-        prefixes: whether each row has a prefix of its own.
+        prefixes: whether each row has its own prefix.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class Rows(nn.Module):
 
 
 class Level(nn.Module):
-    """A layer of the recurrence, one way or both ways, and its norm.
+    """A layer of the recurrence, in one or both directions, and its norm.
 
     Args:
-        rnn: torch's.
-        norm: what follows it.
+        rnn: torch's module.
+        norm: the module that follows it.
         height: H.
-        order: int64 [H * H], which site of what is read each entry of each prefix is; None: one sequence.
-        ends: whether what comes out at the end of each prefix, [1, H], is all that is wanted.
+        order: int64 [H * H], the site of the input for each entry of each prefix; None for one sequence.
+        ends: whether only the output at the end of each prefix, [1, H], is needed.
     """
 
     def __init__(self, rnn: nn.RNNBase, norm: nn.Module, height: int, order: Tensor | None, *, ends: bool) -> None:
@@ -92,14 +92,14 @@ class Level(nn.Module):
                 setattr(self.norm, name, value.detach() if name in norm._buffers else nn.Parameter(value.detach()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gates of every entry, states along the sequences, and what is made of those."""
+        """Gates of every entry, states along the sequences, and the results from those."""
         found = [step(turned(read(x))) for read, turned, step in zip(self.read, self.turned, self.steps, strict=True)]
         out: Tensor = self.norm(self.joined(*found))
         return out
 
 
 def _entries(in_maps: int, grid: tuple[int, int], context: int, padding: int) -> Rearrange:
-    """Rows as entries [1, padding + H], each after the first the row above, with a mark for those that are no row."""
+    """Rows as entries [1, padding + H], each after the first the row above, with a mark on those that are not a row."""
     height, width = grid
     values = in_maps * width
     table = torch.full((values + 1 + context, padding + height), -1)
@@ -113,13 +113,13 @@ def _entries(in_maps: int, grid: tuple[int, int], context: int, padding: int) ->
 
 
 def _order(height: int) -> Tensor:
-    """Which entry each place of each row's prefix is, int64 [H * H]; 0 is padding."""
+    """The entry at each place of each row's prefix, int64 [H * H]; 0 is padding."""
     row, place = torch.arange(height)[:, None], torch.arange(height)
     return (row + place - height + 2).clamp_min(0).flatten()
 
 
 def _joined(rnn: nn.RNNBase, height: int, ends: bool) -> Rearrange:
-    """Both ways beside one another: at every entry, or where each has read the whole prefix."""
+    """Both directions, concatenated: at every entry, or where each has read the whole prefix."""
     sites = torch.arange(height * height).view(height, height)
     if ends:
         places, grid = [sites[:, -1]] * 2, (1, height)
@@ -129,14 +129,14 @@ def _joined(rnn: nn.RNNBase, height: int, ends: bool) -> Rearrange:
 
 
 def _moved(maps: int, places: list[Tensor], source: tuple[int, int], grid: tuple[int, int]) -> Rearrange:
-    """All maps of several images, each at a site that `places` says of it."""
+    """All maps of several images, each at the site given by `places`."""
     first = torch.arange(len(places) * maps).view(len(places), maps, 1) * (source[0] * source[1])
     table = (first + torch.stack(places)[:, None]).flatten(0, 1)
     return Rearrange([(maps, *source)] * len(places), table, grid, together=True)
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    """A linear map of each site by itself; made without a draw of random numbers."""
+    """A linear map of each site; made without drawing random numbers."""
     layer = nn.Conv2d(weight.shape[1], weight.shape[0], 1, device="meta")
     layer.weight, layer.bias = nn.Parameter(weight.detach()[:, :, None, None]), nn.Parameter(bias.detach())
     return layer

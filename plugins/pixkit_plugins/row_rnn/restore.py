@@ -1,4 +1,4 @@
-"""`pixkit restore`: does a model that was trained on one image draw it from nothing?"""
+"""`pixkit restore`: can a model trained on one image draw it from nothing?"""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pixkit.data import prepare
 
 @dataclass(frozen=True)
 class Restored:
-    """What a run's model made of its one training image.
+    """A run's attempt to redraw its only training image.
 
     Attributes:
         original: int64 [C, H, W].
-        drawn: the same, generated from nothing.
-        spec: what images are.
+        drawn: the image generated from nothing.
+        spec: the spec of images.
         kind: whether `nats` is exact, a bound, or there is none.
         nats: the model's score of the original.
     """
@@ -45,23 +45,23 @@ class Restored:
 
     @property
     def fraction(self) -> float:
-        """Fraction of the sub-pixels that do not."""
+        """Fraction of the sub-pixels that agree."""
         return 1 - self.wrong / self.original.numel()
 
     def save(self, path: Path) -> Path:
-        """Original, drawn image and their absolute difference, black where there is none, side by side."""
+        """Original, drawn image and their absolute difference, black where they agree, side by side."""
         pair, levels = torch.stack([self.original, self.drawn]), self.levels
-        if self.spec.palette is not None:  # numbers of colours have no difference
+        if self.spec.palette is not None:  # token numbers cannot be subtracted
             pair, levels = torch.from_numpy(pixkit.figures.to_bytes(pair, self.spec)).long(), 256
         return pixkit.figures.save_grid(torch.cat([pair, (pair[:1] - pair[1:]).abs()]), levels, path, columns=3)
 
 
 def restore(run: pixkit.Run | str | Path, *, temperature: float, seed: int, device: str) -> Restored:
-    """Generate an image of the run's model, every pixel from those that it drew before, and compare.
+    """Generate an image with the run's model, every pixel given its own earlier ones, and compare.
 
     Raises:
-        UsageError: if the run's training set is not one image that stays the same.
-        DataError: if the image is no longer the one that the run was trained on.
+        UsageError: if the run's training set is not a single image that stays the same.
+        DataError: if the image has changed since the run was trained.
     """
     run = run if isinstance(run, pixkit.Run) else pixkit.Run.open(run)
     original = training_image(run)
@@ -76,7 +76,7 @@ def restore(run: pixkit.Run | str | Path, *, temperature: float, seed: int, devi
 
 
 def training_image(run: pixkit.Run) -> Tensor:
-    """The one image that a run was trained on, int64 [1, C, H, W]."""
+    """The only image that a run was trained on, int64 [1, C, H, W]."""
     section = run.recipe().data
     dataset = prepare(section, Path.cwd(), palette=run.spec.palette)
     if dataset.size("train") != 1 or getattr(section.config, "binarise", None) == "dynamic":
@@ -99,7 +99,7 @@ def training_image(run: pixkit.Run) -> Tensor:
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE.png",
-    help="Where the pictures go, side by side; RUN/restored.png if left out.",
+    help="Where the pictures go, side by side; RUN/restored.png by default.",
 )
 @click.option(
     "--temperature",
@@ -108,18 +108,19 @@ def training_image(run: pixkit.Run) -> Tensor:
     show_default=True,
     help="Divides logits; near 0 the most probable level is drawn, at 1 the model's own distribution.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Names the noise.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of the noise.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
 @click.pass_context
 def command(
     ctx: click.Context, *, run: Path, out: Path | None, temperature: float, seed: int, device: str, as_json: bool
 ) -> None:
-    """Draw the one image that a model was trained on, from nothing.
+    """Draw the only training image of a model from nothing.
 
-    For any run whose training set is one image. The image is generated freely, every pixel from what the model drew
-    itself, and compared with the original: how much of it is restored, and the original's score. Original, generated
-    image and their difference are saved side by side. The exit code is 0 only if the image is restored exactly.
+    For any run whose training set is one image. The image is generated freely, every pixel given the model's own
+    earlier ones, and compared with the original: how much of it is restored, and the original's score. Original,
+    generated image and their difference are saved side by side. The exit code is 0 only if the image is restored
+    exactly.
     """
     target = out or run / "restored.png"
     if target.suffix != ".png":
