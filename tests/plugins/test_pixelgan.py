@@ -200,7 +200,7 @@ class TestLabelled:
     def test_more_than_there_are(self):
         labels = torch.tensor([0, 1, 0, 1, 0, 1, 2, 2])
         assert labels[choose(LabelledConfig(count=6), labels)].bincount().tolist() == [2, 2, 2]
-        with pytest.raises(RecipeError, match="not so many images to choose from") as caught:
+        with pytest.raises(RecipeError, match="not enough images to choose from") as caught:
             choose(LabelledConfig(count=9), labels)
         assert caught.value.found == "9, which takes 3 images of class 2"
         assert caught.value.expected == "2 of that class at most"
@@ -212,7 +212,7 @@ class TestLabelled:
             built(**ALL).phases()[-1].loss(Batch(some().x, None, torch.arange(5)), 1)
 
     @pytest.mark.parametrize(("change", "classes", "message"), [
-        ({"categorical": 2}, 3, "categories of the same number"), ({}, None, "no classes"),
+        ({"categorical": 2}, 3, "so there must be as many"), ({}, None, "no classes"),
     ], ids=str)  # fmt: skip
     def test_what_cannot_be_taught_is_refused(self, change, classes, message):
         with pytest.raises(RecipeError, match=message):
@@ -261,6 +261,6 @@ def test_it_says_what_its_figures_are():
     model = built(categorical=3)
     said = model.remarks({"clusters": 2.0, "clustering_error": 0.1})
     assert any("most certain" in text and "1706.00531" in text for text in said)
-    assert any("no bound" in text for text in said)
+    assert any("not a bound" in text for text in said)
     assert model.remarks({"clusters": 2.0}, step=5) == []
     assert "collapse" in model.remarks({"clusters": 1.0}, step=5)[0]

@@ -193,7 +193,7 @@ class TestCommandLine:
     def test_eval(self, pixkit):
         code, out, _ = pixkit("eval", "--limit", 8)
         assert code == 0 and "bits/dim" not in out.lower() and "<=" not in out
-        assert "CLUSTERING_ERROR" in out and "most certain" in out and "no bound" in out
+        assert "CLUSTERING_ERROR" in out and "most certain" in out and "not a bound" in out
         said = json.loads(pixkit("eval", "--json")[1])
         assert said["kind"] == "none" and said["nats"] is None and "clustering_error" in said["parts"]
         code, _, errors = pixkit("eval", "--importance", 3)
