@@ -56,7 +56,7 @@ class PixelSNAIL(OrientedBackbone):
         key_width: int = Field(default=16, ge=1, le=4096)
         """Maps of keys and queries, all heads together."""
         value_width: int | None = Field(default=None, ge=1, le=4096)
-        """Maps of values; half of `width` if left out."""
+        """Maps of values; half of `width` by default."""
         heads: int = Field(default=1, ge=1, le=64)
         """Attention heads; divides `key_width` and the value's width."""
         dropout: float = Field(default=0.0, ge=0, lt=1)

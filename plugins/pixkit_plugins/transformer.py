@@ -65,11 +65,11 @@ class Transformer(pixkit.Backbone):
         heads: int = Field(default=4, ge=1, le=256)
         """Attention heads; divides `width`."""
         mlp: Literal["gelu", "swiglu"] = "gelu"
-        """What is between the two maps of an mlp."""
+        """The nonlinearity between the two maps of an mlp."""
         hidden: int | None = Field(default=None, ge=1, le=65536)
-        """Maps within an mlp; if left out 4 * width, of swiglu 8/3 * width, which is as many weights."""
+        """Maps within an mlp; by default 4 * width, or 8/3 * width for swiglu, which gives as many weights."""
         dropout: float = Field(default=0.0, ge=0, lt=1)
-        """Elementwise dropout of the first h and of what is added to it."""
+        """Elementwise dropout of the first h and of the terms added to it."""
 
     config: Config
 

@@ -44,8 +44,8 @@ class Multiscale(OrientedBackbone):
         """The base, and the sizes of the networks."""
 
         base: BackboneRef | None = None
-        """The backbone of the decimated image; left out, a pixelcnn as it comes, its width rounded up to what the
-        colours need."""
+        """The backbone of the decimated image; by default a pixelcnn with its defaults, its width rounded up to what
+        the colours need."""
         width: int = Field(default=64, ge=1, le=4096)
         """Maps of the networks, and of the features."""
         layers: int = Field(default=4, ge=0, le=100)
@@ -53,7 +53,7 @@ class Multiscale(OrientedBackbone):
         kernel: Literal[3, 5, 7] = 3
         """Side of their kernels, in 2x2 blocks."""
         shared: bool = False
-        """The same networks for every doubling."""
+        """Use the same networks for every doubling."""
         dropout: float = Field(default=0.0, ge=0, lt=1)
         """Elementwise dropout in each residual block."""
         output_layers: int = Field(default=1, ge=0, le=16)

@@ -45,7 +45,7 @@ class MultiscaleOrdering(pixkit.Ordering):
         base_ordering: OrderingRef = Field(default={"type": "raster"}, validate_default=True)
         """Ordering of the coarsest sites; its key `colours` has no effect."""
         groups: tuple[Corner, Corner, Corner] = Field(default=("right", "below", "diagonal"), strict=False)
-        """In which order the other three sites of each 2x2 block are drawn."""
+        """The order in which the other three sites of each 2x2 block are drawn."""
 
         @model_validator(mode="after")
         def _each_once(self) -> MultiscaleOrdering.Config:

@@ -35,9 +35,9 @@ class SizesConfig(pixkit.ComponentConfig):
     """The codes that make up z."""
 
     gaussian: int = Field(default=0, ge=0, le=65536)
-    """Entries of the Gaussian code; there is none if 0."""
+    """Entries of the Gaussian code; 0 for none."""
     categorical: int = Field(default=0, ge=0, le=65536)
-    """Categories of the categorical code; there is none if 0."""
+    """Categories of the categorical code; 0 for none."""
 
 
 class PixelGAN(LatentModel):
@@ -84,9 +84,9 @@ class PixelGAN(LatentModel):
         """The parts."""
 
         condition: Literal["maps", "vector"] = "vector"
-        """The code enters the backbone as feature maps, or as a vector, the same at every site."""
+        """Whether the code enters the backbone as feature maps, or as a vector, the same at every site."""
         noise: float = Field(default=0.0, ge=0)
-        """Deviation of the noise that is added to the encoder's input in training."""
+        """Standard deviation of the noise added to the encoder's input in training."""
         discriminator: DiscriminatorConfig = Field(default_factory=DiscriminatorConfig)
         """The discriminator of each code."""
         labelled: LabelledConfig | None = None

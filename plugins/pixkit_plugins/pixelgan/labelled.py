@@ -13,9 +13,9 @@ class LabelledConfig(pixkit.ComponentConfig):
     """A seeded choice of `count` training images, equally many of each class, give or take one."""
 
     count: int = Field(ge=1)
-    """How many training images have labels that may be used."""
+    """Number of training images whose labels may be used."""
     seed: int = Field(default=0, ge=0, lt=2**31)
-    """Of the choice."""
+    """Seed of the choice."""
 
 
 def choose(config: LabelledConfig, labels: Tensor | None) -> Tensor:

@@ -81,7 +81,7 @@ class PixelVAE(VariationalModel):
         warmup: int = Field(default=0, ge=0)
         """Steps over which beta rises from 0 to 1."""
         free_bits: float = Field(default=0.0, ge=0)
-        """Nats of each level's KL that cost nothing in training."""
+        """Nats of each level's KL that are free in training."""
 
     config: Config
     mapped = True

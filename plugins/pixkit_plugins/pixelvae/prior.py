@@ -21,8 +21,8 @@ class SpatialConfig(pixkit.ComponentConfig):
     halvings: int = Field(default=2, ge=0, le=8)
     """How often the image's sides are halved, rounded up, to give the grid's."""
     ordering: OrderingRef = Field(default={"type": "at_once"}, validate_default=True)
-    """The order of the grid's sites in the prior: `at_once` makes them independent given z_2, any other ordering
-    makes the prior autoregressive."""
+    """The order of the grid's sites in the prior: `at_once` makes them independent given z_2, any other ordering makes
+    the prior autoregressive."""
     width: int = Field(default=32, ge=1, le=4096)
     """Maps of the prior's layers."""
 
