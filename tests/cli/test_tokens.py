@@ -187,6 +187,7 @@ def test_a_damaged_palette_is_named(pixkit, copy, damage):
     for arguments in (("sample", copy, "-n", 1, "-o", "x.png"), ("eval", copy)):
         outcome = pixkit(*arguments)
         assert outcome.code == 2 and "palette.safetensors: cannot be read" in outcome.err
+        assert ("expected: safetensors with the array colours" in outcome.err) == (damage in ("cut", "empty"))
     with pytest.raises(RunError, match="cannot be read"):
         kit.load(copy)
 

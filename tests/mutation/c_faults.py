@@ -84,10 +84,10 @@ def meaning(folder):
     """What the compiler makes of the kernel whose sources lie in a folder; None if it refuses them."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     code = []
-    for real in ("float", "double"):
+    for variant in (["-DREAL=float"], ["-DREAL=double"], ["-DREAL=float", "-DSTRICT"]):
         with tempfile.TemporaryDirectory() as scratch:
             made = Path(scratch) / "kernel.s"
-            command = [compiler, *FLAGS, f"-DREAL={real}", "-S", "-g0", str(folder / "kernel.c"), "-o", str(made)]
+            command = [compiler, *FLAGS, *variant, "-S", "-g0", str(folder / "kernel.c"), "-o", str(made)]
             if subprocess.run(command, capture_output=True, check=False).returncode:
                 return None
             code.append(made.read_text())

@@ -143,11 +143,13 @@ def test_each_kind_of_fault_in_c():
 @pytest.mark.needs_compiler
 def test_what_the_compiler_refuses_or_makes_the_same_code_of_is_known(tmp_path):
     def meaning(body):
-        (tmp_path / "kernel.c").write_text(f"REAL f(REAL x) {{ {body} }}\n")
+        (tmp_path / "kernel.c").write_text(f"REAL f(REAL x) {{\n{body}\n}}\n")
         return c_faults.meaning(tmp_path)
 
     assert meaning("return x + 1;") == meaning("return 1 + x;") != meaning("return x + 2;")
     assert meaning("return y;") is None
+    strict = "#ifdef STRICT\nreturn x * {};\n#else\nreturn x;\n#endif"
+    assert meaning(strict.format(2)) != meaning(strict.format(3))
 
 
 def test_the_same_seed_draws_the_same_faults_and_no_place_twice():

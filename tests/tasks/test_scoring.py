@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 import pixkit
+from pixkit.data import stored
 from pixkit.errors import DataError, UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.runs.load import load_data
@@ -137,9 +138,28 @@ def test_images_of_a_runs_data_have_their_own_labels():
     assert [each.label for each in found] == own.labels[[1, 2, 5, 4]].tolist()
     asked, unknown, none = LabelsAsked(model, None), LabelsAsked(model, "all"), LabelsAsked(model_of(), None)
     assert [each.of(found[2], 2) for each in (asked, unknown, none)] == [found[2].label, None, None]
-    for names in ("test:9:3", "test:32:", "test:3:3", "test:32", "test:0:33"):
-        with pytest.raises(UsageError, match=r"numbers in 0\.\.31"):
-            list(Stream([names], model, run, None))
+    assert [each.name for each in Stream(["test::2"], model_of(), run, None)] == ["test:0", "test:1"]
+    one, several, rest = "there is no image of that number", "there are no such images", ": is all from there on"
+    for name, text, hint in (("test:9:3", several, None), ("test:32:", several, None), ("test:3:3", several, None),
+        ("test:32", one, None), ("test:32:33", several, None), ("test:1:33", several, f"test:1{rest}"),
+        ("test::33", several, f"test:{rest}")):  # fmt: skip
+        with pytest.raises(UsageError, match=r"numbers in 0\.\.31") as caught:
+            list(Stream([name], model, run, None))
+        assert (caught.value.message, caught.value.found, caught.value.hint) == (text, name, hint)
+
+
+def test_an_array_that_changes_while_it_is_read_has_a_row_that_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored, "AT_ONCE", 24)
+    model, path = model_of(), tmp_path / "x.npy"
+    x = np.random.default_rng(0).integers(0, 3, (1000, 3, 4), dtype=np.uint8)
+    np.save(path, x)
+    stream = Stream([path], model, None, None)
+    rows = iter(stream)
+    assert next(rows).name == f"{path} 0" and stream.total == 1000
+    np.save(path, x + 3)
+    *_, before, last = rows = list(rows)  # what the system's buffer holds is as it was
+    assert (last.name, last.error) == (str(path), f"{path}: the file has changed while it was read")
+    assert before.error is None and stream.total == 1 + len(rows) < 1000
 
 
 def test_a_model_that_takes_no_labels_refuses_them():
@@ -163,6 +183,11 @@ def test_files_come_in_order_and_bad_ones_have_a_row(tmp_path):
     assert rows[1].dump(SPEC) == {"image": str(tmp_path / "b.png"), "error": rows[1].error}
     assert "no readable image" in rows[1].error.replace("not a readable", "no readable")
     assert math.isnan(rows[1].nats) and told == [(2, 6), (4, 7), (6, 7), (7, 7)]
+    frames = [Image.new("L", (4, 3), level) for level in (0, 255)]
+    frames[0].save(tmp_path / "b.tif", save_all=True, append_images=frames[1:])
+    with pytest.warns(RuntimeWarning, match=r"further frames, of which the first was read: .*b\.tif"):
+        [framed] = pixkit.score(model, tmp_path / "b.tif")
+    assert framed.nats == rows[0].nats
     tally = Tally()
     for row in rows:
         tally.add(row)

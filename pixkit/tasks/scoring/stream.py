@@ -58,7 +58,7 @@ class Stream:
         self, images: Iterable[str | Path | Tensor], model: Model, run: Run | None, loading: Progress | None
     ) -> None:
         source = None if run is None else run.recipe().data.build(Path.cwd())
-        self._reader = Reader(model.spec, source, exact=run is not None and model.spec != run.spec)
+        self._reader = Reader(model.spec, source)
         self._model, self._run, self._loading = model, run, loading
         self._own = OwnData(run, "images", loading)
         self._images = images

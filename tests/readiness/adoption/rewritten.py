@@ -26,6 +26,6 @@ REWRITTEN = {
     "Assigned": "Window*2 relu",
     "Turning": "Conv2d Rearrange*11 SiteAttention add*4 mul*11 sub*4",
     "Decoder": "Conv2d*7 Rearrange*3 SiteAttention*2 SiteLayerNorm*3 add*3 getitem*3 relu split*3",
-    "Written": "Conv2d Rearrange*5 SiteProducts SiteSum add maximum mul*2",
+    "Written": "Conv2d*3 Rearrange*7 SiteProducts SiteSum add maximum mul*2",
 }
 """What each is rewritten to: no layer that moves sites where none is needed, and none that only computes."""

@@ -372,7 +372,13 @@ class Decoder(Sequence):
 
 
 class Written(Sequence):
-    """Memory that is written in the end; products that are weighed, bounded, hidden by a choice; constants' maxima."""
+    """Memory that is written in the end; products that are weighed, bounded, hidden by a choice; constants' maxima.
+
+    Each half of the maps has a matrix of its own.
+    """
+
+    def plant(self, spec):
+        self.halves = nn.Parameter(torch.randn(2, 2, 2))
 
     def along(self, x):
         h, memory = self.before(x), torch.empty(len(x), self.count, self.count, dtype=x.dtype)
@@ -382,6 +388,7 @@ class Written(Sequence):
         out = torch.empty_like(h)
         sums = torch.baddbmm(h, seen.to(h.dtype).expand(len(x), -1, -1), h, beta=2)
         out[:, 1::2], out[:, ::2] = h[:, 1::2], sums[:, ::2]
+        out = (out.unflatten(-1, (2, 2)).transpose(1, 2) @ self.halves).transpose(1, 2).flatten(2)
         return torch.maximum(torch.full_like(out, -1.0), out)
 
 
@@ -476,6 +483,14 @@ class Rough(Sequence):
     def along(self, x):
         h = self.before(x).float()
         return (h @ self.wide.weight.float()).to(x.dtype)
+
+
+class Crossed(Sequence):
+    """Products of queries and keys, by sites before heads."""
+
+    def along(self, x):
+        h = self.before(x).unflatten(-1, (2, 2)).transpose(1, 2)
+        return self.before(x) + (h @ h.mT).permute(0, 2, 1, 3).softmax(-1).sum((2, 3))[..., None]
 
 
 class Placed(Sequence):
@@ -624,6 +639,7 @@ def test_the_table_of_what_is_followed_names_what_is():
         (Finite, r"matmul, where -10000.0 does not hide reliably: .*test_adopted_families.py:\d+: h = self.along"),
         (Triangular, "read pixels that are drawn later"),
         (Rough, r"matmul, which sums in torch.float32, not in torch.float64.*test_adopted_families.py:\d+: h = "),
+        (Crossed, "permute, which does not treat products of queries and keys row by row"),
         (Placed, r"index, which uses pixel values as indices.*test_adopted_families.py:\d+: h = self.along"),
         (Spread, "read pixels that are drawn later"),
         (Scripted, "Scripted: last: a module of the network is compiled by TorchScript"),

@@ -40,7 +40,7 @@ def by_row(run):
 
 
 def masked_by_data(self, x):
-    self.linear.weight.data = self.linear.weight.data * self.below
+    self.linear.weight.data = self.linear.weight.detach() * self.below  # which does not ask for `data` first
     return self.linear(x.mT).mT
 
 
