@@ -37,6 +37,8 @@ class Keys:
         found: dict[str, str] = {}
         for rule in self._at(path):
             for name, inner in self._properties(rule, self._value(path)):
+                if inner.schema.get("deprecated"):
+                    continue  # another name of a key
                 opens = any(True for one in self._alternatives(inner, self._value((*path, name))) if _has_keys(one))
                 text = str(inner.schema.get("description", ""))
                 found.setdefault(f"{name}." if opens else name, " ".join(text.split()))

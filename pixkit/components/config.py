@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PrivateAttr
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PrivateAttr,
+    model_validator,
+)
 from pydantic_core import CoreSchema
 
 from pixkit.components.literals import strict_literals
@@ -39,6 +48,32 @@ class ComponentConfig(BaseModel):
         schema: CoreSchema = strict_literals(handler(source))
         return schema
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name_each(cls, given: Any) -> Any:
+        """Refuse a key that is given under two of its names."""
+        for names in _names(cls).values() if isinstance(given, dict) else ():
+            used = [f"'{name}'" for name in names if name in given]
+            if len(used) > 1:
+                raise ValueError(f"{' and '.join(used)} are names of one key: give one of them")
+        return given
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """pydantic's, with the other names of keys as deprecated properties, of which a recipe gives one."""
+        schema = handler(core)
+        rule = handler.resolve_ref_schema(schema)
+        for name, names in _names(cls).items():
+            own = rule["properties"][name]
+            for alias in names[1:]:
+                rule["properties"][alias] = {**own, "description": f"Another name of {name}.", "deprecated": True}
+            rules = rule.setdefault("allOf", [])
+            rules += [{"not": {"required": list(two)}} for two in itertools.combinations(names, 2)]
+            if name in rule.get("required", ()):
+                rule["required"].remove(name)
+                rules.append({"anyOf": [{"required": [each]} for each in names]})
+        return schema
+
     def where(self, key: str = "") -> str:
         """Where a key of this configuration, or all of it, stands in the recipe: ``model.backbone.width``.
 
@@ -50,3 +85,20 @@ class ComponentConfig(BaseModel):
     def settle(self, at: KeyPath | ComponentConfig) -> None:
         """Note where it stands, for `where`: at a path, or at the place of another one. ComponentSpec does."""
         self._place = at._place if isinstance(at, ComponentConfig) else _Place(at)
+
+
+def aliases(config: type[BaseModel]) -> dict[str, str]:
+    """The other names under which a configuration takes its keys, each with the key's name.
+
+    A field declares them by `validation_alias=AliasChoices("width", "filters")`, its own name first.
+    """
+    return {alias: name for name, names in _names(config).items() for alias in names[1:]}
+
+
+def _names(config: type[BaseModel]) -> dict[str, list[str]]:
+    """The keys that have several names, with all of them, the key's own first."""
+    return {
+        name: [name, *(str(each) for each in field.validation_alias.choices if each != name)]
+        for name, field in config.model_fields.items()
+        if isinstance(field.validation_alias, AliasChoices)
+    }

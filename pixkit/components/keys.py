@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from pixkit.components.config import ComponentConfig
+from pixkit.components.config import ComponentConfig, aliases
 from pixkit.components.spec import ComponentSpec
 
 _BOUNDS = {
@@ -44,7 +44,9 @@ def keys_of(config: type[ComponentConfig]) -> list[Key]:
 def _walk(config: type[BaseModel], schema: dict[str, Any], defs: dict[str, Any], prefix: str) -> Iterator[Key]:
     for name, field in config.model_fields.items():
         rule = schema["properties"][name]
-        text = " ".join((field.description or rule.get("description") or "").split())
+        also = [alias for alias, key in aliases(config).items() if key == name]
+        said = [field.description or rule.get("description") or "", f"Also called {', '.join(also)}." if also else ""]
+        text = " ".join(" ".join(said).split())
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel) and not field.is_required():
             yield from _walk(section, defs[section.__name__], defs, f"{prefix}{name}.")

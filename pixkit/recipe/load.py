@@ -19,6 +19,7 @@ from pixkit.components.registry import Registry
 from pixkit.components.spec import ComponentSpec, walk
 from pixkit.errors import KeyPath, PluginError, RecipeError
 from pixkit.image import numbers_refused
+from pixkit.recipe.aliases import settle_names
 from pixkit.recipe.dump import dump_yaml
 from pixkit.recipe.files import read_recipe
 from pixkit.recipe.messages import unknown_component
@@ -172,6 +173,7 @@ def revise_recipe(
 def _checked(root: Node, overrides: Sequence[str], registry: Registry) -> Recipe:
     try:
         apply_overrides(root, overrides, registry)
+        settle_names(root, registry)
         recipe = validate(root, registry)
         if _make_absolute(root, recipe):
             recipe = validate(root, registry)

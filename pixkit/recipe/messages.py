@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import annotated_types
@@ -90,7 +91,11 @@ def judge(error: Any, node: Node, field: FieldInfo | None) -> Verdict:
 
 
 def unknown_key(
-    tail: Sequence[str], known: Sequence[str], others: Iterable[KeyPath] = (), owners: Sequence[str] = ()
+    tail: Sequence[str],
+    known: Sequence[str],
+    others: Iterable[KeyPath] = (),
+    owners: Sequence[str] = (),
+    also: Mapping[str, str] = MappingProxyType({}),
 ) -> Verdict:
     """The verdict on an unknown key of a section.
 
@@ -99,11 +104,12 @@ def unknown_key(
         known: the section's keys.
         others: paths of the keys of all other sections.
         owners: what else the section could be, with such a key.
+        also: other names of keys, with the keys.
     """
     if ":" in tail[0]:
         hint: str | None = "put a space after the ':'"
     else:
-        hint = _meant(tuple(tail), known, list(others))
+        hint = _meant(tuple(tail), known, list(others), also)
         if owners:
             others_have_it = f"{listed(owners, ' or ')}, which {'has' if len(owners) == 1 else 'have'} this key"
             hint = f"{others_have_it}; {hint}" if hint else others_have_it
@@ -156,12 +162,12 @@ def nearest(name: Any, known: Iterable[str]) -> str | None:
     return f"did you mean '{near[0]}'?" if near else None
 
 
-def _meant(tail: KeyPath, known: Sequence[str], others: Sequence[KeyPath]) -> str | None:
+def _meant(tail: KeyPath, known: Sequence[str], others: Sequence[KeyPath], also: Mapping[str, str]) -> str | None:
     """A suggestion of the likely keys: those with a similar name here, or the same name elsewhere; else a similar one.
 
     Otherwise those with the same words, or with their initials. Of many, the outermost.
     """
-    here = _near(tail[0], known) or _akin(tail[0], known)
+    here = _near(tail[0], known) or [also[name] for name in _near(tail[0], also)] or _akin(tail[0], known)
     ends = (tail, tail[:1]) if here else (tail, tail[:1], tail[-1:])
     named = next((found for end in ends if (found := [path for path in others if path[-len(end) :] == end])), [])
     if not here and not named:

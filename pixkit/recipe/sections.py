@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from pixkit.components.config import aliases
 from pixkit.components.registry import Registry
 from pixkit.components.spec import ComponentSpec, Resolve
 from pixkit.errors import PluginError
@@ -39,7 +40,7 @@ def slot_at(path: Path, plain: Any, registry: Registry) -> Slot | None:
     for part in path:
         if slot is None:
             return None
-        slot = _step(slot, part, plain, registry)
+        slot = step(slot, part, plain, registry)
         plain = _child(plain, part)
     return slot
 
@@ -49,7 +50,7 @@ def config_at(path: Path, plain: Any, registry: Registry) -> type[BaseModel] | N
     slot = slot_at(path, plain, registry)
     for part in path:
         plain = _child(plain, part)
-    return _config(slot, plain, registry) if slot else None
+    return config_of(slot, plain, registry) if slot else None
 
 
 def keys_below(slot: Slot, plain: Any, registry: Registry, within: tuple[type, ...] = ()) -> Iterator[Path]:
@@ -57,7 +58,7 @@ def keys_below(slot: Slot, plain: Any, registry: Registry, within: tuple[type, .
 
     For a section that is not given, the keys of its default. A class that contains itself is entered once.
     """
-    config = _config(slot, plain, registry)
+    config = config_of(slot, plain, registry)
     if config is None or config in within:
         return
     key = slot.key()
@@ -77,10 +78,16 @@ def owners(slot: Slot, key: str, registry: Registry) -> list[str]:
     for option in _alternatives(slot):
         if option.resolve:
             kind = option.resolve.kind
-            found += [one.recipe_name for one in registry if one.kind == kind and key in one.cls.Config.model_fields]
-        elif _is_model(option.annotation) and key in (fields := option.annotation.model_fields) and "type" in fields:
-            found.append(str(fields["type"].default))
+            found += [one.recipe_name for one in registry if one.kind == kind and _has(one.cls.Config, key)]
+        elif _is_model(option.annotation) and _has(option.annotation, key):
+            fields = option.annotation.model_fields
+            found += [str(fields["type"].default)] if "type" in fields else []
     return found
+
+
+def _has(config: type[BaseModel], key: str) -> bool:
+    """Whether a configuration takes a key, under whichever name."""
+    return key in config.model_fields or key in aliases(config)
 
 
 def _default(field: FieldInfo) -> Any:
@@ -93,8 +100,9 @@ def _default(field: FieldInfo) -> Any:
     return value.model_dump() if isinstance(value, BaseModel) else value
 
 
-def _step(slot: Slot, part: str | int, plain: Any, registry: Registry) -> Slot | None:
-    config = _config(slot, plain, registry)
+def step(slot: Slot, part: str | int, plain: Any, registry: Registry) -> Slot | None:
+    """The slot of a key, or of a member of a list, of the section `plain`; None where no schema reaches."""
+    config = config_of(slot, plain, registry)
     if config is not None:
         field = config.model_fields.get(str(part))
         return _field_slot(field) if field else None
@@ -107,7 +115,8 @@ def _step(slot: Slot, part: str | int, plain: Any, registry: Registry) -> Slot |
     return None
 
 
-def _config(slot: Slot, plain: Any, registry: Registry) -> type[BaseModel] | None:
+def config_of(slot: Slot, plain: Any, registry: Registry) -> type[BaseModel] | None:
+    """The class that checks the keys of the section `plain` in a slot, if there is exactly one."""
     found: list[type[BaseModel]] = []
     for option in _alternatives(slot):
         if option.resolve:

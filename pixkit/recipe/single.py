@@ -54,4 +54,5 @@ def _wrong(possible: list[KeyPath], where: str, error: ValidationError) -> Recip
         verdict = unknown_key([str(last)], here, (path for path in possible if path[:-1] != tuple(section)))
         expected = verdict.expected or None
         return RecipeError(f"{verdict.message}{also}", where=where, found=key, expected=expected, hint=verdict.hint)
-    return RecipeError(f"{first['msg']}{also}", where=f"{where}, {key}", found=repr(first["input"]))
+    said = first["msg"].removeprefix("Value error, ")
+    return RecipeError(f"{said}{also}", where=f"{where}, {key}" if key else where, found=repr(first["input"]))

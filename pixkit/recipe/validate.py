@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
+from pixkit.components.config import aliases
 from pixkit.components.registry import Registry
 from pixkit.errors import listed
 from pixkit.recipe.messages import Verdict, judge, union_tag, unknown_component, unknown_key
@@ -101,7 +102,9 @@ class _Translator:
             section = place.path[:-1]
             slot = slot_at(section, self.plain, self.registry)
             owning = owners(slot, tail[0], self.registry) if slot else ()
-            return unknown_key(tail, self._keys(section), self._others(section), owning), place
+            config = config_at(section, self.plain, self.registry)
+            also = aliases(config) if config else {}
+            return unknown_key(tail, self._keys(section), self._others(section), owning, also), place
         if kind in ("union_tag_invalid", "union_tag_not_found"):
             child = _child(place.node, "type")
             path = (*place.path, "type")

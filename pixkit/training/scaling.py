@@ -27,8 +27,8 @@ from pixkit.training.throughput import plain
 from pixkit.training.timed import Timed
 from pixkit.training.together import check_shares
 
-WIDTHS = ("width", "filters", "units")
-DEPTHS = ("layers", "resnets", "blocks")
+WIDTHS = ("width", "units")
+DEPTHS = ("layers", "blocks")
 """Backbones' names for the number of maps, and for the number of repeated blocks."""
 FACTORS = (0.5, 1.0, 2.0)
 """The factors for an axis without given values."""

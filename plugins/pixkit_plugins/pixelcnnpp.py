@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from torch import Tensor, nn
 
 import pixkit
@@ -44,7 +44,7 @@ class PixelCNNpp(OrientedBackbone):
         ul = down-shift of a 1x3 one over columns -1..1 + right-shift of a 2x1 one over rows -1..0
 
     and from there on kernels of rows -1..0, columns -1..1 (u) and -1..0 (ul), not shifted. Going down, each
-    resolution has `resnets` resnets, and a convolution of stride 2 leads to the next; going up the coarsest has as
+    resolution has `blocks` resnets, and a convolution of stride 2 leads to the next; going up the coarsest has as
     many, the others one more, and a transposed one leads to the next. By short cuts resnets going up read what is on
     the same resolution of the way down, last to first. The result is elu(ul). Every convolution is weight-normalised.
 
@@ -66,9 +66,9 @@ class PixelCNNpp(OrientedBackbone):
     class Config(pixkit.ComponentConfig):
         """Sizes, and what to leave out."""
 
-        filters: int = Field(160, ge=1, le=4096)
+        width: int = Field(160, ge=1, le=4096, validation_alias=AliasChoices("width", "filters"))
         """Maps of each stream; 160 in the paper's code, 192 in its text."""
-        resnets: int = Field(5, ge=1, le=100)
+        blocks: int = Field(5, ge=1, le=100, validation_alias=AliasChoices("blocks", "resnets"))
         """Gated resnets of a resolution; all but the coarsest have one more on the way up."""
         hierarchies: int = Field(3, ge=1, le=8)
         """Number of resolutions; 1 leaves downsampling out."""
@@ -95,24 +95,24 @@ class PixelCNNpp(OrientedBackbone):
                 expected="joint",
                 hint="use a mixture head (logistic_mixture), which couples the colours itself; or set head.independent",
             )
-        maps, filters, takes = spec.inputs + 1, config.filters, config.activation.cls.multiple
-        check_multiple("filters", filters, takes, f"for the activation '{config.activation.name}'", config)
+        maps, width, takes = spec.inputs + 1, config.width, config.activation.cls.multiple
+        check_multiple("width", width, takes, f"for the activation '{config.activation.name}'", config)
         grid = (self.scan.image.height, self.scan.image.width)
         self.ones = AppendMaps(torch.ones(1, *grid))
-        self.above_left = nn.Sequential(WeightNormConv2d(maps, filters, HERE, (-1, 1)), Shift(1, 0))
-        self.left = nn.Sequential(WeightNormConv2d(maps, filters, (-1, 0), HERE), Shift(0, 1))
+        self.above_left = nn.Sequential(WeightNormConv2d(maps, width, HERE, (-1, 1)), Shift(1, 0))
+        self.left = nn.Sequential(WeightNormConv2d(maps, width, (-1, 0), HERE), Shift(0, 1))
         self.left_stream = Hourglass(config, LEFT, grid, spec.context, linked=config.link)
         self.above: nn.Module | None = None
         self.upper_stream: nn.Module | None = None
         if config.link:
-            self.above = nn.Sequential(WeightNormConv2d(maps, filters, (-1, 0), (-1, 1)), Shift(1, 0))
+            self.above = nn.Sequential(WeightNormConv2d(maps, width, (-1, 0), (-1, 1)), Shift(1, 0))
             self.upper_stream = Hourglass(config, ABOVE, grid, spec.context, linked=False)
         self.halve = nn.AvgPool2d(2, ceil_mode=True)
         self.out = nn.ELU()
-        self.width = filters
+        self.width = width
 
     def features(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """[B, inputs, H, W], and the context if there is one, to [B, filters, H, W]."""
+        """[B, inputs, H, W], and the context if there is one, to [B, width, H, W]."""
         contexts = [context]
         for _ in range(self.config.hierarchies - 1):
             contexts.append(None if contexts[-1] is None else self.halve(contexts[-1]))
@@ -151,13 +151,13 @@ class GatedResnet(nn.Module):
 
     def __init__(self, config: PixelCNNpp.Config, columns: Span, others: int, context: int) -> None:
         super().__init__()
-        filters, read = config.filters, activated_maps(config.activation, config.filters)
+        width, read = config.width, activated_maps(config.activation, config.width)
         self.activation = activation(config.activation)
-        self.first = WeightNormConv2d(read, filters, (-1, 0), columns)
-        self.others = WeightNormConv2d(others * read, filters, HERE, HERE) if others else None
+        self.first = WeightNormConv2d(read, width, (-1, 0), columns)
+        self.others = WeightNormConv2d(others * read, width, HERE, HERE) if others else None
         self.dropout = nn.Dropout(config.dropout)
-        self.second = WeightNormConv2d(read, 2 * filters, (-1, 0), columns, init_scale=0.1)
-        self.condition = nn.Conv2d(context, 2 * filters, 1, bias=False) if context else None
+        self.second = WeightNormConv2d(read, 2 * width, (-1, 0), columns, init_scale=0.1)
+        self.condition = nn.Conv2d(context, 2 * width, 1, bias=False) if context else None
         if self.condition is not None:
             nn.init.normal_(self.condition.weight, std=0.05)
 
@@ -202,7 +202,7 @@ class Hourglass(nn.Module):
         self, config: PixelCNNpp.Config, columns: Span, grid: tuple[int, int], context: int, *, linked: bool
     ) -> None:
         super().__init__()
-        levels, filters = config.hierarchies, config.filters
+        levels, width = config.hierarchies, config.width
         self.activation = activation(config.activation)
         self.linked, self.short_cuts = linked, config.short_cuts
 
@@ -211,13 +211,13 @@ class Hourglass(nn.Module):
 
         reading = int(linked) + int(config.short_cuts)
         more = [int(level < levels - 1) for level in range(levels)]
-        self.falling = nn.ModuleList(resnets(config.resnets, int(linked)) for _ in range(levels))
-        self.rising = nn.ModuleList(resnets(config.resnets + extra, reading) for extra in more)
+        self.falling = nn.ModuleList(resnets(config.blocks, int(linked)) for _ in range(levels))
+        self.rising = nn.ModuleList(resnets(config.blocks + extra, reading) for extra in more)
         self.shrink, self.grow = nn.ModuleList(), nn.ModuleList()
         mirrored = (-columns[1], -columns[0])
         for _ in range(levels - 1):
-            self.shrink.append(WeightNormConv2d(filters, filters, (-1, 0), columns, stride=2))
-            self.grow.append(WeightNormConvTranspose2d(filters, filters, (0, 1), mirrored, grid))
+            self.shrink.append(WeightNormConv2d(width, width, (-1, 0), columns, stride=2))
+            self.grow.append(WeightNormConvTranspose2d(width, width, (0, 1), mirrored, grid))
             grid = (-(-grid[0] // 2), -(-grid[1] // 2))
 
     def forward(self, x: Tensor, contexts: list[Tensor | None], links: Sequence[Features] = ()) -> list[Features]:

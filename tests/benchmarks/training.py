@@ -86,8 +86,8 @@ def gated(net: Autoregressive) -> nn.Module:
 def pixelcnnpp(net: Autoregressive) -> nn.Module:
     """See `plain_pixelcnnpp.py`; the last layer is not weight-normalised in pixkit."""
     c = net.backbone.config
-    plain = PixelCNNpp(c.filters, c.resnets, c.hierarchies, net.head.config.components, c.dropout)
-    plain.out = nn.Conv2d(c.filters, net.head.maps, 1)
+    plain = PixelCNNpp(c.width, c.blocks, c.hierarchies, net.head.config.components, c.dropout)
+    plain.out = nn.Conv2d(c.width, net.head.maps, 1)
     return plain
 
 

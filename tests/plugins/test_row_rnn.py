@@ -29,7 +29,7 @@ from pixkit_plugins.row_rnn.recurrence import RowOptions, RowRecurrence
 
 CELLS = ["lstm", "gru", "rnn"]
 WAYS = [("seq2seq", False), ("seq2vec", False), ("seq2vec", True)]
-SMALL = {"hidden_size": 5, "width": 6}
+SMALL = {"units": 5, "width": 6}
 
 
 def backbone(**options):
@@ -37,7 +37,7 @@ def backbone(**options):
 
 
 def recurrence(in_maps=3, out_maps=6, grid=(4, 3), context=0, **options):
-    given = {"cell": "lstm", "mode": "seq2seq", "hidden_size": 5, "num_layers": 1}
+    given = {"cell": "lstm", "mode": "seq2seq", "units": 5, "layers": 1}
     given |= {"bidirectional": False, "batch_norm": False, "dropout": 0.0, **options}
     layer = RowRecurrence(in_maps, out_maps, grid, RowOptions(**given), context=context).double().eval()
     randomise(layer, seed=0)
@@ -68,7 +68,7 @@ def test_contract_under_the_symmetries_and_with_joint_colours(turned):
 def test_contract_of_every_cell(cell, way):
     mode, bidirectional = way
     chosen = backbone(
-        cell=cell, mode=mode, bidirectional=bidirectional, num_layers=2, batch_norm=True, dropout=0.5, init="he_normal"
+        cell=cell, mode=mode, bidirectional=bidirectional, layers=2, batch_norm=True, dropout=0.5, init="he_normal"
     )
     check_backbone(chosen, [named("ordering", "row_at_once")])
 
@@ -98,9 +98,7 @@ def test_a_row_sees_every_row_above_it_and_nothing_else(mode, colours):
 def test_the_layers_that_it_is_proved_and_sampled_by_compute_the_same(cell, way, context):
     """And say what they read, which is shown by the contract."""
     mode, bidirectional = way
-    layer = recurrence(
-        context=context, cell=cell, mode=mode, bidirectional=bidirectional, num_layers=2, batch_norm=True
-    )
+    layer = recurrence(context=context, cell=cell, mode=mode, bidirectional=bidirectional, layers=2, batch_norm=True)
     x = torch.randn(2, 3, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     before = torch.get_rng_state()
     parts = layer.parts()
@@ -121,7 +119,7 @@ def read_prefix(layer, prefix):
         ways = []
         for suffix in ("", "_reverse") if options.bidirectional else ("",):
             cell = {"lstm": nn.LSTMCell, "gru": nn.GRUCell, "rnn": nn.RNNCell}[options.cell](
-                len(steps[0]), options.hidden_size
+                len(steps[0]), options.units
             ).double()
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
                 getattr(cell, name).data.copy_(getattr(level.rnn, f"{name}_l0{suffix}"))
@@ -146,10 +144,10 @@ def normalise(norm, x):
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(("mode", "bidirectional"), WAYS)
-@pytest.mark.parametrize(("num_layers", "batch_norm"), [(1, False), (2, True)])
-def test_predictions_are_those_of_the_data_set_of_prefixes(cell, mode, bidirectional, num_layers, batch_norm):
+@pytest.mark.parametrize(("layers", "batch_norm"), [(1, False), (2, True)])
+def test_predictions_are_those_of_the_data_set_of_prefixes(cell, mode, bidirectional, layers, batch_norm):
     """H prefixes, the empty one included. seq2vec: padded on the left to the full height; seq2seq: one padding."""
-    options = {"mode": mode, "bidirectional": bidirectional, "num_layers": num_layers, "batch_norm": batch_norm}
+    options = {"mode": mode, "bidirectional": bidirectional, "layers": layers, "batch_norm": batch_norm}
     layer = recurrence(cell=cell, **options)
     x = torch.randn(2, 3, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with torch.no_grad():
@@ -194,7 +192,7 @@ def test_bidirectional_with_seq2seq_is_refused_and_would_leak():
 def test_initialisers_at_every_level(init, cell):
     torch.manual_seed(0)
     spec = ImageSpec(1, 3, 40, 2)
-    options = {"hidden_size": 60, "num_layers": 2, "width": 20, "bidirectional": True, "mode": "seq2vec"}
+    options = {"units": 60, "layers": 2, "width": 20, "bidirectional": True, "mode": "seq2vec"}
     chosen = named("backbone", "row_rnn", cell=cell, init=init, **options)
     ordering = named("ordering", "row_at_once").build(spec)
     from pixkit.backbones.base import BackboneSpec
@@ -230,7 +228,7 @@ def test_known_sub_pixels_that_make_several_rows_ready_at_once():
 
 
 def test_cached_sampling_reads_each_row_once():
-    plan = make_plan(Trace(network(backbone(num_layers=2), ImageSpec(3, 7, 4, 2))))
+    plan = make_plan(Trace(network(backbone(layers=2), ImageSpec(3, 7, 4, 2))))
     steps = [each for each in plan.schedules if isinstance(each.operation.module, SequenceRecurrence)]
     assert sorted(site for each in steps for site in each.sites.tolist()) == sorted([*range(7)] * 2 * 3)
 
@@ -254,6 +252,6 @@ def test_widths_that_do_not_divide_are_refused():
 
 def test_gradients_agree_with_swaps_for_deep_networks():
     for cell, (mode, bidirectional) in itertools.product(CELLS, WAYS):
-        chosen = backbone(cell=cell, mode=mode, bidirectional=bidirectional, num_layers=3, batch_norm=True)
+        chosen = backbone(cell=cell, mode=mode, bidirectional=bidirectional, layers=3, batch_norm=True)
         net = network(chosen, ImageSpec(1, 4, 3, 3), ordering=named("ordering", "row_at_once"))
         check_gradients(net, check_causality(net, images=8))

@@ -6,7 +6,7 @@ import itertools
 from typing import Self
 
 import click
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 from torch import Tensor, nn
 
 import pixkit
@@ -46,9 +46,9 @@ class RowRNN(pixkit.Backbone):
         mode: ModeName = "seq2seq"
         """seq2seq: one pass, read at every step. seq2vec: a pass over each prefix, padded on the left to the full
         height, read at the end; H times the work."""
-        hidden_size: int = Field(256, ge=1, le=16384)
+        units: int = Field(256, ge=1, le=16384, validation_alias=AliasChoices("units", "hidden_size"))
         """Size of the hidden state, of each direction."""
-        num_layers: int = Field(1, ge=1, le=64)
+        layers: int = Field(1, ge=1, le=64, validation_alias=AliasChoices("layers", "num_layers"))
         """Recurrent layers, one on top of the other."""
         bidirectional: bool = False
         """Read each prefix backwards as well; under seq2vec alone."""
@@ -80,7 +80,7 @@ class RowRNN(pixkit.Backbone):
         check_multiple("width", config.width, spec.ordering.groups, "the number of colour groups", config)
         image = spec.image
         grid = (image.width, image.height) if self.turn.transpose else (image.height, image.width)
-        keys = ("cell", "mode", "hidden_size", "num_layers", "bidirectional", "batch_norm", "dropout")
+        keys = ("cell", "mode", "units", "layers", "bidirectional", "batch_norm", "dropout")
         options = RowOptions(**{key: getattr(config, key) for key in keys})
         self.enter = nn.Identity() if self.turn.trivial else Reorient(self.turn)
         self.rows = RowRecurrence(spec.inputs, config.width, grid, options, context=spec.context)

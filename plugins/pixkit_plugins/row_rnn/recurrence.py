@@ -26,8 +26,8 @@ class RowOptions:
 
     cell: CellName
     mode: ModeName
-    hidden_size: int
-    num_layers: int
+    units: int
+    layers: int
     bidirectional: bool
     batch_norm: bool
     dropout: float
@@ -38,7 +38,7 @@ class Level(nn.Module):
 
     def __init__(self, inputs: int, options: RowOptions) -> None:
         super().__init__()
-        hidden, both = options.hidden_size, options.bidirectional
+        hidden, both = options.units, options.bidirectional
         self.size = 2 * hidden if both else hidden
         self.rnn = CELLS[options.cell](inputs, hidden, batch_first=True, bidirectional=both)
         self.norm = nn.BatchNorm1d(self.size) if options.batch_norm else nn.Identity()
@@ -80,7 +80,7 @@ class RowRecurrence(Composed):
         self.grid, self.out_maps, self.context, self.options = grid, out_maps, context, options
         self.values = in_maps * grid[1]
         levels: list[Level] = []
-        for _ in range(options.num_layers):
+        for _ in range(options.layers):
             levels.append(Level(levels[-1].size if levels else self.values + 1 + context, options))
         self.levels = nn.ModuleList(levels)
         self.out = nn.Linear(levels[-1].size, out_maps * grid[1])
@@ -135,7 +135,7 @@ class RowRecurrence(Composed):
         for level in lower:
             sequence = level.finish(level.rnn(sequence)[0])
         out, _ = last.rnn(sequence)
-        hidden = self.options.hidden_size
+        hidden = self.options.units
         ends = torch.cat([out[:, -1, :hidden], out[:, 0, hidden:]], 1)
         return last.finish(ends).unflatten(0, prefixes.shape[:2])
 
