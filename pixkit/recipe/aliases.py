@@ -25,17 +25,17 @@ def settle_names(root: Node, registry: Registry) -> None:
 
 
 def _settle(node: Node, path: Path, slot: Slot, registry: Registry, problems: list[Problem]) -> None:
-    children: dict[str | int, Node] = {}
+    children: list[tuple[str | int, Node]] = []
     if isinstance(node.value, dict):
         config = config_of(slot, node.plain(), registry)
         named = {} if config is None else aliases(config)
         if named.keys() & node.value.keys():
             node.value = _renamed(node.value, path, named, problems)
-        children = {**node.value}
+        children = [*node.value.items()]
     elif isinstance(node.value, list):
-        children = dict(enumerate(node.value))
+        children = [*enumerate(node.value)]
     plain = node.plain() if children else None
-    for part, child in children.items():
+    for part, child in children:
         below = step(slot, part, plain, registry) if isinstance(child.value, dict | list) else None
         if below is not None:
             _settle(child, (*path, part), below, registry, problems)
