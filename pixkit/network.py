@@ -1,4 +1,4 @@
-"""The one module that samplers take and that is proved causal: levels in, distribution parameters out."""
+"""The module that samplers run and that is proved causal: levels in, distribution parameters out."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ __all__ = ["Autoregressive", "assemble"]
 class Autoregressive(nn.Module):
     """Encoding of levels, backbone, and the head's projection, in this order.
 
-    p(x) = prod over steps t of p(x at step t | x at steps < t), each factor given by the head. With a conditioner
-    each factor depends on the image's context, too, and every method has to be given one.
+    p(x) = prod over steps t of p(x at step t | x at steps < t), each factor given by the head. With a conditioner, each
+    factor also depends on the image's context, and every method requires one.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Autoregressive(nn.Module):
         self.backbone = backbone
         self.head = head
         self.projection = head.projection(backbone.width)
-        self.kept = Keep()  # plans, also of `under`
+        self.kept = Keep()  # plans, also for `under`
 
     @property
     def ordering(self) -> Ordering:
@@ -53,19 +53,19 @@ class Autoregressive(nn.Module):
 
     @property
     def spec(self) -> ImageSpec:
-        """The images that it is about."""
+        """The images that it models."""
         return self.head.spec
 
     @property
     def reference(self) -> Tensor:
-        """A parameter of the type of number and on the device that the network computes in and on.
+        """A parameter with the number type and device in which the network computes.
 
-        The projection's: a backbone may have complex ones, before all others.
+        It is the projection's: a backbone may have complex ones, before all others.
         """
         return next(chain(self.projection.parameters(), self.parameters()))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """int64 [B, C, H, W], and what the conditioner takes, to the head's parameters [B, P, H, W]."""
+        """Map levels, int64 [B, C, H, W], and the conditioner's input to the head's parameters [B, P, H, W]."""
         encoded = self.encoding(x)
         if self.conditioner is None:
             features = self.backbone(encoded)
@@ -78,9 +78,9 @@ class Autoregressive(nn.Module):
         """The distribution of every sub-pixel given the true earlier ones (teacher forcing).
 
         Raises:
-            DataError: if x is not a batch of such images. (The levels of a training step are the data's own: on a
-                device, nobody waits for them to be looked at.)
-            UsageError: if there is no context where one is needed, or the other way about.
+            DataError: if x is not a batch of such images. (The levels of a training step are the data's own: they are
+                not checked on a device, which would have to be waited for.)
+            UsageError: if a required context is missing, or one is given that is not used.
         """
         remote = isinstance(x, Tensor) and x.device.type != "cpu"
         trusted = self.training and torch.is_grad_enabled() and remote
@@ -89,31 +89,31 @@ class Autoregressive(nn.Module):
         return self.head.distribution(self(x.long(), context))
 
     def log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """log p(x) of each image, given its context, nats [B]: int64 [B, C, H, W], and what the conditioner takes.
+        """log p(x) of each image, given its context, nats [B]: int64 [B, C, H, W], and the conditioner's input.
 
         Raises:
-            DataError, UsageError: as `distribution`.
+            DataError, UsageError: as for `distribution`.
         """
         return self.distribution(x, context).log_prob(x.long())
 
     def site_log_prob(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """The terms of `log_prob`, one a site: log p(colours there | earlier sites), nats [B, H, W].
+        """The terms of `log_prob`, one per site: log p(colours there | earlier sites), nats [B, H, W].
 
         Raises:
-            DataError, UsageError: as `distribution`.
+            DataError, UsageError: as for `distribution`.
         """
         return self.distribution(x, context).site_log_prob(x.long())
 
     def uniforms(self, noise: Noise) -> Tensor:
-        """What images of this noise are drawn with, [B, draws, C, H, W], on the network's device.
+        """The uniforms from which images of this noise are drawn, [B, draws, C, H, W], on the network's device.
 
-        In the network's precision, but in float32 at least: bfloat16 has 256 values below 1, and would round to 1.
+        In the network's precision, but at least in float32: bfloat16 has 256 values below 1, and would round to 1.
         """
         dtype = torch.promote_types(self.reference.dtype, torch.float32)
         return noise.uniforms(self.head.draws, self.spec).to(self.reference.device, dtype)
 
     def fill(self, levels: Tensor, due: Tensor, params: Tensor, uniforms: Tensor, temperature: float) -> Tensor:
-        """The levels at some sites with those that are due drawn and the others as they are, int64 [B, C, *S].
+        """Draw the sub-pixels that are due at some sites and keep the others, int64 [B, C, *S].
 
         Args:
             levels: int64 [B, C, *S].
@@ -126,11 +126,11 @@ class Autoregressive(nn.Module):
         return torch.where(due.to(drawn.device), drawn, levels)
 
     def example_context(self, batch: int) -> Tensor | None:
-        """A context for `batch` images; None for a network that takes none."""
+        """A context for `batch` images; None for an unconditional network."""
         return None if self.conditioner is None else self.conditioner.example(batch)
 
     def under(self, ordering: Ordering) -> Autoregressive:
-        """The same network in another ordering of such images, with as many colour groups: it has the same parameters.
+        """The same network with another ordering of such images, with as many colour groups: it shares the parameters.
 
         Raises:
             RecipeError: unless the backbone `reorders`.
@@ -141,7 +141,7 @@ class Autoregressive(nn.Module):
         return other
 
     def check_width(self) -> None:
-        """Raise PluginError unless backbone and head give what they promise, of three images, naming who does not."""
+        """Raise PluginError, naming the culprit, unless backbone and head give what they promise for three images."""
         with evaluating(self), torch.no_grad():
             x = torch.arange(3, device=self.reference.device).remainder(self.spec.levels)[:, None, None, None]
             x = x.expand(3, *self.spec.shape).contiguous()  # as data are
@@ -149,11 +149,11 @@ class Autoregressive(nn.Module):
             hold(self.head, self.projection, features_of(self.backbone, self.encoding(x), context))
 
     def check_trains(self) -> None:
-        """Raise PluginError, naming backbone or head, if no gradient comes from an image's nats to the backbone.
+        """Raise PluginError, naming backbone or head, if an image's nats give the backbone no gradient.
 
-        In evaluation mode and with nothing kept for a gradient this takes the memory of a pass without one. Who fails
-        there may do well in a training step, as with `torch.set_grad_enabled(self.training)`, or with a gradient within
-        its forward: to blame is who fails in training mode, too.
+        In evaluation mode, and with nothing saved for the backward pass, this takes the memory of a pass without a
+        gradient. A module that fails there may work in a training step, as with `torch.set_grad_enabled(self.training)`
+        or gradients within its forward: it is to blame only if it fails in training mode, too.
         """
         if not any(each.requires_grad for each in self.backbone.parameters()):
             return
@@ -235,7 +235,7 @@ def assemble(
 
 
 def _require_count(component: ComponentSpec, made: Any, name: str, meaning: str) -> None:
-    """Raise PluginError unless a component that was built has the attribute, a number of maps."""
+    """Raise PluginError unless a constructed component has the attribute, a number of maps."""
     count = getattr(made, name, None)
     if not isinstance(count, Integral) or count < 1:
         raise PluginError(
@@ -247,7 +247,7 @@ def _require_count(component: ComponentSpec, made: Any, name: str, meaning: str)
 
 
 def resolve_colours(ordering: ComponentSpec, head: ComponentSpec, spec: ImageSpec) -> Colours:
-    """What `ordering.colours` comes to: `auto` is the head's preference.
+    """Resolve `ordering.colours`: `auto` is the head's preference.
 
     Raises:
         RecipeError: if the head cannot draw colours as the ordering asks.

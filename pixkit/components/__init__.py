@@ -1,4 +1,4 @@
-"""Naming components, finding them, and the door that plugins come through."""
+"""Names and lookup of components, and the loading of plugins."""
 
 from pixkit.catalogue.kinds import KINDS
 from pixkit.components.config import ComponentConfig

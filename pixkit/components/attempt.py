@@ -1,4 +1,4 @@
-"""A plugin's first call, guarded: what can go wrong with it goes wrong here, and leaves no trace."""
+"""A plugin's first call, guarded: if anything goes wrong, it does so here, without side effects."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("pixkit_")
 
 
 def attempt(module: Any, key: str, registrar: Registrar) -> None:
-    """Let a plugin register its components, in a manager that is thrown away: all that can fail has failed then.
+    """Let a plugin register its components in a temporary manager: after that, nothing can fail any more.
 
     Args:
         module: the plugin.
-        key: what pluggy is to call it.
-        registrar: takes its components.
+        key: pluggy's name for it.
+        registrar: receives its components.
 
     Raises:
         PluginError: for another `pixkit_api_version`, a misspelt or unmarked hook, or none at all.
@@ -39,20 +39,20 @@ def attempt(module: Any, key: str, registrar: Registrar) -> None:
 
 
 def plugin_manager() -> pluggy.PluginManager:
-    """A manager that knows the hooks, and no plugin."""
+    """A manager that knows the hooks, but no plugin."""
     manager = pluggy.PluginManager("pixkit")
     manager.add_hookspecs(hookspecs)
     return manager
 
 
 def one_line(error: BaseException) -> str:
-    """Type and message, at most some 300 characters; a message that cannot be had is left out."""
+    """Type and message, at most some 300 characters; the message is left out if it cannot be obtained."""
     shown = shorten(message(error), 300)
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 
 
 def _check_names(module: Any) -> None:
-    """pluggy ignores an unmarked function; one that is called like a hook, or nearly, is a mistake too."""
+    """Reject unmarked functions named like a hook, or nearly, which pluggy would ignore."""
     for name in dir(module):
         value = getattr(module, name)
         if name.startswith("pixkit_") and callable(value):

@@ -1,4 +1,4 @@
-"""A component that a configuration holds, or that a program calls by its name."""
+"""A component from a configuration, or one that a program gives by its name."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pixkit.components.spec import ComponentSpec
 
 
 def chosen(kind: str, given: ComponentSpec | str) -> ComponentSpec:
-    """The component itself, or that of a name, with every key left out.
+    """Return the component itself, or the one with that name and default keys.
 
     Raises:
-        PluginError: if there is none of that name.
+        PluginError: if there is no component of that name.
     """
     if isinstance(given, ComponentSpec):
         return given

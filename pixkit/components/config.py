@@ -1,4 +1,4 @@
-"""What the keys of a component are declared by."""
+"""The base class of component configurations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pixkit.errors import KeyPath, dotted
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a configuration stands; no reason for two of them to differ."""
+    """Where a configuration stands in a recipe; ignored when configurations are compared."""
 
     path: KeyPath = field(default=(), compare=False)
 
@@ -44,7 +44,7 @@ class ComponentConfig(BaseModel):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """pydantic's, with numbers of a Literal taken as they are written."""
+        """pydantic's schema, with strict types for numbers in a Literal."""
         schema: CoreSchema = strict_literals(handler(source))
         return schema
 
@@ -77,13 +77,13 @@ class ComponentConfig(BaseModel):
     def where(self, key: str = "") -> str:
         """Where a key of this configuration, or all of it, stands in the recipe: ``model.backbone.width``.
 
-        For the `where` of errors; in a recipe within a recipe, as a backbone's own backbone is, the whole path. What
-        was never part of a component is at the top.
+        Meant for the `where` of errors; in a nested recipe, such as a backbone's own backbone, it is the whole path. A
+        configuration that was never part of a component is at the top.
         """
         return dotted((*self._place.path, *([key] if key else [])))
 
     def settle(self, at: KeyPath | ComponentConfig) -> None:
-        """Note where it stands, for `where`: at a path, or at the place of another one. ComponentSpec does."""
+        """Record where it stands, for `where`: at a path, or at the place of another one. ComponentSpec calls this."""
         self._place = at._place if isinstance(at, ComponentConfig) else _Place(at)
 
 

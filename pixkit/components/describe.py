@@ -1,4 +1,4 @@
-"""Components in words."""
+"""Descriptions of components in words."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pixkit.components.plugins import registry
 
 
 def describe(kind: str, component: Any) -> str:
-    """A component's registered name, and those of its keys that are not as usual: "spiral, direction outward".
+    """A component's registered name with the keys that differ from their defaults: "spiral, direction outward".
 
     Args:
         kind: kind of the component.
-        component: what was built from a registered class, with its `config`; of another class, the class is named.
+        component: an instance of a registered class, with its `config`; for any other class, the class is named.
     """
     components, config = registry(), component.config
     names = (entry.name for entry in components if entry.kind == kind and entry.cls is type(component))

@@ -1,4 +1,4 @@
-"""Whose fault it is: errors of components, which may be a plugin's, name them and the rule that they break."""
+"""Attribution of errors: errors of components, which may be a plugin's, name them and the rule that they break."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRACE = "PIXKIT_TRACEBACK=1, or the error's `__cause__`, for the whole trace"
 
 @dataclass(frozen=True)
 class Blamed:
-    """A component as errors name it: `who` begins their sentence, `where` says whose it is."""
+    """A component as named in errors: `who` begins the sentence, `where` says who provides it."""
 
     who: str
     where: str
@@ -36,7 +36,7 @@ class Blamed:
 
     @classmethod
     def of(cls, kind: str, built: Any) -> Blamed:
-        """What was built: by its class it is known who registered it; of one that nobody did, the class is named."""
+        """An instance: its class tells who registered it; a class that is not registered is named itself."""
         own = type(built)
         for entry in registry():
             if entry.kind == kind and entry.cls is own:
@@ -44,14 +44,14 @@ class Blamed:
         return cls(f"the {kind}", f"{own.__module__}.{own.__qualname__}")
 
     def error(self, rule: str, found: str, expected: str, hint: str | None = None) -> PluginError:
-        """What it does that it must not, or does not do."""
+        """The error for breaking a rule."""
         return PluginError(f"{self.who} {rule}", where=self.where, found=found, expected=expected, hint=hint)
 
     @contextmanager
     def at(self, what: str, expected: str) -> Iterator[None]:
-        """An exception of the component's own code is its fault, in words; `what` says what it was asked for.
+        """Turn an exception in the component's own code into its error; `what` says what it was asked for.
 
-        What pixkit raised stays as it is, and so does what the system and its memory refuse.
+        Errors raised by pixkit, and those of the operating system and its memory, are left unchanged.
         """
         try:
             yield
@@ -68,7 +68,7 @@ def built(component: ComponentSpec, *args: Any) -> Any:
 
     Raises:
         PluginError: if its constructor fails, or does not call torch's.
-        PixkitError, OSError: what the constructor raises of these.
+        PixkitError, OSError: if the constructor raises one of these.
     """
     blamed = Blamed.of_entry(component.entry)
     with blamed.at("to be constructed", f"{component.cls.__name__}(config{', ...' if args else ''})"):
@@ -80,7 +80,7 @@ def built(component: ComponentSpec, *args: Any) -> Any:
 
 
 def raised(error: Exception) -> str:
-    """Type and message of an exception, and the innermost line of code that is not torch's nor, if any is, pixkit's."""
+    """An exception's type, message, and innermost line of code outside torch and, if there is one, outside pixkit."""
     steps = list(traceback.extract_tb(error.__traceback__))
     for folder in _LIBRARIES:
         steps = [step for step in steps if not Path(step.filename).is_relative_to(folder)] or steps
@@ -88,7 +88,7 @@ def raised(error: Exception) -> str:
 
 
 def require_registered(module: nn.Module, blamed: Blamed) -> None:
-    """Raise PluginError if torch does not know all that a module is to learn: it would be neither trained nor saved."""
+    """Raise PluginError if a module has something to train that torch does not know, and so would not train or save."""
     known = {id(each) for each in (*module.modules(), *module.parameters())}
     for path, part in module.named_modules():
         for name, value in vars(part).items():
@@ -106,9 +106,9 @@ def require_registered(module: nn.Module, blamed: Blamed) -> None:
 
 
 def _learning(value: Any, within: list[Any]) -> Iterator[nn.Module | Tensor]:
-    """What of an attribute is to be trained: a tensor, or modules and tensors in lists and dicts, at any depth.
+    """Yield the trainable contents of an attribute: a tensor, or modules and tensors in lists and dicts, at any depth.
 
-    A module that is no item of these is known to torch, unless its author saw to it that it is not.
+    A module that is not in such a container is known to torch, unless its author made sure that it is not.
     """
     if isinstance(value, Tensor):
         if value.requires_grad and value.is_leaf:
@@ -122,7 +122,7 @@ def _learning(value: Any, within: list[Any]) -> Iterator[nn.Module | Tensor]:
 
 
 def _unregistered(value: Any, unknown: nn.Module | Tensor) -> tuple[str, str]:
-    """What an attribute is that holds, or is, something that torch does not know of; and what registers it."""
+    """Describe an attribute that is, or contains, something unknown to torch; and what would register it."""
     if value is unknown:
         return "a tensor that requires a gradient", "nn.Parameter(...) of it"
     proper = f"nn.{'Module' if isinstance(unknown, nn.Module) else 'Parameter'}"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pixkit.components.registry import Registrar
 
 API_VERSION = 1
-"""What a plugin states as ``pixkit_api_version``; raised when a hook or a contract changes."""
+"""The value of a plugin's ``pixkit_api_version``; increased when a hook or a contract changes."""
 
 hookspec = pluggy.HookspecMarker("pixkit")
 hookimpl = pluggy.HookimplMarker("pixkit")
@@ -37,7 +37,7 @@ def pixkit_train_start(run: Any) -> None:
 def pixkit_train_step(run: Any, step: int, metrics: dict[str, float]) -> None:
     """An optimiser step was made; `metrics` is the row of metrics.jsonl.
 
-    On a GPU later steps may be under way by then, up to the recipe's `train.lag`; with 0, none is.
+    On a GPU later steps may have been launched by then, up to the recipe's `train.lag`; none if that is 0.
     """
 
 
@@ -48,4 +48,4 @@ def pixkit_train_eval(run: Any, step: int, metrics: dict[str, float]) -> None:
 
 @hookspec
 def pixkit_train_end(run: Any, step: int) -> None:
-    """Training ended, whether done or interrupted."""
+    """Training ended, whether completed or interrupted."""

@@ -26,7 +26,7 @@ _TYPES = {"integer": "int", "number": "float", "string": "str", "boolean": "bool
 
 @dataclass(frozen=True)
 class Key:
-    """One key; `default` is YAML-like text, None where the key must be given."""
+    """One key; `default` is YAML-like text, None if the key is required."""
 
     key: str
     type: str
@@ -36,7 +36,7 @@ class Key:
 
 
 def keys_of(config: type[ComponentConfig]) -> list[Key]:
-    """The keys of a configuration, those of sections within it as `section.key`."""
+    """The keys of a configuration, including those of sections within it as `section.key`."""
     schema = config.model_json_schema()
     return list(_walk(config, schema, schema.get("$defs", {}), ""))
 
@@ -57,7 +57,7 @@ def _walk(config: type[BaseModel], schema: dict[str, Any], defs: dict[str, Any],
 
 
 def _variants(field: FieldInfo, defs: dict[str, Any], key: str) -> Iterator[Key]:
-    """The keys of each section that a `type` chooses among, as `section[type].key`."""
+    """The keys of each section that a `type` selects, as `section[type].key`."""
     for variant in get_args(field.annotation):
         schema = defs[variant.__name__]
         chosen = schema["properties"][field.discriminator]["const"]

@@ -1,4 +1,4 @@
-"""Numbers of a Literal, taken as they are written: pydantic's strict mode compares by ==, which 3.0 and true pass."""
+"""Strict numbers in a Literal: pydantic's strict mode compares with ==, so 3.0 and true would pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _VALUES = ("default", "expected", "metadata", "serialization")
 
 
 def strict_literals(schema: Any) -> Any:
-    """A core schema whose Literals take neither 3.0 for 3 nor true for 1; those of text alone are left as they are."""
+    """A core schema whose Literals accept neither 3.0 for 3 nor true for 1; those of only text are left unchanged."""
     if isinstance(schema, list | tuple):
         return type(schema)(map(strict_literals, schema))
     if not isinstance(schema, dict) or _is_guarded(schema):
@@ -24,7 +24,7 @@ def strict_literals(schema: Any) -> Any:
 
 @dataclass(frozen=True)
 class _AsWritten:
-    """A validator before a Literal: lets pass what it accepts, but for numbers of another type."""
+    """A validator around a Literal: passes what it accepts, except numbers of another type."""
 
     expected: tuple[Any, ...]
 
@@ -39,11 +39,11 @@ class _AsWritten:
 
 
 def _number(value: Any) -> type | None:
-    """Which type of number it is, if it is one."""
+    """The type of a number, else None."""
     return next((kind for kind in (bool, int, float) if isinstance(value, kind)), None)
 
 
 def _is_guarded(schema: dict[str, Any]) -> bool:
-    """A schema within a schema comes by again."""
+    """Whether a nested schema was already handled."""
     function = schema.get("function")
     return isinstance(function, dict) and isinstance(function.get("function"), _AsWritten)

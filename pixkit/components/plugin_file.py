@@ -1,4 +1,4 @@
-"""A plugin in one file: a module that no distribution brings, imported from where it lies."""
+"""A plugin in one file: a module outside any distribution, imported from its path."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class PluginFile:
     """A file and its bytes as they were read.
 
     Attributes:
-        path: absolute, links followed.
+        path: absolute, with links resolved.
         content: its bytes.
-        digest: their SHA-256, which stands for the version.
+        digest: their SHA-256, which serves as the version.
     """
 
     path: Path
@@ -33,7 +33,7 @@ class PluginFile:
 
     @property
     def distribution(self) -> str:
-        """What stands for the distribution in qualified names: the file's name, so that runs say which file it was."""
+        """The file's name, in place of a distribution in qualified names, so that runs say which file it was."""
         return self.path.name
 
     @property
@@ -42,15 +42,15 @@ class PluginFile:
         return self.digest[:12]
 
     def load(self, check: Callable[[ModuleType], None]) -> ModuleType:
-        """Import the file, and check the module; if either raises, it is forgotten, and what was raised goes on."""
+        """Import the file, and check the module; if either raises, it is forgotten, and the exception propagates."""
         place = hashlib.sha256(str(self.path).encode()).hexdigest()[:8]
         name = f"pixkit_plugin_file_{place}_{self.path.stem}"
         loader = _AsRead(name, self)
         spec = importlib.util.spec_from_loader(name, loader)
-        assert spec is not None, "there is one for every loader that is given"
+        assert spec is not None, "a given loader always yields a spec"
         module = importlib.util.module_from_spec(spec)
         before = sys.modules.get(name)
-        sys.modules[name] = module  # where dataclasses and pydantic look annotations up
+        sys.modules[name] = module  # where dataclasses and pydantic resolve annotations
         try:
             loader.exec_module(module)
             check(module)
@@ -63,10 +63,10 @@ class PluginFile:
 
 
 class _AsRead(importlib.machinery.SourceFileLoader):
-    """Runs the bytes that the digest is of.
+    """Runs the bytes that the digest belongs to.
 
-    Python's own loader reads the file again, and takes one that was edited within a second to the same length for that
-    which it compiled before.
+    Python's own loader reads the file again, and would use old compiled code for a file that was edited within a second
+    without changing its length.
     """
 
     def __init__(self, name: str, file: PluginFile) -> None:
@@ -74,19 +74,21 @@ class _AsRead(importlib.machinery.SourceFileLoader):
         self._content = file.content
 
     def get_code(self, fullname: str) -> CodeType:
-        """Compiled anew; nothing is cached beside the file."""
+        """Compile the bytes; nothing is cached beside the file."""
         return self.source_to_code(self._content, self.path)
 
 
 def read_plugin_file(path: str | Path) -> PluginFile:
-    """The plugin file at `path`.
+    """Read the plugin file at `path`.
 
     Raises:
         PluginError: if it cannot be read, or is not a Python file.
     """
     place = Path(os.path.expanduser(path)).resolve()
     if place.suffix != SUFFIX:
-        raise PluginError("a plugin file is a Python file", where=str(path), expected=f"a name that ends in {SUFFIX}")
+        raise PluginError(
+            "a plugin file must be a Python file", where=str(path), expected=f"a name that ends in {SUFFIX}"
+        )
     try:
         content = place.read_bytes()
     except OSError as error:

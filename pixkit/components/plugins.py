@@ -1,7 +1,7 @@
-"""The plugin door: finding, loading and guarding what comes through entry points, from files and from notebooks.
+"""Finding, loading and isolating plugins from entry points, files and notebooks.
 
-Every plugin, pixkit's own included, is loaded alone, and first into a manager of its own: nothing of a plugin
-that fails reaches the others. Its failure is kept as one line of its health.
+Every plugin, pixkit's own included, is loaded separately, and first into a temporary manager: a plugin that fails does
+not affect the others. Its failure is kept as one line of its health.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ UNVERSIONED = "unversioned"
 
 @dataclass
 class PluginInfo:
-    """One plugin as `pixkit plugins` shows it; health is 'ok', 'conflict', 'disabled' or 'broken'."""
+    """One plugin as shown by `pixkit plugins`; health is 'ok', 'conflict', 'disabled' or 'broken'."""
 
     name: str
     distribution: str
@@ -52,12 +52,12 @@ class PluginInfo:
 
     @property
     def key(self) -> str:
-        """What pluggy knows the plugin by."""
+        """pluggy's name for the plugin."""
         return f"{self.distribution}:{self.name}"
 
 
 class Plugins:
-    """The loaded plugins: a pluggy manager, the registry they filled, and the health of each."""
+    """The loaded plugins: a pluggy manager, the registry that they filled, and the health of each."""
 
     def __init__(self) -> None:
         self.manager = plugin_manager()
@@ -68,13 +68,13 @@ class Plugins:
 
     @property
     def files(self) -> list[Path]:
-        """The plugin files that are loaded, in the order in which they first were."""
+        """The loaded plugin files, in the order in which they were first loaded."""
         return list(self._files)
 
     def load(self, entry_point: EntryPoint) -> PluginInfo:
-        """Load one plugin; never raises for what the plugin does wrong, but records it.
+        """Load one plugin; errors of the plugin are recorded, never raised.
 
-        What it prints while it is imported goes to stderr, since stdout is for data.
+        Output during its import goes to stderr, since stdout is for data.
         """
         info = PluginInfo(entry_point.name, *origin(entry_point))
         self.infos.append(info)
@@ -93,20 +93,20 @@ class Plugins:
         return info
 
     def note(self, found: Unreadable) -> None:
-        """Keep what cannot be read as a broken plugin without a name, since it may hold what a recipe asks for."""
+        """Record unreadable metadata as a broken plugin without a name, since it may hold what a recipe asks for."""
         info = PluginInfo("?", found.distribution, found.version)
         self.infos.append(info)
         if not self._is_disabled(info):
             self._leave_out(info, "broken", f"{found.reason}; reinstall it, or {DISABLE_VARIABLE}={info.distribution}")
 
     def load_file(self, path: str | Path) -> PluginInfo:
-        """Load a plugin from a Python file: a module with hooks and `pixkit_api_version`, as entry points name it.
+        """Load a plugin from a Python file: a module with hooks and `pixkit_api_version`, as for entry points.
 
-        Its components are qualified by the file's name: ``my_net.py:NAME``. A file that is loaded already is left as it
-        is, or loaded anew if it has changed since.
+        Its components are qualified by the file's name: ``my_net.py:NAME``. A file that is already loaded is left
+        alone, or loaded again if it has changed since.
 
         Raises:
-            PluginError: if it cannot be loaded, whatever the reason; all is then left as it was.
+            PluginError: if it cannot be loaded, for any reason; everything is then left as before.
         """
         file = read_plugin_file(path)
         known, former = self._files.get(file.path, (None, None))
@@ -131,10 +131,10 @@ class Plugins:
 
     # Any: the base class depends on the kind
     def register(self, kind: str, name: str, cls: Any) -> Entry:
-        """Register one component by hand, as from a notebook, where cells are run again: the last class has the name.
+        """Register one component by hand, as in a notebook, where cells are run again: the last class gets the name.
 
         Raises:
-            PluginError: as `Registrar.add`, and if a plugin brings the name.
+            PluginError: as for `Registrar.add`, and if a plugin provides the name.
         """
         registrar = Registrar(NOTEBOOK, UNVERSIONED)
         registrar.add(kind, name, cls)
@@ -155,7 +155,7 @@ class Plugins:
         return registrar.entries[0]
 
     def _require_free(self, file: PluginFile) -> None:
-        """Names are qualified by the file's name alone: there is one of that name at most."""
+        """Require a unique file name, since components are qualified by that only."""
         taken = [info for info in self.infos if canonical(info.distribution) == canonical(file.distribution)]
         if taken and file.path not in self._files:
             raise PluginError(
@@ -163,13 +163,13 @@ class Plugins:
             )
 
     def _forget(self, info: PluginInfo) -> None:
-        """Take out what a plugin brought."""
+        """Remove what a plugin has registered."""
         self.infos.remove(info)
         self.manager.unregister(name=info.key)
         self.registry.withdraw([entry for entry in self.registry if entry.distribution == info.distribution])
 
     def _take(self, module: Any, info: PluginInfo, registrar: Registrar) -> None:
-        """Make the plugin one of the loaded ones, or raise and leave all as it was."""
+        """Add the plugin to the loaded ones, or raise and leave everything as before."""
         self.manager.register(module, info.key)
         try:
             self.registry.extend(registrar.entries)
@@ -180,7 +180,7 @@ class Plugins:
         self._note_conflicts()
 
     def _is_disabled(self, info: PluginInfo) -> bool:
-        """Whether the user leaves it out, by its name or its distribution's; it is then noted as such."""
+        """Whether the user has disabled it, by its name or its distribution's; this is then noted."""
         names = {name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",")}
         disabled = info.name in names or canonical(info.distribution) in map(canonical, names)
         if disabled:
@@ -193,7 +193,7 @@ class Plugins:
         self.registry.left_out(Absence(info.name, info.distribution, info.version, f"{health}: {detail}", names))
 
     def _note_conflicts(self) -> None:
-        """Every plugin that shares a name with another one says so, the one that came first too."""
+        """Note a conflict for every plugin that shares a name with another, including the first one."""
         conflicts = self.registry.conflicts()
         for info in self.infos:
             lines = [conflicts[name] for name in info.components if name in conflicts]
@@ -204,7 +204,7 @@ class Plugins:
 
     # Any: the hook's own arguments
     def call(self, info: PluginInfo, hook: str, **arguments: Any) -> None:
-        """Call a hook of one plugin alone; nothing happens if it does not implement the hook."""
+        """Call a hook of one plugin only; nothing happens if it does not implement the hook."""
         module = self.manager.get_plugin(info.key)
         others = [plugin for plugin in self.manager.get_plugins() if plugin is not module]
         self.manager.subset_hook_caller(hook, others)(**arguments)
@@ -228,7 +228,7 @@ def load_plugins(entry_points: Iterable[EntryPoint] | None = None) -> Plugins:
 
 @functools.cache
 def plugins() -> Plugins:
-    """The plugins of this process, loaded at the first call, which also warns of what is odd about the installation."""
+    """The plugins of this process, loaded at the first call, which also warns of problems with the installation."""
     for remark in remarks():
         warnings.warn(remark, RuntimeWarning, stacklevel=2)
     return load_plugins()
@@ -241,12 +241,12 @@ def registry() -> Registry:
 
 # Any: the base class depends on the kind
 def register(kind: str, name: str, cls: Any) -> Any:
-    """Make a class a component of this process, as from a notebook; give the class.
+    """Make a class a component of this process, as in a notebook, and return it.
 
         pixkit.register("backbone", "mine", MyBackbone)
         pixkit.build("mine.yaml")  # backbone: {type: mine, width: 32}
 
-    Where cells are run again, the last class has the name. Elsewhere, a run of such a component needs the same call
+    If a cell is run again, the last class gets the name. Elsewhere, a run with such a component needs the same call
     before `pixkit.load`; a class in a file comes with ``pixkit.load(run, plugins=["file.py"])``.
 
     Args:
@@ -256,7 +256,7 @@ def register(kind: str, name: str, cls: Any) -> Any:
 
     Raises:
         PluginError: for an unknown kind, a bad name, a class of another kind or without a ``Config``, or a name that a
-            plugin brings already.
+            plugin already provides.
     """
     plugins().register(kind, name, cls)
     return cls

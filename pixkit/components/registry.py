@@ -1,4 +1,4 @@
-"""Registries: which component goes by which name, and who brings it."""
+"""Registries: which component has which name, and who provides it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pixkit.distribution import OWN, canonical, is_own
 from pixkit.errors import PluginError, listed
 
 NOTEBOOK = "notebook"
-"""What stands for the distribution of components that are registered by hand."""
+"""Stands for the distribution of components that are registered by hand."""
 
 
 @dataclass(frozen=True)
 class Absence:
-    """A plugin that was left out, why, and the (kind, name) that it is known to bring."""
+    """A plugin that was left out, the reason, and the (kind, name) pairs that it is known to provide."""
 
     plugin: str
     distribution: str
@@ -34,7 +34,7 @@ class Absence:
 
 
 class Registrar:
-    """What a plugin's ``pixkit_register(registry)`` is given: it collects that plugin's components."""
+    """The argument of a plugin's ``pixkit_register(registry)``: it collects that plugin's components."""
 
     def __init__(self, distribution: str, version: str) -> None:
         self.distribution = distribution
@@ -47,8 +47,9 @@ class Registrar:
         """Register the class `cls` as the component `name` of the registry `kind`.
 
         Raises:
-            PluginError: for an unknown kind, a bad name, what is not a class, not one of that kind, lacks a method or
-                has no ``Config``, a key that the recipe needs for itself, or a name that this plugin has registered.
+            PluginError: for an unknown kind, a bad name, something that is not a class of that kind, lacks a method or
+                has no
+                ``Config``, a key reserved for recipes, or a name that this plugin has already registered.
         """
         if kind not in KINDS:
             raise PluginError(f"no registry '{kind}'", where=self.distribution, expected=", ".join(KINDS))
@@ -80,9 +81,9 @@ class Registrar:
         key = "source" if kind == "data" else "type"
         if key in config.model_fields:
             raise PluginError(
-                f"the {kind} '{name}' has a key '{key}', which names the component itself in recipes",
+                f"the {kind} '{name}' has a key '{key}', which is reserved for the component's name in recipes",
                 where=self.distribution,
-                hint="call the key something else",
+                hint="rename the key",
             )
         lacked = sorted(getattr(cls, "__abstractmethods__", ()))
         if lacked:
@@ -127,7 +128,7 @@ class Registry:
         return f"<{type(self).__name__} of components: {counts}>"
 
     def extend(self, entries: list[Entry]) -> None:
-        """Take the components of one plugin, all or, where the distribution brought one already, none."""
+        """Add the components of one plugin: all or, if its distribution already provides one of them, none."""
         for entry in entries:
             if any(entry.qualified == other.qualified for other in self._entries[entry.kind]):
                 raise PluginError(f"the {entry.kind} '{entry.name}' is registered twice", where=entry.distribution)
@@ -135,26 +136,26 @@ class Registry:
             self._entries[entry.kind].append(entry)
 
     def withdraw(self, entries: list[Entry]) -> None:
-        """Take these components out."""
+        """Remove these components."""
         for entry in entries:
             self._entries[entry.kind].remove(entry)
 
     def left_out(self, absence: Absence) -> None:
-        """Note a plugin whose components are not here, for `explain`."""
+        """Record a plugin whose components are missing, for `explain`."""
         self._absences.append(absence)
 
     def conflicts(self) -> dict[tuple[str, str], str]:
-        """A sentence for every (kind, name) that several distributions bring."""
+        """A sentence for every (kind, name) that several distributions provide."""
         found: dict[tuple[str, str], list[Entry]] = {}
         for entry in self:
             found.setdefault((entry.kind, entry.name), []).append(entry)
         return {key: _conflict(*key, entries) for key, entries in found.items() if len(entries) > 1}
 
     def find(self, kind: str, name: str) -> Entry | None:
-        """The entry called `name` or `distribution:name`, or None.
+        """The entry named `name` or `distribution:name`, or None.
 
         Raises:
-            PluginError: if several distributions bring that bare name.
+            PluginError: if several distributions provide that bare name.
         """
         distribution, _, bare = name.rpartition(":")
         found = [entry for entry in self._entries[kind] if entry.name == bare]
@@ -169,7 +170,7 @@ class Registry:
         return found[0] if found else None
 
     def get(self, kind: str, name: str) -> Entry:
-        """The entry called `name`.
+        """The entry named `name`.
 
         Raises:
             PluginError: if there is none, with the nearest name or the plugin that is missing.
@@ -180,12 +181,12 @@ class Registry:
         return entry
 
     def explain(self, kind: str, name: str, built_with: Mapping[str, str] | None = None) -> str | None:
-        """Which plugin would bring a component that is not here; None if none is known to be missing.
+        """Which plugin would provide a missing component; None if none is known to be missing.
 
         Args:
             kind: kind of the component.
             name: its bare or qualified name.
-            built_with: versions of distributions that are known to bring what is asked for.
+            built_with: versions of distributions that are known to provide it.
         """
         distribution, _, bare = name.rpartition(":")
         certain = [one for one in self._absences if (kind, bare) in one.names]
@@ -210,7 +211,7 @@ class Registry:
         return sorted({entry.name for entry in self._entries[kind]})
 
     def unknown_message(self, kind: str, name: str) -> str:
-        """The sentence for a name that is not there, with the nearest one that is."""
+        """The sentence for an unknown name, with the nearest known one."""
         near = difflib.get_close_matches(name, self.names(kind), n=1)
         guess = f"; did you mean '{near[0]}'?" if near else ""
         return f"no {kind} named '{name}'{guess} (there are: {listed(self.names(kind))})"
@@ -221,7 +222,7 @@ class Registry:
 
 
 def _how_to_bring(distribution: str) -> str:
-    """For what no distribution brings: it came from a file, or was registered by hand."""
+    """How to provide a component that is from no distribution: from a file, or registered by hand."""
     if distribution == NOTEBOOK:
         return (
             "it was registered by hand: do so again with pixkit.register(...), or put it into a plugin file "

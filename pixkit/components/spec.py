@@ -1,9 +1,9 @@
-"""Components as recipes name them: a registered name and a validated configuration.
+"""Components as named in recipes: a registered name and a validated configuration.
 
-A component is a class with a nested pydantic ``Config``. Where a configuration holds another
-component it is annotated with one of the ``...Ref`` types below; validation then looks the name
-up in the registry given as ``context={"registry": registry}``, or in that of this process, and validates the remaining
-keys against that component's own ``Config``.
+A component is a class with a nested pydantic ``Config``. A configuration that holds another component annotates it with
+one of the ``...Ref`` types below; validation then looks the name up in the registry given as
+``context={"registry": registry}``, or in that of this process, and validates the remaining keys against that
+component's own ``Config``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Entry:
 
     @property
     def recipe_name(self) -> str:
-        """The name that a locked recipe writes: bare for pixkit's own, qualified for others."""
+        """The name written in a locked recipe: bare for pixkit's own, qualified for others."""
         return self.name if is_own(self.distribution) else self.qualified
 
     @property
@@ -56,8 +56,8 @@ class Entry:
 class ComponentSpec:
     """A registered component together with its validated configuration.
 
-    The configuration, and every one within it, learns where it stands in a recipe (`ComponentConfig.where`): at the
-    ordinary place of the component's kind, until another component's configuration takes it in.
+    The configuration, and every one within it, records where it stands in a recipe (`ComponentConfig.where`): at the
+    ordinary place of the component's kind, until another component's configuration contains it.
     """
 
     entry: Entry
@@ -91,7 +91,7 @@ class ComponentSpec:
 
     # Any: plain data, as YAML has it
     def dump(self) -> Any:
-        """The recipe section that gives this component, every default written out: a mapping, or a name (`BARE`)."""
+        """The recipe section for this component, with all defaults written out: a mapping, or a name (`BARE`)."""
         if self.entry.kind in BARE and not type(self.config).model_fields:
             return self.entry.recipe_name
         return {self.key: self.entry.recipe_name, **self.config.model_dump(mode="json")}
@@ -107,7 +107,7 @@ _PLACES: dict[str, KeyPath] = {
     "initialiser": ("model", "backbone", "init"),
     "encoding": ("model", "input"),
 }
-"""Where recipes have a component of a kind, if not in a section of the model that is called like the kind."""
+"""Where recipes have a component of a kind, if not in a section of the model named after the kind."""
 
 
 def walk(
@@ -145,7 +145,7 @@ class Resolve:
         self.kind, self.key, self.usual = kind, key, usual
 
     def name_in(self, section: Any) -> Any:
-        """The name that a section, a mapping or a name, gives; None if it gives none."""
+        """The name given by a section, a mapping or a bare name; None if there is none."""
         return section.get(self.key, self.usual) if isinstance(section, dict) else section
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
@@ -197,7 +197,7 @@ class Resolve:
 
 
 def _installed() -> Any:
-    """The components of this process: those of a configuration that a program makes."""
+    """The components of this process, for configurations made by a program."""
     from pixkit.components.plugins import registry
 
     return registry()

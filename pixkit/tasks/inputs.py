@@ -219,7 +219,7 @@ def _mask(values: Tensor, spec: ImageSpec, where: str) -> Tensor:
 def _same_size(values: Tensor, spec: ImageSpec, where: str) -> None:
     if tuple(values.shape) not in (spec.shape, (1, *spec.shape[1:])):
         raise DataError(
-            "the mask has another size than the model needs",
+            "the mask has a different size from the model's images",
             where=where,
             found=" x ".join(map(str, values.shape[1:] if values.ndim == 3 and values.shape[0] == 1 else values.shape))
             + (" (height x width)" if values.ndim == 3 and values.shape[0] == 1 else ""),

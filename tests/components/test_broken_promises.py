@@ -294,7 +294,7 @@ SOURCES = {
         "pixels.cpu()",
     ),
     "rows": (lambda: SourceImages(images(rows=torch.arange(7)), images(), 4), DataError, "rows must be", "0..5"),
-    "groups": (lambda: SourceImages(images(groups=torch.zeros(6)), images(), 4), DataError, "groups are", "int64"),
+    "groups": (lambda: SourceImages(images(groups=torch.zeros(6)), images(), 4), DataError, "groups must be", "int64"),
     "raises": (lambda: {}["train"], PluginError, "the data 'slip' (", "load(progress), which gives SourceImages"),
 }
 

@@ -74,7 +74,7 @@ def test_numbers_are_named_by_the_recipe(make):
     plain, data = make("digits"), make("digits", class_names=names)
     assert plain.class_names == tuple("0123456789") and plain.notes == ()
     assert data.class_names == tuple(names) and torch.equal(data.labels("train"), plain.labels("train"))
-    with pytest.raises(RecipeError, match="other classes") as caught:
+    with pytest.raises(RecipeError, match="classes that differ") as caught:
         make("digits", class_names=names[:9])
     assert caught.value.where == "data.class_names" and caught.value.exit_code == 2
     with pytest.raises(RecipeError, match="no labels"):
@@ -84,15 +84,15 @@ def test_numbers_are_named_by_the_recipe(make):
 def test_recipes_names_are_matched_with_those_of_the_data():
     assert renamed(images("ant", "bee"), ["bee", "cat", "ant"]).train.labels.tolist() == [2, 0]
     for names in (("ant", "bee"), ("0", "bee"), ("0", "²")):
-        with pytest.raises(RecipeError, match="other classes") as caught:
+        with pytest.raises(RecipeError, match="classes that differ") as caught:
             renamed(images(*names), ["ant", "cat"])
         assert caught.value.expected == ", ".join(names)
     same = images("ant", "bee")
     assert renamed(same, ["ant", "bee"]) is same
     assert renamed(images("0", "1"), ["b", "a"]).train.labels.tolist() == [0, 1]
-    with pytest.raises(RecipeError, match="other classes"):
+    with pytest.raises(RecipeError, match="classes that differ"):
         renamed(images("0", "1"), ["a", "b", "c"])
-    with pytest.raises(RecipeError, match="other classes") as caught:
+    with pytest.raises(RecipeError, match="classes that differ") as caught:
         renamed(replace(same, class_names=None), ["a", "b", "c"])
     assert caught.value.expected == "2 names"
 

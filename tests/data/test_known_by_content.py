@@ -50,7 +50,7 @@ def test_what_is_no_image_is_called_by_what_it_is(make, folder):
     (folder / "x").write_bytes(bytes(range(1, 40)))
     (folder / "gone").symlink_to("nowhere")
     (note,) = read(make).notes
-    assert note.startswith("8 other files (") and note.endswith(f") in {folder} are no images and were not read")
+    assert note.startswith("8 other files (") and note.endswith(f") in {folder} are not images and were not read")
     for kind in ("text: 3", "an array of NumPy (.npy): 1", "a zip archive: 1", "an AVIF or HEIF picture: 1"):
         assert kind in note
     assert "of unknown content: 1" in note and "No such file or directory: 1" in note

@@ -176,7 +176,7 @@ def test_quantising(ramps):
     assert torch.equal(everything(data, "test"), everything(ramps(), "test") * 4 // 256)
     assert data.description == "ramp, 4 levels, quantised from 256"
     assert ramps(levels=256).description == ramps().description == "ramp, 256 levels"
-    with pytest.raises(RecipeError, match="fewer") as caught:
+    with pytest.raises(RecipeError, match="reduce the number of levels") as caught:
         ramps(levels=257)
     assert "256" in str(caught.value)
 
@@ -322,8 +322,8 @@ def test_a_data_set_says_what_it_is(ramps):
         (SourceImages(ramp(4), ImageSet(ramp(1).pixels), 256, 3), "go together"),
         (SourceImages(ramp(4), ramp(1), 256, 3, class_names=("a", "b")), "one name each"),
         (SourceImages(ramp(4), ramp(1), 256, 3, class_names=("a", "b", "a")), "one name each"),
-        (SourceImages(ImageSet(ramp(4).pixels, torch.zeros(3).long()), ramp(1), 256, 3), "do not fit"),
-        (SourceImages(ImageSet(ramp(4).pixels, torch.zeros(4)), ramp(1), 256, 3), "do not fit"),
+        (SourceImages(ImageSet(ramp(4).pixels, torch.zeros(3).long()), ramp(1), 256, 3), "do not match"),
+        (SourceImages(ImageSet(ramp(4).pixels, torch.zeros(4)), ramp(1), 256, 3), "do not match"),
     ],
 )
 def test_a_source_that_breaks_its_promises_is_caught(make, images, message):

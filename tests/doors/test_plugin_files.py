@@ -161,8 +161,8 @@ def test_ctrl_c_is_not_swallowed(write):
 
 @pytest.mark.parametrize(("name", "message"), [
     ("none.py", "the plugin file cannot be read"),
-    ("notes.txt", "a plugin file is a Python file"),
-    ("my_shapes", "a plugin file is a Python file"),
+    ("notes.txt", "a plugin file must be a Python file"),
+    ("my_shapes", "a plugin file must be a Python file"),
 ])  # fmt: skip
 def test_what_is_no_file_is_refused(tmp_path, name, message):
     with pytest.raises(PluginError, match=message) as error:

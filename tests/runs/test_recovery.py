@@ -81,7 +81,7 @@ def test_where_last_names_nothing_the_way_on_is_named(run, text):
     (run.path / "last").write_text(text)
     with pytest.raises(CheckpointError) as caught:
         begin(run)
-    assert caught.value.hint == f"to go on from step-2, the newest sound checkpoint, remove {run.path / 'last'}"
+    assert caught.value.hint == f"to continue from step-2, the newest sound checkpoint, remove {run.path / 'last'}"
     (run.path / "last").unlink()
     with pytest.warns(RuntimeWarning, match="continuing from step-2"):
         assert begin(run)[0] == "step-2"
@@ -92,7 +92,7 @@ def test_where_the_last_checkpoint_is_damaged_the_way_on_is_named(run):
     folder = resume_point(run, pytest.fail)
     with pytest.raises(CheckpointError, match="damaged") as caught, naming_another(run, folder):
         checkpoint.verify(folder)
-    assert "to go on from step-2" in caught.value.hint
+    assert "to continue from step-2" in caught.value.hint
 
 
 def test_where_nothing_is_sound_no_way_on_is_named(run):

@@ -92,7 +92,7 @@ def test_more_bytes_than_the_memory_takes_are_an_error_of_the_run(file, monkeypa
             pass
 
     monkeypatch.setattr("pixkit.runs.runfile.open_regular", lambda *_, **__: Endless())
-    with open(file, "wb") as standing, pytest.raises(RunError, match="the memory"):
+    with open(file, "wb") as standing, pytest.raises(RunError, match="fit into memory"):
         RunFile(file, 2**50).content()
 
 

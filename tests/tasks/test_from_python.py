@@ -255,7 +255,9 @@ def test_a_run_in_a_recipes_place_says_what_to_do(verb, tmp_path):
     shutil.copytree(TINY_RUN, tmp_path / "run")
     run = pixkit.Run.open(tmp_path / "run")
     for given in (run, run.path, str(run.path)):
-        with pytest.raises(pixkit.RecipeError, match=r"this is a run(.|\n)*resume=True.*another of .*run/recipe.yaml"):
+        with pytest.raises(
+            pixkit.RecipeError, match=r"this is a run(.|\n)*resume=True.*another one from .*run/recipe.yaml"
+        ):
             verb(given)
     with pytest.raises(pixkit.RecipeError, match=r"this is not a recipe(.|\n)*found: Linear(.|\n)*loop of your own"):
         verb(torch.nn.Linear(1, 1))
