@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from sphinx.cmd.build import main
@@ -64,9 +65,21 @@ def reference(folder):
         excluded = [f"   :exclude-members: {', '.join(twice)}"] if twice else []
         also = ["", f"At the top of pixkit: {', '.join(f'`{each}`' for each in twice)}."] if twice else []
         page = [*_title(f"pixkit.{name}", "="), f".. automodule:: pixkit.{name}", *excluded, *also, ""]
-        _write(folder / f"{name}.rst", page)
+        components = [line for cls in registered(public.find(name)) for line in _component(cls)]
+        _write(folder / f"{name}.rst", [*page, *(_title("By name", "-") if components else []), *components])
     contents = ["", "   pixkit", *(f"   {name}" for name in sorted(public.modules()))]
     _write(folder / "index.rst", [*_title("API reference", "="), ".. toctree::", "   :maxdepth: 1", *contents, ""])
+
+
+def registered(module):
+    """The classes of a module's registries that it exports by the names of recipes only."""
+    exported = [getattr(module, name) for name in module.__all__]
+    found = [cls for registry in exported if isinstance(registry, Mapping) for cls in registry.values()]
+    return [cls for cls in found if isinstance(cls, type) and cls not in exported]
+
+
+def _component(cls):
+    return [f".. autoclass:: {cls.__module__}.{cls.__qualname__}", "   :exclude-members: Config", ""]
 
 
 def _directive(name):

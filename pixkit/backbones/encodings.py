@@ -55,7 +55,7 @@ class Encoding(PointwiseLayer, ABC):
 class VectorConfig(ComponentConfig):
     """The size of a level's vector. A recipe may state it for each of pixkit's encodings, and `embedded` goes by it."""
 
-    size: int = Field(16, ge=1, le=4096)
+    size: int = Field(default=16, ge=1, le=4096)
     """Entries of a level's vector under `embedded`."""
 
 
@@ -128,7 +128,7 @@ class InputConfig(ComponentConfig):
 
     type: Literal["scaled", "one_hot", "embedded"] = "scaled"
     """As one number, as indicators, or as a learned vector (for codes without an order)."""
-    size: int = Field(16, ge=1, le=4096)
+    size: int = Field(default=16, ge=1, le=4096)
     """Entries of a level's vector under `embedded`."""
 
     def build(self, spec: ImageSpec) -> Encoding:

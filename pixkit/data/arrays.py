@@ -32,38 +32,38 @@ class Arrays(DataSource):
     class Config(DataConfig):
         """The common keys, the arrays, and how to read them."""
 
-        path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
+        path: str | None = Field(default=None, json_schema_extra={"x-pixkit-path": True})
         """The file of arrays that are given by name only; defaults to the first of `train`."""
         layout: Literal["auto", "NHWC", "NCHW", "NCWH", "NHW", "NWH"] = Field(
-            "auto", json_schema_extra={"x-pixkit-formerly": "NHWC"}
+            default="auto", json_schema_extra={"x-pixkit-formerly": "NHWC"}
         )
         """Order of the axes: number, channel, height, width. auto: of four axes, the channels' is the second or the
         last, whichever has the length 1, 3 or 4, but not both; three axes are NHW. In NWH and NCWH columns come first:
         a MATLAB file then has height x width x channels x number in MATLAB's order. The layout of such a file is never
         guessed."""
-        shape: list[Length] | None = Field(None, min_length=2, max_length=3)
+        shape: list[Length] | None = Field(default=None, min_length=2, max_length=3)
         """Shape of one image, in the order of `layout`, if the arrays are flat: [3, 32, 32]."""
-        source_levels: int | None = Field(None, ge=2, le=65536, json_schema_extra={"x-pixkit-formerly": 256})
+        source_levels: int | None = Field(default=None, ge=2, le=65536, json_schema_extra={"x-pixkit-formerly": 256})
         """Number of levels N of the values; defaults to 256, or 2 for booleans."""
         value_range: Pair | None = None
         """The stored values of the lowest and the highest level, such as [0, 1] or [-1, 1]; defaults to 0 and N - 1."""
-        train: Given = Field("train", json_schema_extra=MARKER)
+        train: Given = Field(default="train", json_schema_extra=MARKER)
         """The training images."""
-        test: Given | None = Field("test", json_schema_extra=MARKER)
+        test: Given | None = Field(default="test", json_schema_extra=MARKER)
         """The test images; null holds out some of the training images."""
-        train_labels: Given | None = Field(None, json_schema_extra=MARKER)
+        train_labels: Given | None = Field(default=None, json_schema_extra=MARKER)
         """The training images' labels: [N], [N, 1], or one-hot rows."""
-        test_labels: Given | None = Field(None, json_schema_extra=MARKER)
+        test_labels: Given | None = Field(default=None, json_schema_extra=MARKER)
         """The test images' labels; required with `train_labels`, and only then."""
-        validation_set: Given | None = Field(None, json_schema_extra=MARKER)
+        validation_set: Given | None = Field(default=None, json_schema_extra=MARKER)
         """Images for validation; defaults to a part of the training images, by `validation`."""
-        validation_labels: Given | None = Field(None, json_schema_extra=MARKER)
+        validation_labels: Given | None = Field(default=None, json_schema_extra=MARKER)
         """Their labels."""
-        classes: int | None = Field(None, ge=1, le=2**31)
+        classes: int | None = Field(default=None, ge=1, le=2**31)
         """Number of label classes 0, 1, ...; defaults to the distinct labels of the training images."""
-        test_fraction: float = Field(0.1, ge=0, lt=1)
+        test_fraction: float = Field(default=0.1, ge=0, lt=1)
         """Fraction of the images held out as test images if none are given."""
-        max_bytes: int = Field(2**32, ge=1)
+        max_bytes: int = Field(default=2**32, ge=1)
         """The most bytes of an array."""
 
         @model_validator(mode="after")

@@ -65,7 +65,7 @@ class Cifar10(DataSource):
     class Config(DataConfig):
         """The common keys, and where the files are."""
 
-        root: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
+        root: str | None = Field(default=None, json_schema_extra={"x-pixkit-path": True})
         """The folder that holds the files, or the archive, of the binary version or the one for Python; downloaded
         if left out."""
 

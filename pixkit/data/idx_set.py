@@ -35,9 +35,9 @@ class Idx(DataSource):
         """The part of file names before train-images-idx3-ubyte, such as emnist-letters."""
         transposed: bool | None = None
         """Whether columns come first; by default, if the prefix begins with emnist."""
-        source_levels: int = Field(256, ge=2, le=256)
+        source_levels: int = Field(default=256, ge=2, le=256)
         """Number of levels N of the values in the files."""
-        test_fraction: float = Field(0.1, ge=0, lt=1)
+        test_fraction: float = Field(default=0.1, ge=0, lt=1)
         """Fraction of the images held out as test images if there are no files of test images."""
 
     def load(self, progress: Progress | None = None) -> SourceImages:

@@ -36,15 +36,15 @@ class Images(DataSource):
 
         path: str = Field(json_schema_extra={"x-pixkit-path": True})
         """The folder of images, or a zip or tar archive of one (FILE.zip, FILE.tar/FOLDER), which is not unpacked."""
-        test_path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
+        test_path: str | None = Field(default=None, json_schema_extra={"x-pixkit-path": True})
         """A folder or archive of test images; by default, some of `path` are held out."""
-        validation_path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
+        validation_path: str | None = Field(default=None, json_schema_extra={"x-pixkit-path": True})
         """A folder or archive of images for validation; by default, a part of the training images, by `validation`."""
-        test_fraction: float = Field(0.1, ge=0, lt=1)
+        test_fraction: float = Field(default=0.1, ge=0, lt=1)
         """Fraction of the images held out as test images if there is no `test_path`."""
         channels: Literal[1, 3, 4] = 3
         """1 for grey, 3 for RGB, 4 for RGB and opacity."""
-        source_levels: int = Field(256, ge=2, le=65536)
+        source_levels: int = Field(default=256, ge=2, le=65536)
         """256 or 65536 levels, white the highest, for files of any depth; another number N is for files that contain
         levels 0..N-1 as they are: 2 for masks of 0 and 1."""
         size: Side | Annotated[tuple[Side, Side], Field(strict=False)] | None = None
@@ -53,7 +53,7 @@ class Images(DataSource):
         """crop: scaled to cover, the middle kept; resize: stretched; pad: scaled to fit, on white; exact: refused."""
         resample: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bicubic"
         """Filter for scaling."""
-        labels: bool | str = Field(False, json_schema_extra={"x-pixkit-path": list(TABLES)})
+        labels: bool | str = Field(default=False, json_schema_extra={"x-pixkit-path": list(TABLES)})
         """Whether the folders directly below are classes, in the order of their names; as numbers, if all are numbers.
         Or a table, FILE.csv or FILE.csv:COLUMN, with a row for each image: its name, with or without suffix and
         folders, and its class. An image that is missing from the table cannot be used (`on_bad`); rows without an image
@@ -65,10 +65,10 @@ class Images(DataSource):
         A file that the system cannot read, because of its permissions or the disk, stops in any case."""
         frames: Literal["first", "all"] = "first"
         """From files with several frames (GIF, TIFF): the first, or all, which stay in one split for each file."""
-        splits: Literal["folders", "none"] = Field("folders", json_schema_extra={"x-pixkit-lacking": "none"})
+        splits: Literal["folders", "none"] = Field(default="folders", json_schema_extra={"x-pixkit-lacking": "none"})
         """Whether folders train, val and test directly below `path` are splits, rather than a part of the images or
         classes."""
-        max_pixels: int = Field(16_000_000, ge=1, le=89_478_485)
+        max_pixels: int = Field(default=16_000_000, ge=1, le=89_478_485)
         """The most pixels of a file before it is scaled."""
 
     def form(self) -> Form:

@@ -41,7 +41,7 @@ class Memory(DataSource):
     class Config(DataConfig):
         """The common keys, and the number of levels."""
 
-        source_levels: int = Field(256, ge=2, le=65536)
+        source_levels: int = Field(default=256, ge=2, le=65536)
         """Number of levels N of the values."""
 
     def load(self, progress: Progress | None = None) -> SourceImages:

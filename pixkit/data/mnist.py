@@ -57,7 +57,7 @@ class Mnist(DataSource):
     class Config(DataConfig):
         """The common keys, and where the files are."""
 
-        root: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
+        root: str | None = Field(default=None, json_schema_extra={"x-pixkit-path": True})
         """The folder with the four files, gzipped or not; by default, they are downloaded into the cache."""
 
     folder: ClassVar[str] = "mnist"

@@ -29,9 +29,9 @@ class OneImage(DataSource):
     class Config(DataConfig):
         """The common keys, and which image."""
 
-        validation: float = Field(0.0, ge=0, lt=1)
+        validation: float = Field(default=0.0, ge=0, lt=1)
         """Nothing: there is only one image."""
-        path: str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
+        path: str | None = Field(default=None, json_schema_extra={"x-pixkit-path": True})
         """An image file (PNG, JPEG, BMP, GIF, WebP, TIFF, PNM); by default, the embedded image."""
         channels: Literal[1, 3] = 3
         """For a file: 1 for grey, 3 for RGB."""
@@ -42,7 +42,7 @@ class OneImage(DataSource):
         exact (refused if the size differs)."""
         resample: Literal["nearest", "box", "bilinear", "bicubic", "lanczos"] = "bicubic"
         """For a file: filter for scaling."""
-        max_pixels: int = Field(16_000_000, ge=1, le=89_478_485)
+        max_pixels: int = Field(default=16_000_000, ge=1, le=89_478_485)
         """The most pixels of the file before it is scaled."""
 
     config: Config

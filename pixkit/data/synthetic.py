@@ -29,21 +29,21 @@ class Synthetic(DataSource):
     class Config(DataConfig):
         """The common keys, and the mesh."""
 
-        height: int = Field(8, ge=1, le=1024)
+        height: int = Field(default=8, ge=1, le=1024)
         """Rows of an image."""
-        width: int = Field(8, ge=1, le=1024)
+        width: int = Field(default=8, ge=1, le=1024)
         """Columns of an image."""
-        source_levels: int = Field(4, ge=2, le=256)
+        source_levels: int = Field(default=4, ge=2, le=256)
         """Number of levels of the mesh."""
         neighbours: Literal["west-north", "west-north-northwest"] = "west-north-northwest"
         """Which neighbours a pixel depends on."""
-        sharpness: float = Field(2.0, gt=0, le=20)
+        sharpness: float = Field(default=2.0, gt=0, le=20)
         """1: any distribution of a pixel is equally likely; larger: peaked ones."""
-        seed: int = Field(0, ge=0, lt=2**31)
+        seed: int = Field(default=0, ge=0, lt=2**31)
         """Seed of the table and of the images."""
-        train_images: int = Field(2000, ge=1, le=10**6)
+        train_images: int = Field(default=2000, ge=1, le=10**6)
         """Number of training images, including those of the validation split."""
-        test_images: int = Field(500, ge=0, le=10**6)
+        test_images: int = Field(default=500, ge=0, le=10**6)
         """Number of test images."""
 
         @model_validator(mode="after")

@@ -41,7 +41,7 @@ class CodeConfig(ComponentConfig):
 
     condition: Literal["maps", "vector"] = "maps"
     """The code enters the backbone as feature maps, or as a vector, the same at every site."""
-    features: int = Field(32, ge=1, le=4096)
+    features: int = Field(default=32, ge=1, le=4096)
     """The number of these maps, or of the vector's entries."""
     encoder: EncoderConfig = Field(default_factory=EncoderConfig)
     """The encoder."""

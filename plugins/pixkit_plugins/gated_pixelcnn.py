@@ -58,9 +58,9 @@ class GatedPixelCNN(OrientedBackbone):
     class Config(pixkit.ComponentConfig):
         """Sizes and options."""
 
-        width: int = Field(64, ge=1, le=4096)
+        width: int = Field(default=64, ge=1, le=4096)
         """Maps of each stack, the paper's p."""
-        layers: int = Field(8, ge=1, le=1000)
+        layers: int = Field(default=8, ge=1, le=1000)
         """Number of gated layers, the first one included."""
         kernel: Literal[1, 3, 5, 7, 9] = 3
         """Side of the kernels."""
@@ -68,13 +68,13 @@ class GatedPixelCNN(OrientedBackbone):
         """Side of the first layer's kernel."""
         skip: bool = False
         """Whether each layer has a 1x1 map of its own to the output, besides the residual stream."""
-        output_layers: int = Field(1, ge=0, le=16)
+        output_layers: int = Field(default=1, ge=0, le=16)
         """Layers of (ReLU, 1x1) after the stacks."""
-        output_width: int | None = Field(None, ge=1, le=8192)
+        output_width: int | None = Field(default=None, ge=1, le=8192)
         """Maps of these layers; `width` if left out."""
-        dropout: float = Field(0.0, ge=0, lt=1)
+        dropout: float = Field(default=0.0, ge=0, lt=1)
         """Elementwise dropout of what every gate gives."""
-        gain: float = Field(2.0, gt=0, le=100)
+        gain: float = Field(default=2.0, gt=0, le=100)
         """Deviation of the initial weights before gates, times the square root of their number of inputs."""
 
     config: Config

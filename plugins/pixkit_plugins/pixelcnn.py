@@ -48,9 +48,9 @@ class PixelCNN(pixkit.Backbone):
     class Config(pixkit.ComponentConfig):
         """Sizes and options."""
 
-        width: int = Field(64, ge=1, le=4096)
+        width: int = Field(default=64, ge=1, le=4096)
         """Maps of the residual stream, the paper's 2h."""
-        layers: int = Field(8, ge=0, le=1000)
+        layers: int = Field(default=8, ge=0, le=1000)
         """Number of blocks."""
         block: Literal["paper", "full", "plain"] = "paper"
         """Which block."""
@@ -58,17 +58,17 @@ class PixelCNN(pixkit.Backbone):
         """Side of the type B kernels."""
         first_kernel: Literal[3, 5, 7, 9, 11] = 7
         """Side of the type A kernel."""
-        output_layers: int = Field(2, ge=0, le=16)
+        output_layers: int = Field(default=2, ge=0, le=16)
         """Layers of (activation, 1x1 type B) after the blocks."""
-        output_width: int | None = Field(None, ge=1, le=8192)
+        output_width: int | None = Field(default=None, ge=1, le=8192)
         """Maps of these layers; `width` if left out (the paper: 32 for MNIST, 1024 for CIFAR-10)."""
-        activation: ActivationRef = Field("relu", validate_default=True)
+        activation: ActivationRef = Field(default="relu", validate_default=True)
         """Nonlinearity; concatenated_elu doubles the maps that the next layer reads, maxout halves them."""
-        norm: NormRef = Field("none", validate_default=True)
+        norm: NormRef = Field(default="none", validate_default=True)
         """Normalisation after each masked layer: none, batch, or layer (over each colour group's maps)."""
-        dropout: float = Field(0.0, ge=0, lt=1)
+        dropout: float = Field(default=0.0, ge=0, lt=1)
         """Elementwise dropout before the last layer of each block."""
-        init: InitialiserRef = Field("he_normal", validate_default=True)
+        init: InitialiserRef = Field(default="he_normal", validate_default=True)
         """Initialiser of the masked layers."""
 
     config: Config

@@ -34,19 +34,19 @@ class PixelRNN(OrientedBackbone):
     class Config(pixkit.ComponentConfig):
         """Sizes and options."""
 
-        units: int = Field(16, ge=1, le=2048)
+        units: int = Field(default=16, ge=1, le=2048)
         """Units of each LSTM layer, the paper's h; the residual stream has 2h maps."""
-        layers: int = Field(7, ge=1, le=200)
+        layers: int = Field(default=7, ge=1, le=200)
         """Number of LSTM layers."""
         skip: bool = False
         """Add a 1x1 map of each layer's states to what the output layers read (section 3.3)."""
-        output_layers: int = Field(2, ge=0, le=16)
+        output_layers: int = Field(default=2, ge=0, le=16)
         """Layers of (ReLU, 1x1 type B) after the LSTMs."""
-        output_width: int | None = Field(None, ge=1, le=8192)
+        output_width: int | None = Field(default=None, ge=1, le=8192)
         """Maps of these layers; 2h if left out (the paper: 32 for MNIST, 1024 for CIFAR-10)."""
-        forget_bias: float = Field(1.0, ge=-10, le=10)
+        forget_bias: float = Field(default=1.0, ge=-10, le=10)
         """What the forget gates' biases start at."""
-        init: InitialiserRef = Field("he_normal", validate_default=True)
+        init: InitialiserRef = Field(default="he_normal", validate_default=True)
         """Initialiser of the masked layers."""
         checkpointing: bool = False
         """Forget what happened in each LSTM layer and compute it again for the gradients: less memory, more time."""

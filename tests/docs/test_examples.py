@@ -5,6 +5,7 @@ They begin where a reader does, with `import pixkit, torch` and the public names
 
 import doctest
 import inspect
+from collections.abc import Mapping
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ EXEMPLARY = ("heads", "layers", "orderings", "samplers")
 def parts(module):
     """Classes and functions of a public module, by name, and those of its registry."""
     found = [getattr(module, name) for name in module.__all__]
-    found += [cls for registry in found if isinstance(registry, dict) for cls in registry.values()]
+    found += [cls for registry in found if isinstance(registry, Mapping) for cls in registry.values()]
     return {each.__name__: each for each in found if inspect.isclass(each) or inspect.isfunction(each)}
 
 
