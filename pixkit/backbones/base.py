@@ -51,7 +51,7 @@ class Backbone(nn.Module, ABC):
     """
 
     class Config(ComponentConfig):
-        """No keys of its own."""
+        """No keys."""
 
     width: int
     conditional: ClassVar[bool] = False

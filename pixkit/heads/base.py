@@ -70,7 +70,7 @@ class Head(nn.Module, ABC):
     """
 
     class Config(ComponentConfig):
-        """No keys of its own."""
+        """No keys."""
 
     maps: int
     draws: int = 1

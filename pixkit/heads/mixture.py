@@ -183,8 +183,8 @@ class MixtureHead(Head):
         components: int = Field(default=10, ge=1, le=1000)
         """Components of the mixture."""
         min_log_scale: float | None = Field(default=None, ge=-13, le=0, json_schema_extra={"x-pixkit-formerly": -7.0})
-        """Log-scales are clamped here below, at 7 above; scales are in halves of the image's range. If left out: at -7
-        to K = 256, at -7 - ln((K-1)/255) beyond, where a level is as narrow as one of 256 is at -7."""
+        """The lower clamp of log-scales (the upper one is 7); scales are in halves of the image's range. By default -7
+        up to K = 256, and -7 - ln((K-1)/255) beyond, where a level is as narrow as one of 256 is at -7."""
 
     draws = 2
     inverse = "mixture"

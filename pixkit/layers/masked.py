@@ -23,7 +23,7 @@ class MaskedConv2d(MaskedLayer):
 
     Args:
         in_maps: maps read; map m is of colour group m % G.
-        out_maps: maps written, likewise.
+        out_maps: maps written, grouped the same way.
         kernel_size: odd side of the kernel.
         mask_type: "A" if the input is pixels, "B" if it is features.
         ordering: the ordering that the mask follows.

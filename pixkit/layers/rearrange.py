@@ -21,7 +21,7 @@ class Rearrange(MixingLayer):
         table: int64 [M', S'], the number of the value for each map of each site. Values are numbered through all
             inputs: by input, then by map, then by site; -1 stands for a constant.
         grid: h' and w', with h' * w' = S'.
-        constants: [M', S'], read where the table says -1; zeros if left out.
+        constants: [M', S'], read where the table holds -1; zeros by default.
         together: whether every map of a site is ready with the last of them, whatever their colour groups.
 
     Example:

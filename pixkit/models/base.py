@@ -52,7 +52,7 @@ class Model(Declared, nn.Module, ABC):
     """
 
     class Config(ComponentConfig):
-        """No keys of its own."""
+        """No keys."""
 
     former: ClassVar[str] = ""
     """Why a class counts as written for pixkit 0.1 (see `pixkit.models.deprecated`); empty for all others."""

@@ -52,7 +52,7 @@ def lacking(model: Declared, capability: Capability, where: str | None = None) -
         ),
         "has_latent": UsageError("the model has no latent code", where=place, found=name),
         "mapped": UsageError(
-            "the model does not say what share of its score a site has",
+            "the model does not give each site's share of its score",
             where=place,
             found=name,
             expected="a model that is `mapped`",

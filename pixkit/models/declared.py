@@ -1,4 +1,4 @@
-"""The capabilities that a model declares, so that nobody has to try them, and the methods that only some have."""
+"""The capabilities that a model declares, so that no caller has to try them, and the methods that only some have."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Sampler(deprecated.FormerSampler, ABC):
     """
 
     class Config(ComponentConfig):
-        """No keys of its own."""
+        """No keys."""
 
     ranks: Ranks = ALONE
 

@@ -40,8 +40,9 @@ class Cached(Sampler):
         """The executor."""
 
         executor: Literal["auto", "reference", "eager", "native", "bfloat16", "persistent", "graphs"] = "auto"
-        """Who runs the plan; auto is the fastest measured for the device and batch size. bfloat16 is the native one
-        with weights of linear layers and convolutions rounded to that: it draws, exactly, from that network."""
+        """The executor that runs the plan; auto is the fastest measured for the device and batch size. bfloat16 is the
+        native one with weights of linear layers and convolutions rounded to bfloat16: it draws exactly from that
+        network."""
 
     config: Config
 

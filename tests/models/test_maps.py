@@ -102,7 +102,7 @@ def test_a_model_without_sites_says_so():
     spec = ImageSpec(1, 4, 4, 2)
     model = named("model", "pixelgan", backbone=SMALL, gaussian=2).build(spec, None).eval()
     for call in (lambda: model.nll_map(random_images(spec, 1)), lambda: model.assess_sites(None)):
-        with pytest.raises(UsageError, match="what share of its score a site has"):
+        with pytest.raises(UsageError, match="each site's share of its score"):
             call()
 
 
