@@ -1,4 +1,4 @@
-"""The recipe: what a YAML file may say, and its defaults."""
+"""The recipe: the possible content of a YAML file, and its defaults."""
 
 from __future__ import annotations
 
@@ -81,45 +81,45 @@ class InitFrom(ComponentConfig):
     run: str = Field(json_schema_extra={"x-pixkit-path": True})
     """A run, or a checkpoint folder."""
     strict: bool = True
-    """Whether all of them have to fit; otherwise those that do are taken, and the rest is initialised."""
+    """Whether all of them have to fit; otherwise those that do are used, and the rest is initialised."""
 
 
 class TrainConfig(ComponentConfig):
     """How the model is trained."""
 
     steps: int = Field(1000, ge=1, lt=10**18)
-    """Optimiser steps in all."""
+    """Total number of optimiser steps."""
     batch_size: int = Field(64, ge=1)
-    """Images of one step; with `accumulate`, of one part of it."""
+    """Images in one step; with `accumulate`, in one part of it."""
     accumulate: int = Field(1, ge=1)
     """Batches whose gradients are averaged into one step."""
     recompute: bool = False
-    """Whether the backward pass computes the activations of the backbone's blocks again instead of keeping them: the
-    same digits in less memory, for up to a forward pass more. A block is a member of a list of modules (nn.ModuleList,
-    nn.Sequential) that has parts of its own. On a GPU no step is recorded then."""
+    """Whether the backward pass recomputes the activations of the backbone's blocks instead of keeping them: the same
+    digits in less memory, at the cost of up to one more forward pass. A block is a member of a list of modules
+    (nn.ModuleList, nn.Sequential) that has submodules. On a GPU, steps are not recorded then."""
     optimizer: Optimizer = Field(default_factory=AdamW)
     optimizers: dict[str, Optimizer] = Field(default_factory=dict)
     """Another optimiser for a phase, by the phase's name."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
-    """Arithmetic of the losses and gradients: float32; float32 with products in TF32, of CUDA devices that have it, and
+    """Arithmetic of the losses and gradients: float32; float32 with products in TF32 on CUDA devices that have it, and
     plain float32 elsewhere; or bfloat16 by autocast, with weights, optimiser and likelihoods in float32. auto measures,
-    and takes tf32 where it is 1.1 times faster, bf16 where it is 1.25 times. Scores and samples are in float32 always.
+    and uses tf32 if it is 1.1 times faster, bf16 if it is 1.25 times faster. Scores and samples always use float32.
     """
     memory_format: Literal["auto", "contiguous", "channels_last"] = "auto"
-    """Layout of the images that convolutions give; auto measures, and takes channels_last where it is 1.1 times
-    faster. A run keeps to what was measured at its start; where every build has to give the same digits, name both."""
+    """Layout of the outputs of convolutions; auto measures, and uses channels_last if it is 1.1 times faster. A run
+    keeps what was measured at its start; if every build has to give the same digits, set both."""
     fuse: Literal["auto", "on", "off"] = "auto"
-    """Whether activations with dropout, gates and weight norms of the layers that can (PixelCNN++'s, PixelSNAIL's and
-    gated PixelCNN's) are fused: on a GPU a launch each, on a CPU that has compiled code a pass, and there the fronts of
-    recurrences, too. The last digits are others; on a CPU, so are the elements that dropout leaves. auto measures it
-    beside what else is measured, and fuses where that is 1.1 times faster. A run keeps to what its start measured.
-    Unless it is off, Adam and AdamW update in one pass on a CPU, and 1x1 convolutions of channels-last images are
-    products of matrices there: it is off for the digits of torch's own ways."""
+    """Whether activations with dropout, gates and weight norms of the layers that support it (PixelCNN++'s,
+    PixelSNAIL's and gated PixelCNN's) are fused: on a GPU one launch each, on a CPU with compiled code one pass,
+    including the fronts of recurrences. The last digits differ; on a CPU, so do the elements that dropout keeps. auto
+    measures it together with the other options, and fuses if that is 1.1 times faster. A run keeps what was measured at
+    its start. Unless it is off, Adam and AdamW update in one pass on a CPU, and 1x1 convolutions of channels-last
+    images are matrix products there: turn it off for the digits of torch's own operations."""
     capture: Literal["auto", "on", "off"] = "auto"
     """On a GPU: whether a step's work is recorded as CUDA graphs and replayed, with the same digits; auto measures, and
-    does so where it is faster. A loss that would not be the same in a replay is launched anew each time."""
+    does so if it is faster. A loss that would change in a replay is launched each time."""
     lag: int = Field(2, ge=0, le=16)
-    """On a GPU: steps that are launched before the first of them is read, logged and told to plugins' hooks; 0 where
+    """On a GPU: steps that are launched before the first of them is read, logged and reported to plugins' hooks; 0 if
     hooks must not be late. On a CPU each step is known before the next, whatever this says."""
     schedule: Schedule = Field(default_factory=Schedule)
     clip: float | None = Field(None, gt=0)
@@ -129,19 +129,19 @@ class TrainConfig(ComponentConfig):
     eval_every: int = Field(250, ge=1)
     """Steps between scores on the validation images."""
     sample_every: int | None = Field(None, ge=1)
-    """Steps between sample grids; at every scoring if left out."""
+    """Steps between sample grids; by default at every scoring."""
     checkpoint_every: int = Field(250, ge=1)
     """Steps between checkpoints."""
     keep: int = Field(2, ge=1)
-    """Checkpoints kept, beside the best one."""
+    """Checkpoints to keep, beside the best one."""
     patience: int | None = Field(None, ge=1)
     """Stop after this many scorings without a better one."""
     eval_images: int | None = Field(None, ge=1)
     """Score at most this many validation images while training."""
     log: list[TrackerRef] = Field(default_factory=list)
-    """Trackers that are told of training, beside metrics.jsonl and samples/: [tensorboard], or what plugins bring."""
+    """Trackers that follow training, beside metrics.jsonl and samples/: [tensorboard], or those of plugins."""
     init_from: str | InitFrom | None = Field(None, json_schema_extra={"x-pixkit-path": True})
-    """A run, or a checkpoint folder, whose weights training starts from; {run: ..., strict: false} takes what fits."""
+    """A run, or a checkpoint folder, with initial weights for training; {run: ..., strict: false} takes what fits."""
 
     @field_validator("log")
     @classmethod
@@ -154,7 +154,7 @@ class TrainConfig(ComponentConfig):
 
     @property
     def start(self) -> InitFrom | None:
-        """What `init_from` says, in full."""
+        """`init_from` in its long form."""
         return InitFrom(run=self.init_from) if isinstance(self.init_from, str) else self.init_from
 
 
@@ -174,7 +174,7 @@ class Recipe(ComponentConfig):
     pixkit: Literal[1]
     """Version of the recipe format."""
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    """Names the run's folder."""
+    """Name of the run's folder."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of initialisation, batches and samples."""
     data: DataRef

@@ -17,13 +17,13 @@ from pixkit.testing.sitewise import GROUPS, check_apart, check_drawn, check_grad
 
 
 class ActivatedBackbone(Backbone):
-    """Two masked layers under any ordering, each with an activation behind it."""
+    """Two masked layers under any ordering, each followed by an activation."""
 
     class Config(ComponentConfig):
         """The activation."""
 
         activation: ActivationRef
-        """Which activation."""
+        """The activation."""
 
     def __init__(self, config: Any, spec: BackboneSpec) -> None:
         super().__init__(config, spec)
@@ -44,11 +44,11 @@ class ActivatedBackbone(Backbone):
 
 
 def check_activation(given: ComponentSpec) -> None:
-    """Everything that pixkit promises of an activation, in evaluation mode, with random parameters.
+    """Check everything that pixkit requires of an activation, in evaluation mode, with random parameters.
 
-    It gives as many maps as `maps` says, and each reads its own site, image and colour group only. It keeps the
-    precision of its input, and in bfloat16 gives the same, rounded. Its gradient is that of its values. A network with
-    it is proved causal, and cached sampling draws from it, by whichever executor runs it, what ancestral sampling does.
+    It returns as many maps as `maps` says, and each reads only its own site, image and colour group. It keeps the
+    precision of its input, and in bfloat16 gives the same values, rounded. Its gradient matches its values. A network
+    with it is proved causal, and cached sampling with any executor draws the same as ancestral sampling.
     """
     check_config(given)
     module = activation(given).double().eval()

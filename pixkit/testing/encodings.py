@@ -15,11 +15,11 @@ LEVELS = 5
 
 
 def check_encoding(given: ComponentSpec) -> None:
-    """Everything that pixkit promises of an encoding, with random parameters, of grey and coloured images.
+    """Check everything that pixkit requires of an encoding, with random parameters, for grey and coloured images.
 
-    It gives as many maps as `maps` says, and each reads the level of its own site, image and colour only. Different
+    It returns as many maps as `maps` says, and each reads only the level of its own site, image and colour. Different
     levels give different values, in the precision of the module; in bfloat16 they are the same, rounded. Its parameters
-    get a gradient. A network with it is proved causal, and cached sampling draws what ancestral sampling does.
+    get a gradient. A network with it is proved causal, and cached sampling draws the same as ancestral sampling.
     """
     check_config(given)
     for colours in GROUPS:

@@ -11,14 +11,14 @@ from pixkit.testing.configs import check_config
 from pixkit.testing.parts import COLOUR, named
 
 UNSET = 1e30
-"""What weights are before they are filled."""
+"""The value of weights before they are filled."""
 
 
 def check_initialiser(given: ComponentSpec) -> None:
-    """Everything that pixkit promises of an initialiser, of masked layers of several shapes.
+    """Check everything that pixkit requires of an initialiser, on masked layers of several shapes.
 
-    It fills every weight and bias, in place, with finite numbers that are not all alike, of torch's generator: the same
-    seed gives the same numbers, and another one others. It takes layers that read nothing, and of bfloat16.
+    It fills every weight and bias in place with finite numbers that are not all equal, from torch's generator: the same
+    seed gives the same numbers, and another seed gives others. It handles layers without inputs, and bfloat16.
     """
     check_config(given)
     first = _filled(given, 0)

@@ -17,17 +17,17 @@ from pixkit.testing.parts import COLOUR, component, network, randomise
 from pixkit.testing.sitewise import GROUPS, check_apart, check_drawn, check_gradient, check_precision, values
 
 MAPS = 4
-"""Of each colour group."""
+"""Maps of each colour group."""
 
 
 class NormedBackbone(Backbone):
-    """Two masked layers under any ordering, each with a norm behind it."""
+    """Two masked layers under any ordering, each followed by a norm."""
 
     class Config(ComponentConfig):
         """The norm."""
 
         norm: NormRef
-        """Which norm."""
+        """The norm."""
 
     def __init__(self, config: Any, spec: BackboneSpec) -> None:
         super().__init__(config, spec)
@@ -48,11 +48,11 @@ class NormedBackbone(Backbone):
 
 
 def check_norm(given: ComponentSpec) -> None:
-    """Everything that pixkit promises of a norm, with random parameters.
+    """Check everything that pixkit requires of a norm, with random parameters.
 
-    In evaluation mode it gives as many maps as it takes, and each reads its own site, image and colour group only. It
-    keeps the precision of its input, and in bfloat16 gives the same, rounded. Its gradient is that of its values. A
-    network with it is proved causal, and cached sampling draws what ancestral sampling does. In training mode, of an
+    In evaluation mode it returns as many maps as it takes, and each reads only its own site, image and colour group. It
+    keeps the precision of its input, and in bfloat16 gives the same values, rounded. Its gradient matches its values. A
+    network with it is proved causal, and cached sampling draws the same as ancestral sampling. In training mode, on an
     image or a batch, it gives finite values and gradients.
     """
     check_config(given)

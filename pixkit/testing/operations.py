@@ -1,4 +1,4 @@
-"""The contract of pointwise operations that bring an instruction."""
+"""The contract of pointwise operations with their own instruction."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ SPECIAL = (0.0, -0.0, 1.0, -1.0, 30.0, -30.0, 1e3, -1e3, float("nan"))
 
 
 def check_operation(operation: Elementwise, *, tolerance: float = 0.0, single: float = 1e-5) -> None:
-    """Everything that pixkit promises of a pointwise operation with an instruction of its own.
+    """Check everything that pixkit requires of a pointwise operation with its own instruction.
 
     `forward` computes each element from the same element of its inputs, at any number of sites, and has a gradient. A
-    native executor takes its expression, whose results are those of `forward` in float64, and a network with the
-    operation is drawn by it as by ancestral sampling. Without a C compiler the expression is not compared.
+    native executor accepts its expression, whose results are those of `forward` in float64, and draws from a network
+    with the operation the same as ancestral sampling. Without a C compiler the expression is not checked.
 
     Args:
-        operation: the operation, of 6 maps if it has values for each map. Its parameters are drawn at random.
+        operation: the operation, with 6 maps if it has values for each map. Its parameters are randomised.
         tolerance: largest difference of an element in float64, relative to 1 + its size; 0 asks for the same bits.
         single: the same in float32, compared with `forward` in float64.
 
     Raises:
-        AssertionError: saying what does not hold.
+        AssertionError: saying which promise fails.
     """
     twin = copy.deepcopy(operation).double().eval()
     randomise(twin, seed=0)
@@ -69,7 +69,7 @@ class _Holder(PlainBackbone):
 
 
 def _check_elements(operation: Elementwise, x: list[Tensor]) -> None:
-    """Each element is of its own element, wherever and however many there are."""
+    """Each element depends only on the same element, wherever it is and however many there are."""
     with torch.no_grad():
         whole = operation(*x)
         assert whole.shape == x[0].shape, f"`forward` makes {tuple(whole.shape)} of {tuple(x[0].shape)}"
@@ -86,7 +86,7 @@ def _check_elements(operation: Elementwise, x: list[Tensor]) -> None:
 
 
 def _check_gradient(operation: Elementwise, x: list[Tensor]) -> None:
-    """That of finite differences."""
+    """The gradient matches finite differences."""
     few = [each[:1, :, :1, :2].clone().requires_grad_() for each in x]
     assert operation(*few).requires_grad, "`forward` has no gradient: nothing before it would be trained"
     right = torch.autograd.gradcheck(operation, few, raise_exception=False)
@@ -94,7 +94,7 @@ def _check_gradient(operation: Elementwise, x: list[Tensor]) -> None:
 
 
 def _check_instruction(operation: Elementwise, net: nn.Module, count: int, tolerance: float, single: float) -> None:
-    """It is taken, and computes what `forward` does."""
+    """The instruction is used, and computes the values of `forward`."""
     trace = Trace(net)  # type: ignore[arg-type]
     (found,) = [one for one in trace.operations.values() if one.module is operation]
     assert found.kind == "elementwise", f"the operation is taken to mix '{found.kind}'"
@@ -111,7 +111,7 @@ def _check_instruction(operation: Elementwise, net: nn.Module, count: int, toler
         chance = 3 * torch.randn(count, 600, generator=generator, dtype=torch.float64)
         special = torch.tensor(SPECIAL, dtype=torch.float64)
         places = torch.cartesian_prod(*[special] * count).view(-1, count).T
-        # As forward's maps: element m of a row is of map m.
+        # As forward's maps: element m of a row belongs to map m.
         rows = torch.cat([chance, places, chance[:, : -places.shape[1] % 6]], 1).to(dtype)
         image = [row.view(-1, 6).T[None, :, :, None].double() for row in rows]
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What the contracts of activations, norms and encodings share: sites, images and colour groups stay apart."""
+"""Shared by the contracts of activations, norms and encodings: sites, images and colour groups stay apart."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pixkit.testing.samplers import check_drawing
 
 GROUPS = (1, 3)
 ROUNDING = 2.0**-6
-"""How far bfloat16, of 8 bits, may be from float64, in parts of the largest value."""
+"""How far bfloat16, with 8 bits, may be from float64, relative to the largest value."""
 
 
 @torch.no_grad()
 def check_apart(module: nn.Module, x: Tensor, changes: Tensor, groups: int, maps: int) -> None:
-    """A module gives `maps` maps, and a change of one group's maps, at one site of one image, changes only the same.
+    """A module returns `maps` maps, and a change of one group's maps, at one site of one image, changes only the same.
 
     Args:
         module: in evaluation mode; map m belongs to group m % `groups`.
         x: [2, M, 2, 3].
-        changes: what x becomes where it changes.
+        changes: the values of x where it changes.
         groups: G.
-        maps: that it promises to give.
+        maps: the promised number.
     """
     out = module(x)
     expected = (2, maps, *x.shape[2:])
@@ -57,7 +57,7 @@ def check_precision(module: nn.Module, x: Tensor) -> None:
 
 
 def check_gradient(module: nn.Module, x: Tensor) -> None:
-    """The gradient is that of the values; x is float64."""
+    """The gradient matches the values; x is float64."""
     assert torch.autograd.gradcheck(module, (x.clone().requires_grad_(),)), "the gradient is not that of the values"
 
 
@@ -79,6 +79,6 @@ def require_followed(mixing: Iterable[str]) -> None:
 
 
 def values(maps: int) -> Tensor:
-    """Of both signs, float64 [2, maps, 2, 3]."""
+    """Values of both signs, float64 [2, maps, 2, 3]."""
     generator = torch.Generator().manual_seed(maps)
     return 2 * torch.randn(2, maps, 2, 3, generator=generator, dtype=torch.float64)

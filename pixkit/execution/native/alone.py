@@ -17,13 +17,13 @@ from pixkit.readiness.row import Expression
 def evaluate(
     instruction: str, operands: Sequence[Tensor], numbers: Sequence[float] = (), *, library: ctypes.CDLL | None = None
 ) -> Tensor:
-    """The results of an instruction, [n] in the operands' type.
+    """The results of an instruction, [n], in the operands' type.
 
     Args:
         instruction: a name in elementwise.h, or an `Expression`.
         operands: one to three, [n] each, all float32 or all float64.
         numbers: its a and b.
-        library: another kernel than the one that has the instruction.
+        library: a kernel other than the one that has the instruction.
 
     Raises:
         NoCompiler: if the kernel cannot be compiled.

@@ -1,4 +1,4 @@
-"""Images scored one by one: what a model says of each, and of each of its sites, and what tells anomalies."""
+"""Score images one by one: a model's figures for each image and each of its sites, and how to detect anomalies."""
 
 from pixkit.tasks.scoring.auroc import auroc
 from pixkit.tasks.scoring.maps import common_top, save_map, uniform_nats, unlikely

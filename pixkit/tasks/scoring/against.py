@@ -1,4 +1,4 @@
-"""Which corrections are asked for, and the threshold that goes with one of them."""
+"""The requested corrections, and the threshold that goes with one of them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Source = Run | str | Path
 
 @dataclass(frozen=True)
 class Against:
-    """What likelihoods are set against.
+    """What likelihoods are compared with.
 
     Attributes:
         complexity: the length of the image by a codec.
-        typicality: the mean of the run's validation images, at most 1000 by a seeded choice.
+        typicality: the mean of the run's validation images, at most 1000, chosen by the seed.
         background: a run that knows the background of images.
         local: a run that sees few pixels around each.
     """
@@ -34,15 +34,15 @@ class Against:
 
     @property
     def names(self) -> list[str]:
-        """Of those asked for."""
+        """Names of the requested ones."""
         asked = {name: getattr(self, name) for name in ("complexity", "background", "local", "typicality")}
         return [name for name, value in asked.items() if value is not None and value is not False]
 
     def corrections(self, model: Model, mean: Callable[[], float], device: str) -> list[Correction]:
-        """Those asked for, by their order; `mean` gives the nats of images that the model knows.
+        """The requested corrections in order; `mean` gives the nats of images that the model knows.
 
         Raises:
-            UsageError: if images are such as no codec takes, or another run is of other images.
+            UsageError: if no codec takes such images, or another run has other images.
         """
         found: list[Correction] = []
         if self.complexity:
@@ -55,10 +55,10 @@ class Against:
         return found
 
     def restored(self, threshold: Threshold, model: Model, device: str) -> list[Correction]:
-        """The one that a threshold is of, from what the threshold says; none if it is of nats.
+        """The correction of a threshold, from its description; empty if it is of nats.
 
         Raises:
-            UsageError: if others are asked for, or what it is of is not here.
+            UsageError: if others are requested, or what it depends on is missing.
         """
         name = threshold.score
         if [each for each in self.names if each != name]:

@@ -1,4 +1,4 @@
-"""How well a score tells anomalies from images that a model knows."""
+"""How well a score separates anomalies from images that a model knows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pixkit.errors import UsageError
 def auroc(known: ArrayLike, anomalies: ArrayLike) -> float:
     """The area under the receiver operating characteristic: P(s(anomaly) > s(known)) + P(they are equal) / 2.
 
-    It is the rank statistic of Mann and Whitney, U / (n m), with average ranks of ties: 1 if every anomaly scores
-    higher, 1/2 for scores that tell nothing.
+    It is the rank statistic of Mann and Whitney, U / (n m), with average ranks for ties: 1 if every anomaly scores
+    higher, 1/2 for scores without information.
 
     Args:
-        known: scores of images that are known, the larger the less likely.
-        anomalies: those of others.
+        known: scores of known images, larger for less likely ones.
+        anomalies: scores of the others.
 
     Raises:
         UsageError: if there are none, or one is not a number.

@@ -1,7 +1,7 @@
-"""What likelihoods are set against, so that what is left tells of anomalies: numbers that are large if unlikely.
+"""Corrections of likelihoods that reveal anomalies: numbers that are large for unlikely images.
 
-A likelihood alone does not: models of pictures give smooth images of other things more than those that they know
-(Nalisnick et al., 2019, arXiv 1810.09136), since it measures low-level structure and complexity first.
+A likelihood alone does not: models of pictures assign smooth images of other things a higher likelihood than images
+that they know (Nalisnick et al., 2019, arXiv 1810.09136), since it mostly measures low-level structure and complexity.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from pixkit.tasks.general_codecs import CODECS, General, Unfit
 from pixkit.tasks.scoring.scorer import Scorer
 
 QUICK_CODECS = ("PNG", "Group 4", "JPEG XL", "JPEG-LS")
-"""Codecs that complexity is measured by: those of `pixkit bench compress` that take milliseconds an image."""
+"""Codecs for complexity: those of `pixkit bench compress` that take milliseconds per image."""
 
 
 class Correction(ABC):
-    """A number of each image from its nats; `name` is what it is called, `source` who proposed it."""
+    """Computes a number for each image from its nats; `name` is its name, `source` who proposed it."""
 
     name: str
     source: ClassVar[str]
@@ -40,11 +40,11 @@ class Correction(ABC):
     @property
     @abstractmethod
     def about(self) -> dict[str, Any]:
-        """What it depends on beside the image, as plain data: a threshold is of no other."""
+        """What it depends on beside the image, as plain data: a threshold applies to no other."""
 
     @abstractmethod
     def __call__(self, x: Tensor, nats: Tensor) -> Tensor:
-        """Of images int64 [B, C, H, W] with these nats, float64 [B]: float64 [B], the larger the less likely."""
+        """For images int64 [B, C, H, W] with these nats, float64 [B]: float64 [B], larger for less likely ones."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Complexity(Correction):
     """-log p(x) - L(x), nats, with L(x) the length of the image by a lossless codec.
 
     Serra et al., 2020, "Input complexity and out-of-distribution detection with likelihood-based generative models",
-    arXiv 1909.11480. As there, L is the least of several codecs, here also of two layouts: as it is, and
-    transposed. The headers of files are counted: they are the same for all images.
+    arXiv 1909.11480. As there, L is the least of several codecs, here also of two layouts: the image and its transpose.
+    The headers of files are counted: they are the same for all images.
 
     Attributes:
-        codecs: which codecs; those that are installed and take the images.
+        codecs: the codecs; those that are installed and support the images.
     """
 
     codecs: tuple[General, ...]
@@ -66,7 +66,7 @@ class Complexity(Correction):
 
     @classmethod
     def of(cls, spec: ImageSpec, names: Sequence[str] = QUICK_CODECS) -> Complexity:
-        """By those of the codecs that can be used for such images here.
+        """With those of the codecs that support such images and are installed.
 
         Raises:
             UsageError: if there is none.
@@ -96,19 +96,19 @@ class Complexity(Correction):
         return {"codecs": [codec.name for codec in self.codecs]}
 
     def bits(self, picture: Array) -> int:
-        """L of a picture [H, W, C]: the fewest bits of all codecs and layouts."""
+        """L for a picture [H, W, C]: the fewest bits over all codecs and layouts."""
         layouts = [np.ascontiguousarray(each) for each in (picture, picture.swapaxes(0, 1))]
         return 8 * min(len(codec.encode(each, self.levels)) for codec in self.codecs for each in layouts)
 
 
 @dataclass(frozen=True)
 class Ratio(Correction):
-    """log q(x) - log p(x), nats, with q another model of such images: what both know is not counted.
+    """log q(x) - log p(x), nats, with q another model of such images: what both know cancels.
 
-    As `background` q was trained on images with levels replaced by chance (`model.mutation`), and knows the background
-    of images (Ren et al., 2019, "Likelihood ratios for out-of-distribution detection", arXiv 1906.02845).
-    As `local` q sees few pixels around each, and knows local structure that all images have (Zhang, Zhang and
-    McDonagh, 2021, "On the out-of-distribution generalization of probabilistic image modelling", arXiv 2109.02639).
+    As `background`, q was trained on images with randomly replaced levels (`model.mutation`), and knows the background
+    of images (Ren et al., 2019, "Likelihood ratios for out-of-distribution detection", arXiv 1906.02845). As `local`, q
+    sees few pixels around each, and knows local structure that all images have (Zhang, Zhang and McDonagh, 2021, "On
+    the out-of-distribution generalization of probabilistic image modelling", arXiv 2109.02639).
     """
 
     name: str
@@ -118,10 +118,10 @@ class Ratio(Correction):
 
     @classmethod
     def of(cls, name: str, model: Model, run: Run | str | Path, device: str = "auto") -> Ratio:
-        """To the best checkpoint of another run; where its labels are unknown, to p(x) over all of them.
+        """With the best checkpoint of another run; where its labels are unknown, p(x) over all of them.
 
         Raises:
-            UsageError: if its model is of other images, or gives no likelihood.
+            UsageError: if its model is for other images, or has no likelihood.
             RunError, CheckpointError: if it cannot be loaded.
         """
         opened = opened_run(run)
@@ -144,7 +144,7 @@ class Ratio(Correction):
 
 @dataclass(frozen=True)
 class Typicality(Correction):
-    """|-log p(x) - H|, nats, with H the mean of -log p over images that the model knows: too likely is no better.
+    """|-log p(x) - H|, nats, with H the mean of -log p over images that the model knows: too likely is also suspicious.
 
     Nalisnick, Matsukawa, Teh and Lakshminarayanan, 2019, "Detecting out-of-distribution inputs to deep generative
     models using typicality", arXiv 1906.02994, for single images (M = 1).
@@ -168,7 +168,7 @@ class Typicality(Correction):
 
 
 def weights_digest(run: Run, checkpoint: str = "best", weights: str = "ema") -> str:
-    """SHA-256 of the weights that `pixkit.load` takes of a run, as their checkpoint states it."""
+    """SHA-256 of the weights that `pixkit.load` takes from a run, as its checkpoint states it."""
 
     def look(folder: Path) -> str:
         files = read_manifest(folder).files

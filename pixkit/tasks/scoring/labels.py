@@ -1,4 +1,4 @@
-"""Which label each of some images is scored given, as they come."""
+"""The label under which each image is scored, as images arrive."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pixkit.tasks.scoring.stream import Given
 
 
 class LabelsAsked:
-    """The labels of images that come one by one.
+    """The labels of images that arrive one by one.
 
     Args:
-        model: what scores them.
+        model: the model.
         labels: one class for all, by number or name; numbers of each image's class, or a file of them, .npy or .npz;
-            "none" of a model that knows images without a label; or "all": labels are unknown, and equally likely. Left
-            out, images of the run's own data have theirs, and of others they are unknown.
+            "none" for a model that supports images without a label; or "all": labels are unknown, and equally likely.
+            By default, images of the run's own data have theirs, and those of others are unknown.
 
     Raises:
         UsageError: if the model takes no labels, or not these.
@@ -46,7 +46,7 @@ class LabelsAsked:
 
     @property
     def kinds(self) -> tuple[bool, bool]:
-        """Whether images may come with a label that is known, one of the classes or none, and with one that is not."""
+        """Whether images with a known label (a class, or none) may occur, and images with an unknown one."""
         known = self._one is not None or self._each is not None
         return self._labelled and (known or self._own), self._labelled and not known
 
@@ -72,7 +72,7 @@ class LabelsAsked:
         return int(self._each[number])
 
     def check_end(self, count: int) -> None:
-        """Raise DataError if there are labels of more images than there were."""
+        """Raise DataError if there are labels for more images than there were."""
         if self._each is not None and len(self._each) > count:
             raise DataError(
                 "labels of other images", where="labels", found=f"{len(self._each)} labels", expected=str(count)
@@ -80,17 +80,17 @@ class LabelsAsked:
 
 
 def labels_compared(model: Model, labels: Labels | None) -> Labels | None:
-    """Where images are compared, "all" for labels that were left out: unknown, of the run's own images, too.
+    """The labels where images are compared: by default "all", unknown, even for the run's own images.
 
-    Else a limit that images of the run's data set, by -log p(x | y), would be applied to -log p(x) of files.
+    Otherwise a limit set from images of the run's data, by -log p(x | y), would be applied to -log p(x) of files.
     """
     return "all" if labels is None and model.labelled else labels
 
 
 def labels_alike(model: Model, labels: Labels | None, own: Tensor | None) -> Tensor | None:
-    """What images with labels of their `own` are scored given, as others are given `labels`; None if that is unknown.
+    """The labels for images that have labels (`own`), if others are scored given `labels`; None if these are unknown.
 
-    Where these say which class each of the others has, that is their own.
+    If `labels` gives the class of each of the others, these images use their own.
     """
     if not model.labelled or own is None or (isinstance(labels, str) and labels == "all"):
         return None

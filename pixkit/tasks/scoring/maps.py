@@ -1,4 +1,4 @@
-"""Where an image is unlikely: maps of nats a site as arrays and pictures, and masks of what to draw anew."""
+"""Where an image is unlikely: maps of nats per site as arrays and pictures, and masks of sites to redraw."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from pixkit.files import replacing
 from pixkit.image import ImageSpec
 
 LEAST_TOP = 5.0
-"""Nats that pictures of maps reach to at least."""
+"""The least upper end of the scale of pictures of maps, in nats."""
 
 
 def uniform_nats(spec: ImageSpec) -> float:
-    """What a site costs whom all levels are equally likely: C ln K."""
+    """The nats of a site if all levels are equally likely: C ln K."""
     return spec.channels * math.log(spec.levels)
 
 
 def common_top(spec: ImageSpec) -> float:
-    """The nats that pictures of maps reach to, the same for all images: `uniform_nats`, and at least 5."""
+    """The upper end of the scale of pictures of maps, the same for all images: `uniform_nats`, but at least 5."""
     return max(uniform_nats(spec), LEAST_TOP)
 
 
 def unlikely(sites: Tensor, spec: ImageSpec, above: float | None = None) -> Tensor:
     """The sites with more nats than `above`, bool of the same shape.
 
-    Left out, more than `uniform_nats`: where the model thinks the image less likely than who knows nothing. Codes are
-    marked so for anomalies to be found by drawing them anew (Naval Marimont and Tarroni, 2020, arXiv 2012.06765).
+    By default more than `uniform_nats`: where the model gives less probability than a uniform guess. Codes are marked
+    in this way for anomalies to be found by redrawing them (Naval Marimont and Tarroni, 2020, arXiv 2012.06765).
 
     Args:
         sites: nats, [..., H, W].
-        spec: the images.
+        spec: the spec of the images.
         above: nats.
 
     Raises:
@@ -50,7 +50,7 @@ def unlikely(sites: Tensor, spec: ImageSpec, above: float | None = None) -> Tens
 
 
 def save_map(folder: Path, number: int, sites: Tensor, top: float) -> dict[str, Any]:
-    """Write a map as NUMBER.npy, nats [H, W], and NUMBER.png, from 0 to `top` nats; say where they are.
+    """Write a map as NUMBER.npy, nats [H, W], and NUMBER.png, from 0 to `top` nats; return their paths.
 
     Raises:
         RunError: if it cannot be written.

@@ -26,22 +26,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, repr=False)
 class ImageScore(Shown):
-    """What a model says of one image, or why it says nothing.
+    """A model's figures for one image, or why there are none.
 
     Attributes:
-        image: what the image is called.
-        kind: what `nats` are: "exact", -log p(x); "bound", no less than that in expectation; "estimate".
-        nats: of the image, given its label if it has one; NaN if it could not be read.
+        image: the image's name.
+        kind: the kind of `nats`: "exact", -log p(x); "bound", no less than that in expectation; "estimate".
+        nats: nats of the image, given its label if it has one; NaN if it could not be read.
         bits: per sub-pixel (bits/dim), or per token.
-        parts: what the score is the sum of, or figures beside it. Of an ensemble of orderings "one ordering", the mean
-            of -log p_o(x), and "spread", its standard deviation over orderings; where the label is unknown "best
-            label", the nats given the likeliest.
-        corrected: the corrections that were asked for, by name; see `pixkit.tasks.scoring.corrections`.
-        flagged: whether what the run's threshold is of is larger than that; None if that was not asked for.
-        label: number of the class that was given or, where it is unknown, of the likeliest; None of no class.
-        class_name: what it is called, or its number.
-        sites: nats of each site, [H, W], which sum to `nats` (of a bound to its part "reconstruction"); None if maps
-            were not asked for.
+        parts: the terms of the score, or other figures. For an ensemble of orderings "one ordering", the mean of -log
+            p_o(x), and "spread", its standard deviation over orderings; where the label is unknown "best label", the
+            nats given the likeliest.
+        corrected: the requested corrections, by name; see `pixkit.tasks.scoring.corrections`.
+        flagged: whether the image exceeds the run's threshold; None if not requested.
+        label: number of the given class or, if it is unknown, of the likeliest; None without a class.
+        class_name: its name, or its number.
+        sites: nats of each site, [H, W], which sum to `nats` (for a bound to its part "reconstruction"); None if maps
+            were not requested.
         error: why there is no score.
     """
 
@@ -62,7 +62,7 @@ class ImageScore(Shown):
         return self.nats if name == "nats" else self.corrected[name]
 
     def dump(self, spec: ImageSpec) -> dict[str, Any]:
-        """As plain data, without the map; what there is not is left out."""
+        """As plain data, without the map; missing values are left out."""
         if self.error is not None:
             return {"image": self.image, "error": self.error}
         found = {"image": self.image, "kind": self.kind, "nats": self.nats, spec.rate: self.bits}
@@ -73,17 +73,17 @@ class ImageScore(Shown):
 
 
 class Rows(Iterator[ImageScore]):
-    """A row for each image of a stream, in its order.
+    """A row for each image of a stream, in order.
 
     Args:
         stream: the images.
-        scorer: scores them.
-        labels: which label each has.
-        corrections: what its nats are set against.
-        threshold: what flags it, if that was asked for.
+        scorer: the scorer.
+        labels: the label of each.
+        corrections: the corrections of its nats.
+        threshold: the threshold for flags, if requested.
         batch_size: images at a time.
         progress: called as progress(images done, images in all as far as that is known).
-        ranks: those that share the batches; each has all rows.
+        ranks: those that share the batches; each yields all rows.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Rows(Iterator[ImageScore]):
 
     @property
     def columns(self) -> list[str]:
-        """All that `ImageScore.dump` may have of these images beside the name and an error, in its order."""
+        """All keys that `ImageScore.dump` may have for these images beside the name and an error, in order."""
         known, unknown = self._labels.kinds
         model = self._scorer.model
         label = ["label", "class"] if (known or unknown) and not self._labels.none else []
@@ -162,7 +162,7 @@ class Rows(Iterator[ImageScore]):
 
 
 def _of_all(own: Sequence[ImageScore], ranks: Ranks) -> Iterator[ImageScore]:
-    """The rows of all ranks, in their order."""
+    """The rows of all ranks, in order."""
     if ranks.alone:
         yield from own
         return
@@ -173,7 +173,7 @@ def _of_all(own: Sequence[ImageScore], ranks: Ranks) -> Iterator[ImageScore]:
 
 
 def _batched(stream: Iterable[T], size: int) -> Iterator[list[T]]:
-    """So many at a time, the last ones perhaps fewer."""
+    """At most `size` at a time; the last batch may be smaller."""
     each = iter(stream)
     while some := list(itertools.islice(each, size)):
         yield some

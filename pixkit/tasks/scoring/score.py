@@ -1,4 +1,4 @@
-"""A number for every image: nats and bits per dimension, of any number of images, one by one."""
+"""A number for every image: nats and bits per dimension, for any number of images, one by one."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from pixkit.tasks.scoring.threshold import Threshold, read_threshold
 from pixkit.wrappers import unwrapped
 
 REFERENCE_IMAGES = 1000
-"""Most validation images that the mean of what is typical is taken of."""
+"""The largest number of validation images for the mean in typicality."""
 BATCH = 64
-"""Images at a time, for that mean."""
+"""Images at a time for that mean."""
 Images = str | Path | Iterable[str | Path | Tensor] | Tensor
-"""Names of images, or their levels: int64 [N, C, H, W], or some [C, H, W] each; they may come from a generator."""
+"""Names of images, or their levels: int64 [N, C, H, W], or [C, H, W] each; they may come from a generator."""
 
 
 def score(
@@ -61,47 +61,48 @@ def score(
     loading: Loading | None = None,
     ranks: Ranks = ALONE,
 ) -> Rows:
-    """Score images one by one, in their order, however many there are.
+    """Score images one by one, in order, however many there are.
 
         for found in pixkit.score("runs/mnist", ["photos", "test:0:100"]):
             print(found.image, found.nats, found.bits)
 
-    An image's score depends on the image alone, not on those beside it; that of a bound on the seed, too. A file that
-    cannot be read gives a row with an `error` in its place.
+    An image's score depends only on the image, not on the others; a bound's also on the seed. A file that cannot be
+    read gives a row with an `error` in its place.
 
     Args:
         run_or_model: a run, or its folder; or a model, which has no data of its own.
         images: pictures, folders and archives of pictures, arrays of levels (.npy, .npz), or images of the run's data:
             test:5, test:0:100 for the first hundred, test:: for all. Or levels, int64 [N, C, H, W]. Names, and levels
             [C, H, W], may come one by one from a generator.
-        labels: of a model with labels, the images' classes: one of all, by number or name, or of each one, numbers or
-            a file of numbers (.npy, .npz); "none" of a model that knows images without a label; "all" if they are
-            unknown: p(x) = mean over labels y of p(x | y), and the likeliest is told. Left out, images of the run's
-            data have their own, and those of others are unknown; with a correction or `flag`, which compare images,
-            all are.
-        maps: give the nats of each site, too.
-        importance: estimate the likelihood of a latent model from so many importance samples an image.
-        complexity: set the nats against the length of the image by a codec (`Complexity`).
-        typicality: set them against the mean of the run's validation images (`Typicality`).
-        background: set them against those of a run that knows the background of images (`Ratio`).
-        local: set them against those of a run that sees few pixels around each (`Ratio`).
-        flag: tell which images exceed the run's threshold, which `set_threshold` made.
+        labels: for a model with labels, the images' classes: one for all, by number or name, or one each, numbers or a
+            file of numbers (.npy, .npz); "none" for a model that supports images without a label; "all" if they are
+            unknown: p(x) = mean over labels y of p(x | y), and the likeliest is reported. By default, images of the
+            run's data have their own, and those of others are unknown; with a correction or `flag`, which compare
+            images, all are.
+        maps: also give the nats of each site.
+        importance: estimate the likelihood of a latent model from this many importance samples per image.
+        complexity: correct the nats by the length of the image under a codec (`Complexity`).
+        typicality: compare them with the mean of the run's validation images (`Typicality`).
+        background: compare them with those of a run that knows the background of images (`Ratio`).
+        local: compare them with those of a run that sees few pixels around each (`Ratio`).
+        flag: report which images exceed the run's threshold, which `set_threshold` made.
         batch_size: images at a time.
-        seed: of what a bound draws.
+        seed: for the draws of a bound.
         device: where a run's model is loaded: auto, cpu or cuda.
         checkpoint: which of a run's is loaded: best, last or step-N.
         weights: which weights of a run to load, ema or raw.
         progress: called as progress(images done, images in all as far as that is known) after every batch.
         loading: told of the reading of the run's data.
-        ranks: those that score together, each some batches; all have to ask for the same, and have all rows.
+        ranks: the processes that score together, each some batches; all have to pass the same arguments, and get all
+            rows.
 
     Returns:
-        The rows, an iterator; its `columns` are what `ImageScore.dump` may have of any of them.
+        The rows, an iterator; its `columns` are all keys that `ImageScore.dump` may have.
 
     Raises:
-        UsageError: if the model gives no likelihood, nor a bound, takes no labels, or there are no images; if the run
-            has no threshold, or it is of other weights or settings.
-        DataError: if labels cannot be read, or are not of these images.
+        UsageError: if the model has neither likelihood nor bound, takes no labels, or there are no images; if the run
+            has no threshold, or one for other weights or settings.
+        DataError: if labels cannot be read, or do not fit the images.
         RunError: if it is not a run.
         CheckpointError: if the run's checkpoint is damaged.
     """
@@ -126,7 +127,7 @@ def score(
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model, and the run that it is of, if that is known, with the digest of its weights."""
+    """A model and its run, if known, with the digest of its weights."""
 
     model: Model
     run: Run | None
@@ -136,7 +137,7 @@ class Loaded:
     def of(
         cls, run_or_model: Source | Model, device: str = "auto", checkpoint: str = "best", weights: str = "ema"
     ) -> Loaded:
-        """Of a model, or of a run, or its folder."""
+        """From a model, a run, or its folder."""
         given = unwrapped(run_or_model)
         if isinstance(given, Model):
             return cls(given, None, "")
@@ -145,15 +146,15 @@ class Loaded:
         return cls(model, run, weights_digest(run, checkpoint, weights))
 
     def require_run(self, where: str) -> Run:
-        """The run; UsageError of a model without one."""
+        """The run; UsageError for a model without one."""
         if self.run is None:
             raise UsageError("a model that was not opened with its run has none", where=where, expected="a run")
         return self.run
 
     def mean(self, scorer: Scorer, labels: Labels | None) -> float:
-        """Nats of the run's validation images, at most 1000 by a seeded choice: their mean.
+        """The mean nats of the run's validation images, at most 1000, chosen by the seed.
 
-        They are scored as the images are, given their own labels where images have labels.
+        They are scored like the images, given their own labels if images have labels.
         """
         data = labelled_for(self.model, load_data(self.require_run("typicality")))
         if not data.size("validation"):
@@ -181,7 +182,7 @@ def stream_of(images: Images, model: Model, run: Run | None, loading: Loading | 
 
     Raises:
         UsageError: if there are none.
-        DataError: if levels are not those of the model.
+        DataError: if levels do not fit the model.
     """
     if isinstance(images, str | Path):
         images = [images]

@@ -1,4 +1,4 @@
-"""What a model says of some images, one by one: their nats, the parts of these, and the share of each site."""
+"""A model's figures for images, one by one: their nats, the terms of these, and the share of each site."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pixkit.precision import float32_products
 from pixkit.randomness import derive, isolated_rng, seed_torch
 
 BEST_LABEL = "best label"
-"""The figure of an image of an unknown label: its nats given the likeliest."""
+"""The figure for an image with unknown label: its nats given the likeliest label."""
 
 
 @dataclass(frozen=True)
 class Said:
-    """Of B images figures by name, 'nats' among them, float64 [B], shares of sites, [B, H, W], and likeliest labels.
+    """For B images, figures by name, including 'nats', float64 [B], shares of sites, [B, H, W], and likeliest labels.
 
-    All on the CPU; None of what was not asked for.
+    All on the CPU; None if not requested.
     """
 
     figures: Mapping[str, Tensor]
@@ -36,16 +36,16 @@ class Said:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores images in evaluation mode; what is said of an image does not depend on those beside it.
+    """Scores images in evaluation mode; an image's figures do not depend on the others.
 
     Attributes:
-        model: what scores; its mode, and torch's generators, are left as they were.
-        seed: names what a bound, or an estimate, draws: the same for each image.
-        importance: estimate the likelihood of a latent model from so many importance samples.
-        maps: say what share each site has.
+        model: the model; its mode, and torch's generators, are left unchanged.
+        seed: for the draws of a bound or an estimate: the same for each image.
+        importance: estimate the likelihood of a latent model from this many importance samples.
+        maps: also compute the share of each site.
 
     Raises:
-        UsageError: if the model gives no likelihood, cannot be estimated, or says nothing of sites.
+        UsageError: if the model has no likelihood, cannot be estimated, or has no figures for sites.
     """
 
     model: Model
@@ -69,7 +69,7 @@ class Scorer:
         return self.model.score_kind if self.importance is None else "estimate"
 
     def parts(self) -> list[str]:
-        """The figures beside nats of an image whose label, if the model takes any, is known; found by a blank image."""
+        """The figures of an image beside its nats, if its label is known or not needed; found with a blank image."""
         if self.importance is not None:
             return []
         blank = torch.zeros(1, *self.model.spec.shape, dtype=torch.int64)
@@ -81,8 +81,8 @@ class Scorer:
     def __call__(self, x: Tensor, labels: Tensor | None = None) -> Said:
         """What is said of images int64 [B, C, H, W] given their labels, int64 [B].
 
-        Without labels, of a model that takes some: of each image under a label that is unknown, all of them being
-        equally likely, p(x) = mean over labels y of p(x | y), and the label that p(x | y) is largest of.
+        Without labels, for a model that takes some: each image under an unknown label, with all equally likely, p(x) =
+        mean over labels y of p(x | y), and the label with the largest p(x | y).
         """
         model = self.model
         with torch.no_grad(), evaluating(model), isolated_rng(model.device):

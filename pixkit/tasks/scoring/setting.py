@@ -1,4 +1,4 @@
-"""Set the threshold of a run by images that were held out."""
+"""Set the threshold of a run from held-out images."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ def set_threshold(
     progress: Progress | None = None,
     loading: Loading | None = None,
 ) -> Threshold:
-    """Set a limit that images like these exceed with a probability of at most `false_alarms`, and keep it with the run.
+    """Set a limit that images like these exceed with a probability of at most `false_alarms`, and store it in the run.
 
         pixkit.tasks.scoring.set_threshold("runs/mnist", "held-out", 0.01, complexity=True)
         flagged = [each.image for each in pixkit.score("runs/mnist", "new", flag=True) if each.flagged]
 
-    See `pixkit.tasks.scoring.threshold.conformal_limit`. It is of the run's weights, and of one score: of the
-    correction among the options, or of nats.
+    See `pixkit.tasks.scoring.threshold.conformal_limit`. It applies to the run's weights and to one score: the
+    requested correction, or nats.
 
     Args:
         run: the run, or its folder, into which threshold.json is written.
-        images: those held out, as `score` takes them; the model was not trained on them.
+        images: held-out images, as `score` takes them, on which the model was not trained.
         false_alarms: the rate.
-        labels: as `score`, but left out they are unknown of the run's own images, too.
-        importance: how many samples estimate the likelihood of a latent model.
-        complexity: a limit of this correction; at most one of the four is asked for.
+        labels: as `score`, but by default they are unknown, even for the run's own images.
+        importance: number of samples that estimate the likelihood of a latent model.
+        complexity: set a limit of this correction; at most one of the four may be requested.
         typicality: the same.
         background: the same.
         local: the same.
         batch_size: images at a time.
-        seed: of what a bound draws.
+        seed: for the draws of a bound.
         device: where the model is loaded.
         checkpoint: which one.
         weights: which of it.
@@ -66,9 +66,9 @@ def set_threshold(
         loading: told of the reading of the run's data.
 
     Raises:
-        UsageError: for several corrections, too few images for the rate, or a rate that is none.
+        UsageError: for several corrections, too few images for the rate, or an invalid rate.
         DataError: if an image cannot be read.
-        RunError: if it cannot be written, or the run is one of the zoo.
+        RunError: if it cannot be written, or the run belongs to the zoo.
     """
     check_rate(false_alarms)
     check_batch_size(batch_size)

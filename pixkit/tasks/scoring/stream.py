@@ -1,4 +1,4 @@
-"""Images that are given by name, one by one, in order: of a file that cannot be read there is its error instead."""
+"""Images given by name, one by one, in order; a file that cannot be read gives its error instead."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from pixkit.tasks.labels import labelled_for
 SPLITS = "train|validation|test"
 ONE = re.compile(rf"({SPLITS}):([0-9]{{1,12}})")
 SPAN = re.compile(rf"({SPLITS}):([0-9]{{1,12}})?:([0-9]{{1,12}})?")
-"""Images of the run's own data: one, and those from a first up to an end, either of which may be left out."""
+"""Images of the run's own data: one, or a range, either end of which may be left out."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """An image: what it is called, its levels, int64 [C, H, W], or why there are none, and its label if it is known."""
+    """An image: its name, its levels, int64 [C, H, W], or why there are none, and its label if known."""
 
     name: str
     image: Tensor | None = None
@@ -36,22 +36,21 @@ class Given:
 
 
 class Stream:
-    """Images by name, read when they are asked for; memory does not grow with their number.
+    """Images by name, read on demand; memory does not grow with their number.
 
-    Files are made ready as `pixkit.tasks.inputs.each_image` says: of pictures one is in memory, of arrays and of the
-    run's own pictures a few. The run's other data are read as for training: whole, but for arrays that stay in their
-    files since they are large; so are its pictures where the model takes their labels.
+    Files are prepared as in `pixkit.tasks.inputs.each_image`: one picture is in memory at a time, and a few images of
+    arrays and of the run's own pictures. The run's other data are read as for training: whole, except for large arrays,
+    which stay in their files; the same holds for its pictures if the model takes their labels.
 
     Args:
         images: pictures, folders and archives of pictures, arrays of levels, or the run's own images: ``test:5``,
-            ``test:0:100`` for the first hundred, ``test::`` for all; or levels, int64 [C, H, W], which are called by
-            their numbers.
-        model: what scores them.
-        run: whose data are meant.
+            ``test:0:100`` for the first hundred, ``test::`` for all; or levels, int64 [C, H, W], which are numbered.
+        model: the model.
+        run: the run whose data are meant.
         loading: called as loading(what, done, total) while the run's data are read.
 
     Attributes:
-        total: how many images there are, as far as that is known.
+        total: the number of images, as far as it is known.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class Stream:
             warnings.warn(note, RuntimeWarning, stacklevel=2)
 
     def _of_files(self, name: str | Path) -> Iterator[Given]:
-        """Those of a file, or of the files of a folder or an archive."""
+        """The images of a file, or of the files in a folder or an archive."""
         try:
             parts = self._reader.parts(name)
         except DataError as error:
@@ -102,7 +101,7 @@ class Stream:
             yield Given(str(part), error=message(error))
 
     def _of_data(self, own: re.Match[str]) -> Iterator[Given]:
-        """Those of the run's own data, with their labels if the model takes any."""
+        """Images of the run's own data, with their labels if the model takes any."""
         if self._run is None:
             raise UsageError(
                 "a model that was not opened with its run has no data",

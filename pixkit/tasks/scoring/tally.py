@@ -1,4 +1,4 @@
-"""What many images' scores come to."""
+"""The summary of many images' scores."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pixkit.tasks.scoring.rows import ImageScore
 
 @dataclass
 class Tally:
-    """Counts images, and sums their nats, as they come.
+    """Counts images, and sums their nats, as they arrive.
 
     Attributes:
-        images: how many there were.
-        scored: how many of them have a score.
+        images: their number.
+        scored: the number of those with a score.
         total: the sum of their nats, and of its rounding errors (Neumaier's).
-        kind: what the scores are.
+        kind: the kind of the scores.
     """
 
     images: int = 0
@@ -30,7 +30,7 @@ class Tally:
     kind: str = "exact"
 
     def add(self, each: ImageScore) -> None:
-        """Another image."""
+        """Add an image."""
         self.images += 1
         self.kind = each.kind
         if each.error is None:
@@ -42,11 +42,11 @@ class Tally:
 
     @property
     def mean(self) -> float:
-        """Nats of an image, as `pixkit.evaluate` has them; NaN of none."""
+        """Mean nats per image, as in `pixkit.evaluate`; NaN if there are none."""
         return (self.total + self.lost) / self.scored if self.scored else math.nan
 
     def summary(self, spec: ImageSpec) -> str:
-        """In words; empty of one image."""
+        """In words; empty for one image."""
         if self.scored < 2:
             return ""
         sign = {"exact": "", "bound": "<= ", "estimate": "~ "}[self.kind]
@@ -64,6 +64,6 @@ class Tally:
 
 
 def several(rows: Iterator[ImageScore]) -> tuple[Iterator[ImageScore], int]:
-    """The same rows, and how many there are, if that is 0 or 1, else 2: known when the second is."""
+    """The same rows, and their number if it is 0 or 1, otherwise 2: known once the second arrives."""
     first = list(itertools.islice(rows, 2))
     return itertools.chain(first, rows), len(first)

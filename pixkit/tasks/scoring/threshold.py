@@ -1,4 +1,4 @@
-"""A limit of scores that few images of a known kind exceed, kept with the run whose weights it is of."""
+"""A limit of scores that few images of a known kind exceed, stored in the run of its weights."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ FORMAT = 1
 
 
 class Threshold(Record):
-    """What is in threshold.json: an image is flagged if its `score` is larger than `limit`.
+    """The content of threshold.json: an image is flagged if its `score` is larger than `limit`.
 
     Attributes:
         score: "nats", or the name of a correction.
         limit: the `rank`-th smallest score of `images` held-out images.
-        false_alarms: the rate alpha that was asked for.
-        settings: what else the scores depend on: labels, seed, importance samples, and what the correction is `about`.
-        weights: SHA-256 of the weights that it is of.
-        other: the folder of the other run, of a ratio.
+        false_alarms: the requested rate alpha.
+        settings: what else the scores depend on: labels, seed, importance samples, and the correction's `about`.
+        weights: SHA-256 of the weights that it applies to.
+        other: the folder of the other run, for a ratio.
     """
 
     format: Count
@@ -45,7 +45,7 @@ class Threshold(Record):
     sha256: str
 
     def dump(self) -> dict[str, Any]:
-        """What it is, as plain data."""
+        """The description as plain data."""
         return {name: getattr(self, name) for name in ("score", "limit", "images", "rank", "false_alarms")}
 
     def in_words(self) -> dict[str, str]:
@@ -54,7 +54,7 @@ class Threshold(Record):
         return {"limit": f"{self.limit:.3f} of {self.score}", "false alarms": rank}
 
     def require(self, settings: dict[str, Any], weights: str) -> None:
-        """Raise UsageError if scores are of other weights, or made otherwise."""
+        """Raise UsageError if scores are of other weights, or made with other settings."""
         if weights != self.weights:
             raise UsageError(
                 "the run's threshold is of other weights",
@@ -75,7 +75,7 @@ class Threshold(Record):
 
 @dataclass(frozen=True)
 class Limit:
-    """A limit, and where it stands among the scores that it was taken from."""
+    """A limit, and its rank among the scores that it was taken from."""
 
     value: float
     rank: int
@@ -85,16 +85,16 @@ class Limit:
 def conformal_limit(scores: Sequence[float], false_alarms: float) -> Limit:
     """The k-th smallest of n scores, k = ceil((n + 1) (1 - alpha)).
 
-    Of an image that is exchangeable with those n the score is larger with a probability of at most alpha, over the
-    choice of all n + 1 (Vovk, Gammerman and Shafer, 2005; Angelopoulos and Bates, 2021, arXiv 2107.07511, section 1).
-    The + 1 counts that image: the plain quantile of n scores is exceeded more often.
+    For an image that is exchangeable with those n, the score exceeds it with probability at most alpha, over the choice
+    of all n + 1 (Vovk, Gammerman and Shafer, 2005; Angelopoulos and Bates, 2021, arXiv 2107.07511, section 1). The + 1
+    counts that image: the plain quantile of n scores is exceeded more often.
 
     Args:
-        scores: of images that were not trained on.
+        scores: scores of images that were not trained on.
         false_alarms: alpha.
 
     Raises:
-        UsageError: if alpha is not between 0 and 1, the images are too few for it, n < 1 / alpha - 1, or the limit
+        UsageError: if alpha is not between 0 and 1, there are too few images for it, n < 1 / alpha - 1, or the limit
             would not be a number.
     """
     check_rate(false_alarms)
