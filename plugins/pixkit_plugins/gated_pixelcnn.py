@@ -28,26 +28,26 @@ class GatedPixelCNN(OrientedBackbone):
         y_l = gate(conv of h_(l-1) in row r, columns c - k//2 .. c, masked B, + 1x1 of s_l)
         h_l = h_(l-1) + 1x1 of y_l
 
-    and gate(s) = tanh(a + V h) * sigmoid(b + W h), a and b the halves of s and h the context, so that each gate of
-    both stacks has its own 1x1 map of the context. The first layer reads pixels: s_1 rows r - 3 .. r - 1 of columns
-    c - 3 .. c + 3, and y_1 columns c - 3 .. c - 1, masked A (`first_kernel` 7); h_1 is 1x1 of y_1, without h_0.
-    The vertical stack ends with s_L: nobody reads v_L. After h_L come `output_layers` of (ReLU, 1x1) and a ReLU.
+    and gate(s) = tanh(a + V h) * sigmoid(b + W h), a and b the halves of s and h the context, so that each gate of both
+    stacks has its own 1x1 map of the context. The first layer reads pixels: s_1 rows r - 3 .. r - 1 of columns c - 3 ..
+    c + 3, and y_1 columns c - 3 .. c - 1, masked A (`first_kernel` 7); h_1 is 1x1 of y_1, without h_0. The vertical
+    stack ends with s_L: v_L is not needed. After h_L come `output_layers` of (ReLU, 1x1) and a ReLU.
 
-    The shift. s_1 reads rows < r, strictly, and a kernel of rows r - k//2 .. r of features that see rows < r sees
-    rows < r again. So all of s_l at (r, c) may enter the horizontal stack at (r, c), and the link is not shifted.
-    (The other way, s_l that sees rows <= r and a link shifted down by one, is as good and reads a row more in layer 1.
-    Both at once would lose row r - 1.)
+    The shift. s_1 reads rows < r, strictly, and a kernel of rows r - k//2 .. r of features that see rows < r again sees
+    only rows < r. So all of s_l at (r, c) may enter the horizontal stack at (r, c), and the link is not shifted. (The
+    alternative, an s_l that sees rows <= r and a link shifted down by one, works equally well and reads one more row in
+    layer 1. Both at once would lose row r - 1.)
 
     The receptive field. With q = first_kernel // 2 + (L - 1) (k // 2), s_L sees rows r - q .. r - 1 of columns
     c - q .. c + q, and h_L that and columns c - q .. c - 1 of row r: a whole half of a square of side 2q + 1. With
     q >= max(H, W) - 1 it is every earlier pixel.
 
-    Kernels hold the taps that they use and no others, and the two halves of a gate are one convolution. Under
-    sequential colours the horizontal stack and the output are masked by colour at the centre; the vertical stack sees
-    the rows above in all colours.
+    Kernels hold only the taps that they use, and the two halves of a gate are one convolution. Under sequential colours
+    the horizontal stack and the output are masked by colour at the centre; the vertical stack sees the rows above in
+    all colours.
 
-    Initially the weights before a gate have deviation `gain` / sqrt(n), n their inputs. Near 0 a gate halves what it is
-    given, so that 2 keeps the signal's size down the vertical stack, which has no residual. With torch's own
+    The initial weights before a gate have standard deviation `gain` / sqrt(n), with n inputs. Near 0 a gate halves its
+    input, so that 2 keeps the signal's size down the vertical stack, which has no residual. With torch's own
     initialiser, 0.58 in this measure, it would lose a factor of 3.7 in every layer.
 
     Departures: `skip` (off in the paper) adds a 1x1 map of every y_l to the output; `dropout` is not in the paper.
@@ -114,7 +114,7 @@ class GatedPixelCNN(OrientedBackbone):
 
 
 def before_gate(layer: Layer, gain: float) -> Layer:
-    """The layer, initialised for a gate to read its result: weights of deviation gain / sqrt(inputs), no bias."""
+    """The layer, initialised to feed a gate: weights of standard deviation gain / sqrt(inputs), no bias."""
     inputs = layer.fan_in if isinstance(layer, MaskedLayer) else layer.weight[0].numel()
     nn.init.normal_(layer.weight, std=gain / max(inputs, 1.0) ** 0.5)
     if layer.bias is not None:
@@ -123,7 +123,7 @@ def before_gate(layer: Layer, gain: float) -> Layer:
 
 
 def point(before: int, after: int, ordering: pixkit.Ordering, init: str) -> Pointwise:
-    """A 1x1 map, initialised."""
+    """An initialised 1x1 map."""
     layer = Pointwise(before, after, ordering)
     initialise(layer, init)
     return layer
@@ -150,7 +150,7 @@ class Gate(nn.Module):
 
 
 class Vertical(nn.Module):
-    """s_l of s_(l-1), rows above alone: [B, 2p, H, W] to the same."""
+    """s_l from s_(l-1), only from rows above: [B, 2p, H, W] to the same."""
 
     def __init__(self, config: GatedPixelCNN.Config, context: int) -> None:
         super().__init__()
@@ -165,7 +165,7 @@ class Vertical(nn.Module):
 
 
 class Horizontal(nn.Module):
-    """y_l of h_(l-1), or of pixels, and s_l: [B, in_maps, H, W] and [B, 2p, H, W] to [B, p, H, W]."""
+    """y_l from h_(l-1), or from pixels, and s_l: [B, in_maps, H, W] and [B, 2p, H, W] to [B, p, H, W]."""
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class Horizontal(nn.Module):
         self.gate = Gate(config, scan.context)
 
     def forward(self, x: Tensor, seen: Tensor, context: Tensor | None) -> Tensor:
-        """The link takes what the vertical stack's gate has not seen yet."""
+        """The link takes the vertical stack's values before the gate."""
         return self.gate(self.conv(x) + self.link(seen), context)
 
 

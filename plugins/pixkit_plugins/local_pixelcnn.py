@@ -17,11 +17,11 @@ pixkit_api_version = 1
 
 
 class LocalPixelCNN(pixkit.Backbone):
-    """One stream of gated resnets with U-net short cuts, of convolutions that are masked at each site by the ordering.
+    """One stream of gated resnets with U-net skip connections, of convolutions masked at each site by the ordering.
 
-    It serves any ordering, colours drawn together or one after the other, and its weights have the same shapes
-    under all of them: the models `order_agnostic` and `any_order` train one set of weights for several orderings. There
-    is no blind spot, since every tap that the ordering allows is used.
+    It supports any ordering, with joint or sequential colours, and its weights have the same shapes under all of them:
+    the models `order_agnostic` and `any_order` train one set of weights for several orderings. There is no blind spot,
+    since every tap that the ordering allows is used.
 
         first   a convolution of pixels and a map of ones, type A
         down    three stages of `blocks` gated resnets, a dilated convolution between two stages
@@ -30,12 +30,12 @@ class LocalPixelCNN(pixkit.Backbone):
         resnet  x + n(a) * sigmoid(b), where a, b = conv(f(n(conv(f(x))) + 1x1(f(short cut)))), f the nonlinearity and n
                 the norm over the maps of a site
 
-    It follows the authors' code (github.com/ajayjain/lmconv, ours.py), in which, as in PixelCNN++'s, the two ways are
-    called down- and upsampling although a dilated convolution stands in for each change of scale. It departs from it
-    in these points: the norm has a scale and a shift for each map, and divides by the biased variance, the mean square,
-    where theirs takes the unbiased one; dropout is elementwise; under sequential colours
-    maps stay within their colour groups, whereas theirs leaves the colours to the mixture head; the projection is the
-    head's own. A context enters every resnet before its gate, by a 1x1 map.
+    It follows the authors' code (github.com/ajayjain/lmconv, ours.py), in which, as in PixelCNN++'s, the two halves are
+    called down- and upsampling although a dilated convolution replaces each change of scale. Departures: the norm has a
+    scale and a shift for each map, and divides by the biased variance, the mean square, where theirs uses the unbiased
+    one; dropout is elementwise; under sequential colours maps stay within their colour groups, whereas theirs leaves
+    the colours to the mixture head; the projection is the head's own. A context enters every resnet before its gate, by
+    a 1x1 map.
     """
 
     conditional = True
@@ -102,7 +102,7 @@ class LocalPixelCNN(pixkit.Backbone):
 
 
 class Masked(nn.Module):
-    """A locally masked convolution and the norm behind it."""
+    """A locally masked convolution and the norm after it."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class GatedResnet(nn.Module):
         self.norm = norm(config.norm, width, ordering.groups)
 
     def forward(self, x: Tensor, other: Tensor | None, context: Tensor | None) -> Tensor:
-        """[B, width, H, W], what a short cut brings, and the context, to [B, width, H, W]."""
+        """[B, width, H, W], the skip connection's features, and the context, to [B, width, H, W]."""
         hidden = self.enter(self.activation(x))
         if self.short_cut is not None:
             hidden = hidden + self.short_cut(self.activation(other))

@@ -32,15 +32,15 @@ class PixelCNN(pixkit.Backbone):
         full    x + (k x k B: 2h -> 2h)(a x), a residual block of one full layer
         plain   a(norm(k x k B(x))), no residual: the stack that tutorials teach
 
-    a is the activation. Before them a 7x7 type A layer, after them `output_layers` of (a, 1x1 type B).
-    The paper does not say whether the second of its two 1x1 layers is the softmax's projection; here
-    the projection is the head's own, one layer more.
+    a is the activation. Before them comes a 7x7 type A layer, after them `output_layers` of (a, 1x1 type B). The paper
+    does not say whether the second of its two 1x1 layers is the softmax's projection; here the projection is the head's
+    own, one additional layer.
 
-    Under the raster it has a blind spot: its receptive field grows by rows of a cone that opens upwards, so that
-    pixels above and to the right, outside the cone, are never seen however deep it is (arXiv 1606.05328, section 2.2).
+    Under the raster it has a blind spot: its receptive field is a cone that opens upwards, so that pixels above and to
+    the right, outside the cone, are never seen however deep the network is (arXiv 1606.05328, section 2.2).
 
-    A context enters once, by a 1x1 map added to the 7x7 layer's result. That is the same as concatenating it to that
-    result (PixelVAE, arXiv 1611.05013, section 3.1) where the next layer is linear.
+    A context enters once, by a 1x1 map added to the 7x7 layer's result. If the next layer is linear, this equals
+    concatenating it to that result (PixelVAE, arXiv 1611.05013, section 3.1).
     """
 
     conditional = True
@@ -53,7 +53,7 @@ class PixelCNN(pixkit.Backbone):
         layers: int = Field(default=8, ge=0, le=1000)
         """Number of blocks."""
         block: Literal["paper", "full", "plain"] = "paper"
-        """Which block."""
+        """The type of block."""
         kernel: Literal[1, 3, 5, 7, 9] = 3
         """Side of the type B kernels."""
         first_kernel: Literal[3, 5, 7, 9, 11] = 7

@@ -37,8 +37,8 @@ HERE: Span = (0, 0)
 class PixelCNNpp(OrientedBackbone):
     """Two streams of gated resnets through an hourglass of resolutions; features for a head with joint colours.
 
-    The upper stream u sees all rows above the site; the left stream ul what is left of it too, and reads u by 1x1 maps.
-    With a channel of ones appended to the pixels, and kernels written as rows x columns,
+    The upper stream u sees all rows above the site; the left stream ul also sees the pixels to its left, and reads u by
+    1x1 maps. With a channel of ones appended to the pixels, and kernels written as rows x columns,
 
         u  = down-shift of a 2x3 convolution over rows -1..0 and columns -1..1
         ul = down-shift of a 1x3 one over columns -1..1 + right-shift of a 2x1 one over rows -1..0
@@ -48,14 +48,14 @@ class PixelCNNpp(OrientedBackbone):
     many, the others one more, and a transposed one leads to the next. By short cuts resnets going up read what is on
     the same resolution of the way down, last to first. The result is elu(ul). Every convolution is weight-normalised.
 
-    Where it differs from the paper or its code (github.com/openai/pixel-cnn), on purpose:
+    Deliberate departures from the paper or its code (github.com/openai/pixel-cnn):
     - sizes need not be multiples of 4: a coarser grid has half the rows and columns, rounded up, and nothing is padded;
-    - a nonlinearity that several layers read is computed once: over joined features its maps then stand in another
-      order, which is a permutation of the 1x1 map's inputs;
-    - the first batch sets gains and biases layer by layer, without dropout, each layer being given what the ones
-      before it give once they are set (as arXiv 1602.07868 describes it); maps that it does not vary keep their gain;
-      a transposed convolution is set by what it gives after cropping, where the code takes moments before it (two of
-      its gains then differ, by 7 to 16%);
+    - a nonlinearity that several layers read is computed once: over joined features its maps are then in another order,
+      which is a permutation of the 1x1 map's inputs;
+    - the first batch sets gains and biases layer by layer, without dropout, each layer reading the output of those
+      already set (as arXiv 1602.07868 describes it); maps that it does not vary keep their gain; a transposed
+      convolution is set by its output after cropping, where the code takes moments before it (two of its gains then
+      differ, by 7 to 16%);
     - the head's projection is the head's own, not weight-normalised, and starts at 0.
 
     A context enters every gated resnet before its gate, by a 1x1 map; feature maps are averaged for coarser grids.
@@ -71,13 +71,13 @@ class PixelCNNpp(OrientedBackbone):
         blocks: int = Field(5, ge=1, le=100, validation_alias=AliasChoices("blocks", "resnets"))
         """Gated resnets of a resolution; all but the coarsest have one more on the way up."""
         hierarchies: int = Field(3, ge=1, le=8)
-        """Number of resolutions; 1 leaves downsampling out."""
+        """Number of resolutions; 1 means no downsampling."""
         activation: ActivationRef = Field("concatenated_elu", validate_default=True)
         """The resnets' nonlinearity."""
         dropout: float = Field(0.5, ge=0, lt=1)
         """Elementwise dropout after the second nonlinearity of a resnet."""
         short_cuts: bool = True
-        """Whether resnets going up read what is on the way down."""
+        """Whether resnets going up read features from the way down."""
         link: bool = True
         """Whether the left stream reads the upper one. Without it there is no upper stream, and a blind spot: in row
         r - m nothing is seen right of column c + 1 on one resolution."""
@@ -125,7 +125,7 @@ class PixelCNNpp(OrientedBackbone):
 
 
 class Features:
-    """Features [B, M, H, W], and `active`, what the nonlinearity makes of them, computed once for all that read it."""
+    """Features [B, M, H, W], and `active`, the nonlinearity applied to them, computed once for all that read it."""
 
     def __init__(self, plain: Tensor, activation: nn.Module) -> None:
         self.plain = plain
@@ -144,7 +144,7 @@ class Features:
 class GatedResnet(nn.Module):
     """x + a * sigmoid(b), where a, b = conv(f(conv(f x) + 1x1(f others))) and f is the nonlinearity.
 
-    Dropout before the second convolution, the context's 1x1 map after it; the others are joined along their maps.
+    Dropout precedes the second convolution, and the context's 1x1 map follows it; the others are concatenated.
     """
 
     fuses = True
@@ -176,7 +176,7 @@ class GatedResnet(nn.Module):
         return Features(x.plain + value * torch.sigmoid(gate), self.activation)
 
     def _fused(self, ops: Fusing, x: Features, others: list[Features], context: Tensor | None) -> Features:
-        """The same in fewer passes over memory; what is active is computed again for each that reads it."""
+        """The same in fewer passes over memory; the nonlinearity is recomputed for each reader."""
         hidden = self.first.over(ops.activated([x.plain], self.first.edges(x.plain)))
         if self.others is not None:
             hidden = hidden + self.others(ops.activated([other.plain for other in others]))
@@ -191,8 +191,8 @@ class Hourglass(nn.Module):
     """One stream: resnets at falling resolutions, then at rising ones.
 
     Args:
-        config: the backbone's.
-        columns: of the kernels, whose rows are -1..0.
+        config: the backbone's configuration.
+        columns: columns of the kernels, whose rows are -1..0.
         grid: height and width of the finest resolution.
         context: maps of the context.
         linked: whether every resnet reads the features of another stream.
@@ -221,7 +221,7 @@ class Hourglass(nn.Module):
             grid = (-(-grid[0] // 2), -(-grid[1] // 2))
 
     def forward(self, x: Tensor, contexts: list[Tensor | None], links: Sequence[Features] = ()) -> list[Features]:
-        """The features after each resnet, in order; `links` are the other stream's, `contexts` one a resolution."""
+        """The features after each resnet, in order; `links` are the other stream's, `contexts` has one each."""
         linked = iter(links)
         made: list[Features] = []
         kept: list[list[Features]] = []

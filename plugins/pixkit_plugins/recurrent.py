@@ -1,4 +1,4 @@
-"""What the Row LSTM and the Diagonal BiLSTM share (van den Oord et al., 2016, arXiv 1601.06759)."""
+"""Shared by the Row LSTM and the Diagonal BiLSTM (van den Oord et al., 2016, arXiv 1601.06759)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from pixkit.layers import MaskedConv2d, Pointwise, initialise
 from pixkit.orderings import MASKS
 
 FORGET = 1
-"""Which quarter of the gates' maps is the forget gate, in the order o, f, i, g."""
+"""The quarter of the gates' maps that is the forget gate, in the order o, f, i, g."""
 
 
 class PixelRNN(OrientedBackbone):
     """A 7x7 type A layer; residual LSTM layers, x + (1x1 B: h -> 2h)(LSTM: 2h -> h)(x); output layers of (ReLU, 1x1 B).
 
-    A context enters every LSTM layer: a 1x1 map of it is added to the gates' input-to-state half, in each direction
-    one of its own. The paper has no conditional networks; it is what gated PixelCNNs do (arXiv 1606.05328, equation 4).
+    A context enters every LSTM layer: a separate 1x1 map of it for each direction is added to the gates' input-to-state
+    half. The paper has no conditional networks; gated PixelCNNs do the same (arXiv 1606.05328, equation 4).
 
-    The paper leaves open how weights start and what the forget gates' biases are (`init`, `forget_bias`), and, as for
-    the PixelCNN, whether the second 1x1 layer is the softmax's projection; here that is the head's own, one more.
+    The paper leaves open the initial weights and the forget gates' biases (`init`, `forget_bias`), and, as for the
+    PixelCNN, whether the second 1x1 layer is the softmax's projection; here the projection is the head's own, one
+    additional layer.
     """
 
     conditional = True
@@ -49,7 +50,7 @@ class PixelRNN(OrientedBackbone):
         init: InitialiserRef = Field(default="he_normal", validate_default=True)
         """Initialiser of the masked layers."""
         checkpointing: bool = False
-        """Forget what happened in each LSTM layer and compute it again for the gradients: less memory, more time."""
+        """Recompute each LSTM layer for the gradients instead of keeping its activations: less memory, more time."""
 
     config: Config
 
@@ -98,7 +99,7 @@ class Gates(nn.Module):
     Args:
         units: h.
         kernel: side of the 1 x k masked convolution, type B.
-        scan: what the backbone is built for.
+        scan: the spec that the backbone is built for.
     """
 
     def __init__(self, units: int, kernel: int, scan: pixkit.BackboneSpec) -> None:

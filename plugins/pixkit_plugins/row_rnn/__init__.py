@@ -22,18 +22,18 @@ pixkit_api_version = 1
 class RowRNN(pixkit.Backbone):
     """A recurrent network over rows: LSTM, GRU or plain RNN, many-to-many (seq2seq) or many-to-one (seq2vec).
 
-    What predicts row r depends on rows 0..r-1 alone, r = 0 on the empty prefix: the pixels of a row are independent of
-    one another given the rows above, which is what the ordering `row_at_once` says. Finer orderings of the same rows
-    (raster, snake) are taken as well; what they would allow within a row is not used. The likelihood is exact.
+    The prediction of row r depends only on rows 0..r-1, for r = 0 on the empty prefix: the pixels of a row are
+    independent of one another given the rows above, as in the ordering `row_at_once`. Finer orderings of the same rows
+    (raster, snake) are also accepted, but what they would allow within a row is not used. The likelihood is exact.
 
-    One step reads a row, in_maps * W values, and gives `width` features of each of W pixels by a linear map; that map
+    One step reads a row, in_maps * W values, and gives `width` features for each of W pixels by a linear map; that map
     and the head's are linear, so that together they are one layer from hidden state to logits. Batch normalisation
     follows each recurrent layer, over images and steps; sampling and scoring use its running statistics.
 
     LSTM: Hochreiter and Schmidhuber, 1997; GRU: Cho et al., 2014, arXiv 1406.1078; plain: Elman, 1990, with tanh.
 
-    A context enters twice: its mean over a row of pixels beside that row's step of the recurrence, and each pixel's own
-    by a 1x1 map added to the features.
+    A context enters twice: its mean over a row of pixels, together with that row's step of the recurrence, and each
+    pixel's own by a 1x1 map added to the features.
     """
 
     conditional = True
@@ -51,7 +51,7 @@ class RowRNN(pixkit.Backbone):
         layers: int = Field(1, ge=1, le=64, validation_alias=AliasChoices("layers", "num_layers"))
         """Recurrent layers, one on top of the other."""
         bidirectional: bool = False
-        """Read each prefix backwards as well; under seq2vec alone."""
+        """Also read each prefix backwards; only with seq2vec."""
         batch_norm: bool = False
         """Batch normalisation after each recurrent layer."""
         dropout: float = Field(0.0, ge=0, lt=1)
@@ -59,7 +59,7 @@ class RowRNN(pixkit.Backbone):
         init: InitialiserRef = Field("torch", validate_default=True)
         """Initialiser of all weights; torch is what torch's own layers begin with."""
         width: int = Field(24, ge=1, le=4096)
-        """Features of a pixel that the head is given."""
+        """Features of each pixel for the head."""
 
         @model_validator(mode="after")
         def _no_leak(self) -> Self:
@@ -96,10 +96,10 @@ class RowRNN(pixkit.Backbone):
 
 
 def turn_of(spec: pixkit.BackboneSpec) -> Turn:
-    """How the image is turned so that under the ordering each row is drawn before the next one is begun.
+    """How to turn the image so that the ordering draws each row before the next one is begun.
 
     Raises:
-        RecipeError: if no turn makes it so.
+        RecipeError: if there is no such turn.
     """
     for transpose, flip in itertools.product((False, True), repeat=2):
         turn = Turn(transpose, flip)

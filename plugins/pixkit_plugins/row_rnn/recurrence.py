@@ -34,7 +34,7 @@ class RowOptions:
 
 
 class Level(nn.Module):
-    """One layer of a recurrent network, and what follows it: batch normalisation and dropout, if asked for."""
+    """One layer of a recurrent network, followed by batch normalisation and dropout if requested."""
 
     def __init__(self, inputs: int, options: RowOptions) -> None:
         super().__init__()
@@ -53,15 +53,15 @@ class RowRecurrence(Composed):
     """Features of each row from the rows above it: [B, in_maps, H, W] to [B, out_maps, H, W].
 
     An image is a sequence of H entries: entry 0 is a row of padding, the empty prefix; entry r > 0 is row r - 1, all
-    its in_maps * W values. Each entry has one more value, 1 for padding and 0 for a row: no pixel has that, so that
-    padding is not a row of zeros. What the network gives for entries 0..r becomes, by one linear map, row r's features.
+    its in_maps * W values. Each entry has one additional value, 1 for padding and 0 for a row, so that padding differs
+    from a row of zeros. The network's outputs for entries 0..r become row r's features, by one linear map.
 
         seq2seq  one pass over the entries, reading what comes out at every step
         seq2vec  for each row r a pass of its own over H entries, entries 0..r padded on the left, reading what comes
                  out at the end: of the backward direction, if there is one, that is its state at the first entry
 
     The recurrent layers are torch's own: torch.compile leaves them out of its graphs (``fullgraph=True`` is refused),
-    and vmap cannot map them in float64 on a CPU; torch says so.
+    and vmap cannot map them in float64 on a CPU; torch reports both.
 
     With `context` maps there is a second input, [B, context, 1 or H, 1 or W]: its mean over row r goes into entry r.
 
@@ -69,7 +69,7 @@ class RowRecurrence(Composed):
         in_maps: maps of the input.
         out_maps: maps of the output.
         grid: H and W.
-        options: the recurrent network.
+        options: options of the recurrent network.
         context: maps of the context, 0 for none.
     """
 
@@ -113,7 +113,7 @@ class RowRecurrence(Composed):
         return torch.cat([above, mean.expand(-1, self.grid[0], -1)], 2)
 
     def _padded(self, entries: Tensor) -> Tensor:
-        """With H - 1 entries of padding before them, so that the prefix of row r is entries r..r + H - 1."""
+        """The entries after H - 1 entries of padding, so that the prefix of row r is entries r..r + H - 1."""
         padding = entries.new_zeros(entries.shape[0], self.grid[0] - 1, entries.shape[2])
         padding[..., self.values] = 1
         return torch.cat([padding, entries], 1)
@@ -123,13 +123,13 @@ class RowRecurrence(Composed):
         return self.out(read).unflatten(2, (self.grid[1], self.out_maps))
 
     def _sequence(self, entries: Tensor) -> Tensor:
-        """What comes out at every entry, [B, T, size]."""
+        """The output at every entry, [B, T, size]."""
         for level in self._stack:
             entries = level.finish(level.rnn(entries)[0])
         return entries
 
     def _vectors(self, prefixes: Tensor) -> Tensor:
-        """What comes out after each prefix, [B, rows, H, values], of some rows: [B, rows, size]."""
+        """The output after each prefix, [B, rows, H, values], of some rows: [B, rows, size]."""
         sequence = prefixes.flatten(0, 1)
         *lower, last = self._stack
         for level in lower:
