@@ -221,7 +221,7 @@ class Hourglass(nn.Module):
             grid = (-(-grid[0] // 2), -(-grid[1] // 2))
 
     def forward(self, x: Tensor, contexts: list[Tensor | None], links: Sequence[Features] = ()) -> list[Features]:
-        """The features after each resnet, in order; `links` are the other stream's, `contexts` has one each."""
+        """The features after each resnet, in order; `links` are the other stream's, `contexts` one per resolution."""
         linked = iter(links)
         made: list[Features] = []
         kept: list[list[Features]] = []

@@ -201,7 +201,7 @@ class PixelVAE(VariationalModel):
         if step is not None and step < self.config.warmup:
             return []
         return [
-            f"posterior collapse: the KL of z_{level} is {parts[f'kl_{level}']:.4f} nats an image, so that it says "
+            f"posterior collapse: the KL of z_{level} is {parts[f'kl_{level}']:.4f} nats an image, so it says "
             "nothing about the image; try a longer model.warmup, model.free_bits, or a decoder that sees less"
             for level in range(1, self.levels + 1)
             if parts[f"kl_{level}"] < COLLAPSED

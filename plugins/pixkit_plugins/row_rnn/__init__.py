@@ -65,8 +65,8 @@ class RowRNN(pixkit.Backbone):
         def _no_leak(self) -> Self:
             if self.bidirectional and self.mode == "seq2seq":
                 raise ValueError(
-                    "bidirectional with mode seq2seq would leak: the backward direction brings every step what it read "
-                    "from all later rows, the very row to be predicted included. Under mode seq2vec each pass ends "
+                    "bidirectional with mode seq2seq would leak: the backward direction passes information "
+                    "from all later rows to every step, including the row to be predicted. With mode seq2vec each pass ends "
                     "before that row, so that both directions may be used"
                 )
             return self
