@@ -67,15 +67,15 @@ class GatedPixelCNN(OrientedBackbone):
         first_kernel: Literal[3, 5, 7, 9, 11] = 7
         """Side of the first layer's kernel."""
         skip: bool = False
-        """Whether each layer has a 1x1 map of its own to the output, besides the residual stream."""
+        """Whether each layer has its own 1x1 map to the output, besides the residual stream."""
         output_layers: int = Field(default=1, ge=0, le=16)
         """Layers of (ReLU, 1x1) after the stacks."""
         output_width: int | None = Field(default=None, ge=1, le=8192)
-        """Maps of these layers; `width` if left out."""
+        """Maps of these layers; `width` by default."""
         dropout: float = Field(default=0.0, ge=0, lt=1)
-        """Elementwise dropout of what every gate gives."""
+        """Elementwise dropout on the output of every gate."""
         gain: float = Field(default=2.0, gt=0, le=100)
-        """Deviation of the initial weights before gates, times the square root of their number of inputs."""
+        """Standard deviation of the initial weights before gates, times the square root of their number of inputs."""
 
     config: Config
 

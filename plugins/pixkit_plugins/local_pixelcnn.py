@@ -47,9 +47,9 @@ class LocalPixelCNN(pixkit.Backbone):
         width: int = Field(default=64, ge=1, le=4096)
         """Maps of the stream; 160 in the paper on CIFAR-10."""
         blocks: int = Field(default=5, ge=1, le=100)
-        """Gated resnets of a stage; 5 in the paper."""
+        """Gated resnets in a stage; 5 in the paper."""
         stages: int = Field(default=3, ge=1, le=8)
-        """Stages of each way; 3 in the paper."""
+        """Stages in each half; 3 in the paper."""
         kernel: Literal[3, 5, 7] = 3
         """Side of the kernels, in taps."""
         dilation: int = Field(default=2, ge=1, le=16)
@@ -57,7 +57,7 @@ class LocalPixelCNN(pixkit.Backbone):
         activation: ActivationRef = Field(default="concatenated_elu", validate_default=True)
         """The resnets' nonlinearity."""
         norm: NormRef = Field(default="layer", validate_default=True)
-        """Over the maps of a site and colour group, behind each convolution."""
+        """Norm over the maps of a site and colour group, after each convolution."""
         dropout: float = Field(default=0.0, ge=0, lt=1)
         """Elementwise dropout before the second convolution of a resnet."""
 

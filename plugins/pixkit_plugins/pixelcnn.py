@@ -61,7 +61,7 @@ class PixelCNN(pixkit.Backbone):
         output_layers: int = Field(default=2, ge=0, le=16)
         """Layers of (activation, 1x1 type B) after the blocks."""
         output_width: int | None = Field(default=None, ge=1, le=8192)
-        """Maps of these layers; `width` if left out (the paper: 32 for MNIST, 1024 for CIFAR-10)."""
+        """Maps of these layers; `width` by default (the paper: 32 for MNIST, 1024 for CIFAR-10)."""
         activation: ActivationRef = Field(default="relu", validate_default=True)
         """Nonlinearity; concatenated_elu doubles the maps that the next layer reads, maxout halves them."""
         norm: NormRef = Field(default="none", validate_default=True)

@@ -69,7 +69,7 @@ class PixelCNNpp(OrientedBackbone):
         width: int = Field(160, ge=1, le=4096, validation_alias=AliasChoices("width", "filters"))
         """Maps of each stream; 160 in the paper's code, 192 in its text."""
         blocks: int = Field(5, ge=1, le=100, validation_alias=AliasChoices("blocks", "resnets"))
-        """Gated resnets of a resolution; all but the coarsest have one more on the way up."""
+        """Gated resnets at each resolution; all but the coarsest have one more on the way up."""
         hierarchies: int = Field(3, ge=1, le=8)
         """Number of resolutions; 1 means no downsampling."""
         activation: ActivationRef = Field("concatenated_elu", validate_default=True)
@@ -135,7 +135,7 @@ class Features:
     @property
     def active(self) -> Tensor:
         """[B, 2M, H, W] if concatenated."""
-        # By hand: at the lock of a cached_property, which Python 3.11's has, torch.compile breaks the graph.
+        # Cached by hand: the lock of Python 3.11's cached_property breaks torch.compile's graph.
         if self._active is None:
             self._active = self._activation(self.plain)
         return self._active

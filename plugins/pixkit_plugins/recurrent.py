@@ -40,13 +40,13 @@ class PixelRNN(OrientedBackbone):
         layers: int = Field(default=7, ge=1, le=200)
         """Number of LSTM layers."""
         skip: bool = False
-        """Add a 1x1 map of each layer's states to what the output layers read (section 3.3)."""
+        """Add a 1x1 map of each layer's states to the input of the output layers (section 3.3)."""
         output_layers: int = Field(default=2, ge=0, le=16)
         """Layers of (ReLU, 1x1 type B) after the LSTMs."""
         output_width: int | None = Field(default=None, ge=1, le=8192)
-        """Maps of these layers; 2h if left out (the paper: 32 for MNIST, 1024 for CIFAR-10)."""
+        """Maps of these layers; 2h by default (the paper: 32 for MNIST, 1024 for CIFAR-10)."""
         forget_bias: float = Field(default=1.0, ge=-10, le=10)
-        """What the forget gates' biases start at."""
+        """Initial value of the forget gates' biases."""
         init: InitialiserRef = Field(default="he_normal", validate_default=True)
         """Initialiser of the masked layers."""
         checkpointing: bool = False

@@ -44,12 +44,12 @@ class RowRNN(pixkit.Backbone):
         cell: CellName = "lstm"
         """lstm, gru, or rnn (plain, tanh)."""
         mode: ModeName = "seq2seq"
-        """seq2seq: one pass, read at every step. seq2vec: a pass over each prefix, padded on the left to the full
-        height, read at the end; H times the work."""
+        """seq2seq: one pass, with an output at every step. seq2vec: a pass over each prefix, padded on the left to the
+        full height, with an output at the end; H times the work."""
         units: int = Field(256, ge=1, le=16384, validation_alias=AliasChoices("units", "hidden_size"))
-        """Size of the hidden state, of each direction."""
+        """Size of the hidden state in each direction."""
         layers: int = Field(1, ge=1, le=64, validation_alias=AliasChoices("layers", "num_layers"))
-        """Recurrent layers, one on top of the other."""
+        """Recurrent layers, stacked."""
         bidirectional: bool = False
         """Also read each prefix backwards; only with seq2vec."""
         batch_norm: bool = False
@@ -66,8 +66,8 @@ class RowRNN(pixkit.Backbone):
             if self.bidirectional and self.mode == "seq2seq":
                 raise ValueError(
                     "bidirectional with mode seq2seq would leak: the backward direction passes information "
-                    "from all later rows to every step, including the row to be predicted. With mode seq2vec each pass ends "
-                    "before that row, so that both directions may be used"
+                    "from all later rows to every step, including the row to be predicted. With mode seq2vec each pass "
+                    "ends before that row, so that both directions may be used"
                 )
             return self
 
