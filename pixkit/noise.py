@@ -22,7 +22,15 @@ from pixkit.randomness import Philox, hashed, open_uniforms
 
 @dataclass(frozen=True)
 class Noise:
-    """The noise of some images: `images` are their numbers, 0 <= number < 2**64."""
+    """The noise of some images: `images` are their numbers, 0 <= number < 2**64.
+
+    Example:
+        >>> noise = pixkit.Noise(seed=0, images=range(5))
+        >>> noise.uniforms(1, pixkit.ImageSpec(1, 8, 8, 17)).shape
+        torch.Size([5, 1, 1, 8, 8])
+        >>> [len(part) for part in noise.split(2)]
+        [2, 2, 1]
+    """
 
     seed: int
     images: Sequence[int]

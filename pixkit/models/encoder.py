@@ -27,9 +27,9 @@ class SparsityConfig(ComponentConfig):
 
     type: Literal["l1", "kl"] = "l1"
     """The kind of penalty."""
-    weight: float = Field(1e-3, ge=0)
+    weight: float = Field(default=1e-3, ge=0)
     """Its weight, in nats per image."""
-    target: float = Field(0.05, gt=0, lt=1)
+    target: float = Field(default=0.05, gt=0, lt=1)
     """The fraction of images for which a unit should be on, under `kl`."""
 
     def penalty(self, activations: Tensor) -> Tensor:
@@ -45,9 +45,9 @@ class SparsityConfig(ComponentConfig):
 class EncoderConfig(ComponentConfig):
     """Sizes of an encoder."""
 
-    width: int = Field(32, ge=1, le=4096)
+    width: int = Field(default=32, ge=1, le=4096)
     """Maps of the first layer; doubled at each halving, up to four times as many."""
-    hidden: int = Field(256, ge=1, le=65536)
+    hidden: int = Field(default=256, ge=1, le=65536)
     """Units of the last hidden layer."""
     sparsity: SparsityConfig | None = None
     """Penalty on that layer."""

@@ -52,9 +52,12 @@ def load(
 ) -> Model:
     """Load a run's model, in evaluation mode, with its parameters frozen.
 
-        model = pixkit.load("runs/digits-pixelcnn")
-        x = model.sample(10, seed=0)  # int64 [10, 1, 8, 8]
-        nats = model.log_prob(x)  # [10]; many images are scored in batches, since no gradients are kept
+        >>> model = pixkit.load("zoo:digits-gated")  # or "runs/digits-gated"
+        >>> x = model.sample(2, context=[3, 4], seed=0)  # a three and a four
+        >>> x.shape
+        torch.Size([2, 1, 8, 8])
+        >>> model.log_prob(x, [3, 4]).shape  # many images are scored in batches, since no gradients are kept
+        torch.Size([2])
 
     Args:
         run: the run, its folder, its name in the folder runs, or zoo:NAME.
