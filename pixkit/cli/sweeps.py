@@ -74,7 +74,7 @@ class SweepWatcher(Watcher):
 
     def begun(self, work: Work) -> None:
         """A build was started."""
-        state = "goes on" if "--resume" in work.arguments else "begins"
+        state = "continues" if "--resume" in work.arguments else "begins"
         self._progress.say(f"{work.name}: {state}")
 
     def ended(self, work: Work) -> None:

@@ -246,7 +246,7 @@ class Codec:
             raise lost(block.first, block.images) from error
 
     def _too_many(self, images: int, together: int) -> bool:
-        """Whether a block may not have so many images."""
+        """Whether this is too many images for a block."""
         return (images - together) * math.prod(self.program.shape) >= MOST
 
     def _decoded(self, block: Block, together: int) -> Part:

@@ -164,7 +164,7 @@ class Drawer:
 
         Raises:
             DataError: if an image cannot be read or does not fit.
-            UsageError: if there is no image of that number.
+            UsageError: if there is no image with that number.
         """
         if isinstance(given, Tensor):
             return given.cpu()

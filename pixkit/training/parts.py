@@ -76,7 +76,7 @@ class Parts:
             where=f"step {step}, phase '{trained.name}', {images} images at once",
             found=message(error).split(". ")[0],
             expected=f"room for them: they cannot be taken in parts, because {why}",
-            hint="free some memory, or have less taken (train.recompute=true), then go on with --resume; "
+            hint="free some memory, or use less of it (train.recompute=true), then continue with --resume; "
             f"or make a new run with {smaller}",
         )
 

@@ -51,7 +51,7 @@ class PixelGAN(LatentModel):
         reconstruction    encoder and decoder lower -log p(x | z(x))
         discriminator     the discriminators lower their cross-entropy, given draws of the priors and z(x)
         adversarial       the encoder lowers -log D(z(x)), summed over the codes
-        supervised        with `labelled` alone: the encoder lowers -log q(label | x) of a batch of labelled images,
+        supervised        only with `labelled`: the encoder lowers -log q(label | x) of a batch of labelled images,
                           where category number l stands for the label l
 
     The decoder reads z as PixelVAE's does (`condition`). Its receptive field divides the work: the code need not carry
@@ -62,8 +62,8 @@ class PixelGAN(LatentModel):
     one corner, where its slope is 0, before the decoder makes use of the code, and is slow to come back.
 
     z is a function of x alone. In training, Gaussian noise of standard deviation `noise` may be added to the encoder's
-    input, which makes q(z | x) an implicit distribution, z = f(x, n); codes that are scored, shown or decoded have n =
-    0.
+    input, which makes q(z | x) an implicit distribution, z = f(x, n); codes that are scored, shown or decoded have
+    n = 0.
 
     Scores are not likelihoods, nor bounds on them: the information in the code of a single image is not charged for.
 
