@@ -119,7 +119,7 @@ def _attention(places: _Places, stem: int, sums: int) -> list[Operation]:
 
 
 def _lstm(places: _Places, stem: int, sums: int) -> Operation:
-    """Each site continues from another one, where the cells are not 0."""
+    """Each site continues from one additional site, where the cells are not 0."""
     cells = np.zeros((SITES + 1, UNIT), np.float32)
     cells[-1] = _numbers(UNIT, 10)
     table = np.full((1, SITES), SITES, np.int32)

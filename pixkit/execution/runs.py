@@ -23,7 +23,7 @@ Spans: TypeAlias = list[tuple[int, int] | None]
 Value: TypeAlias = Callable[[int], Tensor]
 """An operation's value at a site, [B, M]."""
 NOTHING = 2
-"""Stands for the missing step between sites of a run, which is 0 or negative; 1 would continue the run."""
+"""Marks a tap that reads nothing; offsets from the last site read are 0 or negative, and 1 would continue a run."""
 PRODUCTS = 2
 """Runs of taps above which one product of gathered taps is faster than one product per run."""
 
@@ -87,7 +87,7 @@ def _runs(sources: npt.NDArray[np.int64]) -> list[list[tuple[int, int, int]]]:
 
 
 def _together(row: list[int]) -> list[tuple[int, int, int]]:
-    """The runs of taps at these relative sites, or `NOTHING`."""
+    """The runs of taps with these offsets from the last site read, or `NOTHING`."""
     breaks = [0, *(i for i, (a, b) in enumerate(pairwise(row), 1) if a > 0 or b != a + 1), len(row)]
     return [(first, last, row[first]) for first, last in pairwise(breaks) if row[first] <= 0]
 

@@ -148,7 +148,7 @@ def test_an_image_that_can_be_read_alone_is(run, monkeypatch):
     monkeypatch.setattr(inputs.Outlined, "of", lambda *given: asked.append(given) or Alone())
     _, found = inputs.named_images(["train:6", "train:2"], SPEC, run)
     assert found[:, 0, 0, 0].tolist() == [6, 2] and [spec for _, _, spec in asked] == [SPEC]
-    with pytest.raises(UsageError, match="no image of that number") as caught:
+    with pytest.raises(UsageError, match="no image with that number") as caught:
         inputs.read_images(["train:7"], SPEC, run)
     assert caught.value.expected == "0..6" and not run.reads
 

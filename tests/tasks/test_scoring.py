@@ -139,7 +139,7 @@ def test_images_of_a_runs_data_have_their_own_labels():
     asked, unknown, none = LabelsAsked(model, None), LabelsAsked(model, "all"), LabelsAsked(model_of(), None)
     assert [each.of(found[2], 2) for each in (asked, unknown, none)] == [found[2].label, None, None]
     assert [each.name for each in Stream(["test::2"], model_of(), run, None)] == ["test:0", "test:1"]
-    one, several, rest = "there is no image of that number", "there are no such images", ": is all from there on"
+    one, several, rest = "there is no image with that number", "there are no such images", ": is all from there on"
     for name, text, hint in (("test:9:3", several, None), ("test:32:", several, None), ("test:3:3", several, None),
         ("test:32", one, None), ("test:32:33", several, None), ("test:1:33", several, f"test:1{rest}"),
         ("test::33", several, f"test:{rest}")):  # fmt: skip

@@ -117,7 +117,7 @@ class Stream:
         if not numbers or numbers[-1] >= size:
             cut = not one and bool(numbers) and numbers[0] < size
             raise UsageError(
-                "there is no image of that number" if one else "there are no such images",
+                "there is no image with that number" if one else "there are no such images",
                 where="images",
                 found=own[0],
                 expected=f"numbers in 0..{size - 1}",
