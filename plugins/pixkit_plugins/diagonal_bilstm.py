@@ -12,8 +12,7 @@ pixkit_api_version = 1
 
 
 class DiagonalBiLSTM(PixelRNN):
-    """LSTMs that compute a diagonal at a time from the previous one, from both upper corners; h = 16, 7 layers for
-    MNIST.
+    """LSTMs that compute a diagonal at a time from the last one, from both upper corners; h = 16, 7 layers for MNIST.
 
     Input-to-state is a 1 x 1 convolution, type B; state-to-state reads the site above and the site beside: to the left,
     or, from the other corner, to the right. The latter half is moved down one row before the two are added, so that it
