@@ -111,7 +111,7 @@ def test_all_frames_are_read_where_the_data_are_of_all_frames(make, tmp_path):
     assert torch.equal(image, found[0][1]) and "of which the first was read" in first.notes[0]
 
 
-def test_levels_as_the_data_have_them(make, tmp_path):
+def test_levels_as_the_data_have_them(make, tmp_path, monkeypatch):
     """Of a run of 64 levels, made of 4096: an array, not a picture of 8 bits, has them all."""
     array = RNG.integers(0, 4096, (20, 4, 4), dtype=np.uint16)
     array[0, 0, 0] = 4095
@@ -125,6 +125,14 @@ def test_levels_as_the_data_have_them(make, tmp_path):
     with pytest.raises(DataError, match="not levels of the data") as caught:
         reader_of(data).read(tmp_path / "b.npy")
     assert caught.value.expected == "0..4095" and "samples" in caught.value.hint
+    assert caught.value.hint.endswith("0..63")
+    monkeypatch.setattr(given_array, "AT_ONCE", 16)  # an image at a time
+    changed = []
+    pairs = Reader(data.spec, data.source, changed=changed).read(tmp_path / "a.npy")
+    assert torch.equal(torch.stack([image for _, image in pairs]), found) and changed == [str(tmp_path / "a.npy")]
+    np.save(tmp_path / "b.npy", found[:, 0].numpy() * 65)  # 4095 / 63
+    Reader(data.spec, data.source, changed=changed).read(tmp_path / "b.npy")
+    assert len(changed) == 1
 
 
 def test_an_archive_of_pixkits_holds_the_models_levels(make, tmp_path):
@@ -425,11 +433,20 @@ def test_of_an_array_some_images_are_in_memory_at_a_time(tmp_path, monkeypatch, 
         np.save(path, np.asfortranarray(x) if kind == "fortran" else x)
     reader = Reader(ImageSpec(1, 32, 32, 9))
     found = reader.images(path)
-    count = 0
+    monkeypatch.setattr(given_array, "MAX_BYTES", x.nbytes - 1)  # of what may have to be unpacked whole
+    if kind == "compressed":
+        with pytest.raises(DataError, match="too large to be unpacked") as caught:
+            reader.images(path)
+        assert (caught.value.found, caught.value.expected) == ("716800 bytes", "at most 716799")
+    else:
+        assert reader.images(path).count == 700
+    count, held = 0, set()
     tracemalloc.start()
     for number, (name, image) in enumerate(found.each):
         assert name == f"{path} {number}" and np.array_equal(image, x[number])
         count += 1
+        held.add(image.untyped_storage().nbytes() // 2**13)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
+    assert held == {8, 4}, "so many images at a time, and what is left"
     assert count == found.count == 700 and peak < x.nbytes // 2 < 8 * x.nbytes

@@ -304,6 +304,8 @@ def test_numbers_without_colours_are_no_tokens(tmp_path):
     with pytest.raises(DataError, match="out of range") as caught:
         read_images([tmp_path / "y.npz"], SPEC)
     assert (caught.value.found, caught.value.expected) == ("4..4", "0..3")
+    np.savez(tmp_path / "y.npz", samples=np.full((1, 6, 5), 2), palette=FOUR)
+    assert read_images([tmp_path / "y.npz"], SPEC).unique().tolist() == [2]
     np.savez(tmp_path / "y.npz", samples=np.zeros((3, 3, 6, 5), np.uint8), palette=FOUR)
     with pytest.raises(DataError, match="tokens must have one channel"):
         read_images([tmp_path / "y.npz"], SPEC)

@@ -39,7 +39,8 @@ def _parameter(parameter, context):
         said.append(f"nargs {parameter.nargs}")
     default = parameter.get_default(context)
     if isinstance(default, PLAIN) and default is not None and not (default is False and "is_flag" in said):
-        said.append(f"default {default!r}")
+        hidden = not (getattr(parameter, "show_default", True) or getattr(parameter, "is_flag", False))
+        said.append(f"default {default!r}" + " that help does not show" * hidden)
     return ", ".join(said)
 
 
