@@ -283,7 +283,7 @@ def test_models_without_sites_are_scored_without_a_map():
     type(model).mapped, before = False, type(model).mapped
     try:
         assert [row.nats for row in pixkit.score(model, x)] == model.score(Batch(x, None, torch.arange(2))).tolist()
-        with pytest.raises(UsageError, match="maps: the model does not say"):
+        with pytest.raises(UsageError, match="maps: the model does not give each site's share"):
             pixkit.score(model, x, maps=True)
     finally:
         type(model).mapped = before
