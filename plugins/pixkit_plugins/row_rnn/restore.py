@@ -115,7 +115,7 @@ def training_image(run: pixkit.Run) -> Tensor:
 def command(
     ctx: click.Context, *, run: Path, out: Path | None, temperature: float, seed: int, device: str, as_json: bool
 ) -> None:
-    """Draw the only training image of a model from nothing.
+    """Draw the one image that a model was trained on, from nothing.
 
     For any run whose training set is one image. The image is generated freely, every pixel given the model's own
     earlier ones, and compared with the original: how much of it is restored, and the original's score. Original,
