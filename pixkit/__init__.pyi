@@ -35,6 +35,8 @@ from pixkit.layers.activations import Activation as Activation
 from pixkit.layers.pointwise import Norm as Norm
 from pixkit.layers.initialisers import Initialiser as Initialiser
 from pixkit.backbones.encodings import Encoding as Encoding
+from pixkit.optimisers.base import Optimiser as Optimiser
+from pixkit.optimisers.schedules import Schedule as Schedule
 
 # What they are made with, given and asked for.
 from pixkit.backbones.base import BackboneSpec as BackboneSpec
@@ -74,6 +76,7 @@ from pixkit import heads as heads
 from pixkit import layers as layers
 from pixkit import models as models
 from pixkit import network as network
+from pixkit import optimisers as optimisers
 from pixkit import orderings as orderings
 from pixkit import readiness as readiness
 from pixkit import recipe as recipe

@@ -13,6 +13,7 @@ from pixkit.layers.activations import ACTIVATIONS
 from pixkit.layers.initialisers import INITIALISERS
 from pixkit.layers.pointwise import NORMS
 from pixkit.models import MODELS
+from pixkit.optimisers import OPTIMISERS, SCHEDULES
 from pixkit.orderings.masks import MASKS
 from pixkit.orderings.scans import ORDERINGS
 from pixkit.samplers import SAMPLERS
@@ -36,6 +37,8 @@ def pixkit_register(registry: Registrar) -> None:
         "norm": NORMS,
         "initialiser": INITIALISERS,
         "encoding": ENCODINGS,
+        "optimiser": OPTIMISERS,
+        "schedule": SCHEDULES,
     }
     for kind, table in tables.items():
         for name, cls in table.items():

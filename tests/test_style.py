@@ -18,7 +18,7 @@ PARTS = (
     *("errors", "distribution", "files", "locks", "cache", "randomness", "precision", "image", "noise"),
     *("ranks", "modes", "memory", "catalogue"),
     *("components", "orderings", "layers", "backbones", "heads", "network", "wrappers"),
-    *("readiness", "execution", "samplers", "models"),
+    *("readiness", "execution", "samplers", "models", "optimisers"),
     *("data", "recipe", "runs", "codec", "figures", "trackers", "tasks", "report"),
     *("training", "testing", "builtins", "starter", "studio", "cli", "__main__"),
     *("public", "build", "completion"),

@@ -15,6 +15,8 @@ BASES = {
     "norm": "pixkit.layers.pointwise:Norm",
     "initialiser": "pixkit.layers.initialisers:Initialiser",
     "encoding": "pixkit.backbones.encodings:Encoding",
+    "optimiser": "pixkit.optimisers.base:Optimiser",
+    "schedule": "pixkit.optimisers.schedules:Schedule",
 }
 """The base class of each kind of component, by name: it is looked up when a component is registered, since the parts of
 pixkit that define the kinds import this one."""

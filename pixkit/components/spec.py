@@ -106,6 +106,8 @@ _PLACES: dict[str, KeyPath] = {
     "norm": ("model", "backbone", "norm"),
     "initialiser": ("model", "backbone", "init"),
     "encoding": ("model", "input"),
+    "optimiser": ("train", "optimizer"),
+    "schedule": ("train", "schedule"),
 }
 """Where recipes have a component of a kind, if not in a section of the model named after the kind."""
 
@@ -215,3 +217,5 @@ ActivationRef: TypeAlias = Annotated[ComponentSpec, Resolve("activation")]
 NormRef: TypeAlias = Annotated[ComponentSpec, Resolve("norm")]
 InitialiserRef: TypeAlias = Annotated[ComponentSpec, Resolve("initialiser")]
 EncodingRef: TypeAlias = Annotated[ComponentSpec, Resolve("encoding", usual="scaled")]
+OptimiserRef: TypeAlias = Annotated[ComponentSpec, Resolve("optimiser")]
+ScheduleRef: TypeAlias = Annotated[ComponentSpec, Resolve("schedule", usual="constant")]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pixkit.components.registry import Registry
 from pixkit.errors import dotted
 from pixkit.recipe.diff import ABSENT
-from pixkit.recipe.sections import slot_at
+from pixkit.recipe.sections import Slot, slot_at
 from pixkit.recipe.source import InvalidRecipe, Mark, Path, Problem, Source
 from pixkit.recipe.yaml import Node, parse_source
 
@@ -45,7 +45,8 @@ def apply_overrides(root: Node, overrides: Sequence[str], registry: Registry) ->
     """Apply one or more overrides to a tree, in order; of several for the same key, the last wins.
 
     An override that changes the meaning of a section (a component's ``type``, a data set's ``source``) drops the other
-    keys that the file gives in it; those from other overrides stay.
+    keys that the file gives in it; those from other overrides stay, and, in a section that may leave its type out
+    (`train.schedule`), keys that both types have.
 
     Raises:
         InvalidRecipe: with every override that cannot be read or applied.
@@ -79,7 +80,7 @@ def _apply(root: Node, source: Source, registry: Registry) -> None:
     children = _opened(node, path, value.key, root, registry)
     slot = slot_at(path, root.plain(), registry)
     if slot and slot.key() == name:
-        node.value = children = _from_overrides(children)
+        node.value = children = _from_overrides(children) | _shared(children, slot, value, registry)
     children[name] = value
 
 
@@ -114,6 +115,15 @@ def _opened(node: Node, path: Path, mark: Mark, root: Node, registry: Registry) 
     message = f"there is no mapping at '{dotted(path)}' to set a key in" if path else "the recipe is not a mapping"
     hint = f"override '{dotted(path)}' as a whole" if path else None
     raise InvalidRecipe([Problem(message, mark, found=node.describe(), hint=hint)])
+
+
+def _shared(children: dict[str, Node], slot: Slot, name: Node, registry: Registry) -> dict[str, Node]:
+    """What of these children the component of that name has as well, where a section need not say its name."""
+    defaulted = [option.resolve for option in slot.options() if option.resolve and option.resolve.usual]
+    entry = registry.find(defaulted[0].kind, name.value) if defaulted and isinstance(name.value, str) else None
+    return (
+        {} if entry is None else {key: child for key, child in children.items() if key in entry.cls.Config.model_fields}
+    )
 
 
 def _from_overrides(children: dict[str, Node]) -> dict[str, Node]:

@@ -2,77 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
 from pixkit.components.config import ComponentConfig
-from pixkit.components.spec import DataRef, ModelRef, TrackerRef
-
-Decay = Annotated[float, Field(ge=0, lt=1)]
-"""The factor of a running mean."""
-
-
-class Adam(ComponentConfig):
-    """Adam (Kingma and Ba, 2014, arXiv 1412.6980)."""
-
-    type: Literal["adam"] = "adam"
-    lr: float = Field(1e-3, gt=0)
-    betas: tuple[Decay, Decay] = Field((0.9, 0.999), strict=False)
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-
-
-class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2017, arXiv 1711.05101)."""
-
-    type: Literal["adamw"] = "adamw"  # type: ignore[assignment]
-    weight_decay: float = Field(0.01, ge=0)
-
-
-class SGD(ComponentConfig):
-    """Stochastic gradient descent."""
-
-    type: Literal["sgd"] = "sgd"
-    lr: float = Field(1e-2, gt=0)
-    momentum: float = Field(0.0, ge=0, lt=1)
-    nesterov: bool = False
-    """Look ahead along the momentum, of which there has to be some."""
-    weight_decay: float = Field(0.0, ge=0)
-
-    @field_validator("nesterov")
-    @classmethod
-    def _with_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
-        # Without a momentum in the data, that key has an error of its own.
-        if nesterov and info.data.get("momentum") == 0:
-            raise ValueError("nesterov needs a momentum above 0: there is nothing to look ahead along without one")
-        return nesterov
-
-
-class RMSprop(ComponentConfig):
-    """RMSprop (Hinton, 2012), what the PixelRNN paper trains with."""
-
-    type: Literal["rmsprop"] = "rmsprop"
-    lr: float = Field(1e-3, gt=0)
-    alpha: float = Field(0.95, ge=0, lt=1)
-    momentum: float = Field(0.0, ge=0, lt=1)
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
-
-
-Optimizer = Annotated[Adam | AdamW | SGD | RMSprop, Field(discriminator="type")]
-
-
-class Schedule(ComponentConfig):
-    """The learning rate over the steps: a linear warm-up, then the shape of `type`."""
-
-    type: Literal["constant", "cosine", "exponential"] = "constant"
-    warmup: int = Field(0, ge=0)
-    """Steps over which the rate rises linearly from 0."""
-    floor: float = Field(0.0, ge=0, le=1)
-    """Cosine: the fraction of the rate that is left at the last step."""
-    decay: float = Field(0.999995, gt=0, le=1)
-    """Exponential: the factor of each step."""
+from pixkit.components.spec import DataRef, ModelRef, OptimiserRef, ScheduleRef, TrackerRef
 
 
 class InitFrom(ComponentConfig):
@@ -97,8 +32,8 @@ class TrainConfig(ComponentConfig):
     """Whether the backward pass recomputes the activations of the backbone's blocks instead of keeping them: the same
     digits in less memory, at the cost of up to one more forward pass. A block is a member of a list of modules
     (nn.ModuleList, nn.Sequential) that has submodules. On a GPU, steps are not recorded then."""
-    optimizer: Optimizer = Field(default_factory=AdamW)
-    optimizers: dict[str, Optimizer] = Field(default_factory=dict)
+    optimizer: OptimiserRef = Field(default={"type": "adamw"}, validate_default=True)
+    optimizers: dict[str, OptimiserRef] = Field(default_factory=dict)
     """Another optimiser for a phase, by the phase's name."""
     precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
     """Arithmetic of the losses and gradients: float32; float32 with products in TF32 on CUDA devices that have it, and
@@ -121,7 +56,7 @@ class TrainConfig(ComponentConfig):
     lag: int = Field(2, ge=0, le=16)
     """On a GPU: steps that are launched before the first of them is read, logged and reported to plugins' hooks; 0 if
     hooks must not be late. On a CPU each step is known before the next, whatever this says."""
-    schedule: Schedule = Field(default_factory=Schedule)
+    schedule: ScheduleRef = Field(default={"type": "constant"}, validate_default=True)
     clip: float | None = Field(None, gt=0)
     """Largest norm of a step's gradient."""
     ema: float = Field(0.999, ge=0, lt=1)

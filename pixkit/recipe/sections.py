@@ -25,9 +25,13 @@ class Slot:
     annotation: Any
     resolve: Resolve | None = None
 
+    def options(self) -> list[Slot]:
+        """The slot itself or, of a union, each member; annotations unwrapped."""
+        return list(_alternatives(self))
+
     def key(self) -> str | None:
         """The key that decides which other keys this section has, if there is one."""
-        alternatives = list(_alternatives(self))
+        alternatives = self.options()
         for slot in alternatives:
             if slot.resolve:
                 return slot.resolve.key

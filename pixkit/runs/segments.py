@@ -6,17 +6,20 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+ENDLESS = ("constant", "exponential")
+"""Schedules by which a step's rate does not depend on how many steps there are; those of plugins may be of any sort."""
+
 
 def recipe_as_trained(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe in a lock, as plain data for comparing runs: two are trained alike only if it is the same.
 
-    Under a cosine that was restarted, `train.steps` is a text, see `segments_in_words`. The other schedules continue as
-    if all steps had been asked for at once.
+    Under a cosine that was restarted, or a plugin's schedule, `train.steps` is a text, see `segments_in_words`. The
+    other schedules continue as if all steps had been asked for at once.
     """
     plain = {key: value for key, value in settings.items() if key != "lock"}
     schedule = plain["train"].get("schedule")
     words = segments_in_words(settings)
-    if words is None or not isinstance(schedule, dict) or schedule.get("type") != "cosine":
+    if words is None or not isinstance(schedule, dict) or schedule.get("type") in ENDLESS:
         return plain
     return {**plain, "train": {**plain["train"], "steps": words}}
 

@@ -29,6 +29,7 @@ from pixkit.testing.likelihood import check_frequencies, check_normalised, check
 from pixkit.testing.models import check_capabilities, check_model
 from pixkit.testing.norms import check_norm
 from pixkit.testing.operations import check_operation
+from pixkit.testing.optimisers import check_optimiser, check_schedule
 from pixkit.testing.orderings import check_mask, check_ordering
 from pixkit.testing.parts import (
     COLOUR,
@@ -77,11 +78,13 @@ __all__ = [
     "check_norm",
     "check_normalised",
     "check_operation",
+    "check_optimiser",
     "check_ordering",
     "check_reorders",
     "check_sampler",
     "check_sampling",
     "check_save_load",
+    "check_schedule",
     "check_stateless",
     "check_tracker",
     "check_trains",

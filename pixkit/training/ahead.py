@@ -87,7 +87,7 @@ class Ahead:
         """
         self.stepper = stepper
         self.lag = lag
-        stepper.phases = [guarded(trained, stepper.config) for trained in stepper.phases]
+        stepper.phases = [guarded(trained) for trained in stepper.phases]
         self._guard = Guard(stepper.model, stepper.device)
         self._race = race
         self._say = say

@@ -42,7 +42,7 @@ class LivePhase:
 
     def rate(self, step: int) -> float:
         """Set the learning rate of a step, and return it."""
-        return self.trained.set_rate(self.stepper.segments.factor(self.stepper.config.schedule, step))
+        return self.trained.set_rate(self.stepper.segments.factor(self.stepper.schedule, step))
 
     def update(self) -> Tensor:
         """Update the weights with their gradients, unless the guard's flag is set; return the gradients' norm, [1]."""

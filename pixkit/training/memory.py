@@ -17,10 +17,10 @@ from pixkit.memory import Recording, Room, available, forecast, in_words, reside
 from pixkit.memory.guard import MORE_MEMORY, SMALLER_BATCH
 from pixkit.memory.heap import can_keep
 from pixkit.models.base import Model
+from pixkit.optimisers import TorchOptimiser
 from pixkit.ranks import Ranks
-from pixkit.recipe.schema import Optimizer
 from pixkit.training.exchange import exchanged, kept
-from pixkit.training.optim import TrainedPhase, build_optimizer
+from pixkit.training.optim import TrainedPhase, made
 from pixkit.training.step import Stepper, checked_losses
 
 
@@ -92,7 +92,7 @@ def estimate(
     weights = model_bytes([*model.parameters(), *model.buffers()])
     average = model_bytes(model.parameters()) if config.ema else 0
     gradients = {trained.name: model_bytes(trained.parameters.values()) for trained in stepper.phases}
-    updates = [_update(trained, config.optimizers.get(trained.name, config.optimizer)) for trained in stepper.phases]
+    updates = [_update(trained) for trained in stepper.phases]
     training = sum(gradients.values()) + sum(state for state, _ in updates) + average
     # A phase's own gradients are among the memory of its step; the others' gradients are kept meanwhile.
     whole = [_step(stepper, trained, device) for trained in stepper.phases]
@@ -160,11 +160,12 @@ def _held(stepper: Stepper) -> int:
     return sum(stepper.parts.images(trained.name) * 8 * (stepper.model.spec.dims + 2) for trained in stepper.phases)
 
 
-def _update(trained: TrainedPhase, config: Optimizer) -> tuple[int, int]:
+def _update(trained: TrainedPhase) -> tuple[int, int]:
     """Bytes of an optimiser's state, and the temporary memory of an update at its peak.
 
     Measured with two parameters of each kind, however many there are: they are updated one after another, each while
-    some of the previous one's temporaries still exist.
+    some of the previous one's temporaries still exist. A plugin's optimiser that asks for a tensor's values cannot be
+    measured so; it is assumed to keep as much as Adam, two numbers for each weight.
     """
     kinds = Counter((parameter.shape, parameter.dtype) for parameter in trained.parameters.values())
     twins = {
@@ -174,9 +175,15 @@ def _update(trained: TrainedPhase, config: Optimizer) -> tuple[int, int]:
     each = [twin for alike in twins.values() for twin in alike]
     for twin in each:
         twin.grad = torch.empty_like(twin)
-    optimizer = build_optimizer(config, each)
-    with Recording() as found:
-        optimizer.step()
+    optimizer = made(trained.component, each)
+    try:
+        with Recording() as found:
+            trained.component.step(optimizer, fused=False)
+    except (RuntimeError, NotImplementedError):
+        if isinstance(trained.component, TorchOptimiser):
+            raise
+        weights = model_bytes(trained.parameters.values())
+        return 2 * weights, weights
     kept = {twin: model_bytes(filter(torch.is_tensor, optimizer.state[twin].values())) for twin in each}
     whole = sum(count * kept[twins[kind][0]] for kind, count in kinds.items())
     return whole, max(found.peak - sum(kept.values()), 0)

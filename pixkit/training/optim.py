@@ -2,49 +2,44 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from pixkit.components.faults import Blamed, built
+from pixkit.components.spec import ComponentSpec
 from pixkit.errors import CheckpointError, RecipeError, listed
 from pixkit.models.base import Model
 from pixkit.models.phase import Phase
-from pixkit.recipe.schema import SGD, Adam, AdamW, Optimizer, RMSprop, Schedule, TrainConfig
+from pixkit.optimisers import Optimiser
+from pixkit.recipe.schema import TrainConfig
 from pixkit.training.recompute import Recomputed
 
 
 @dataclass(frozen=True)
 class TrainedPhase:
-    """A phase, the parameters that it may change, by name, and their optimiser; `rate` is the recipe's rate."""
+    """A phase, the parameters that it may change, by name, and their optimiser, which the component made."""
 
     phase: Phase
     parameters: dict[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
-    rate: float
+    component: Optimiser
 
     @property
     def name(self) -> str:
         """The phase's name."""
         return self.phase.name
 
+    @property
+    def rate(self) -> float:
+        """The recipe's learning rate."""
+        return self.component.rate
+
     def update(self, *, fused: bool = False) -> None:
-        """Make the optimiser's step; if `fused`, in one pass over memory, where torch has one on a CPU: Adam and AdamW.
-
-        torch's fused step goes through memory as it lies, and would pair other elements where a gradient or what the
-        optimiser keeps lies otherwise than the weight; and it refuses complex numbers.
-        """
-        for group in self.optimizer.param_groups:
-            if "betas" in group:
-                group["fused"] = (fused and all(self._dense(one) for one in group["params"])) or None
-        self.optimizer.step()
-
-    def _dense(self, one: Tensor) -> bool:
-        kept = (value for value in self.optimizer.state.get(one, {}).values() if isinstance(value, Tensor))
-        lies = all(value is None or value.is_contiguous() for value in (one, one.grad, *kept))
-        return lies and one.is_floating_point() and one.device.type == "cpu"
+        """Make the optimiser's step; if `fused`, in the quicker way that it may have."""
+        self.component.step(self.optimizer, fused=fused)
 
     def set_rate(self, factor: float) -> float:
         """Make the learning rate `factor` times the recipe's; return it."""
@@ -79,7 +74,7 @@ def trained_phases(model: Model, config: TrainConfig) -> list[TrainedPhase]:
     return [_trained(phase, config.optimizers.get(phase.name, config.optimizer), name_of) for phase in phases]
 
 
-def _trained(phase: Phase, config: Optimizer, name_of: Mapping[int, str]) -> TrainedPhase:
+def _trained(phase: Phase, spec: ComponentSpec, name_of: Mapping[int, str]) -> TrainedPhase:
     parameters: dict[str, nn.Parameter] = {}
     for parameter in phase.parameters:
         if id(parameter) not in name_of:
@@ -88,40 +83,22 @@ def _trained(phase: Phase, config: Optimizer, name_of: Mapping[int, str]) -> Tra
             parameters[name_of[id(parameter)]] = parameter
     if not parameters:
         raise ValueError(f"phase '{phase.name}' has no parameters to train")
-    return TrainedPhase(phase, parameters, build_optimizer(config, parameters.values()), config.lr)
+    component: Optimiser = built(spec)
+    return TrainedPhase(phase, parameters, made(component, parameters.values()), component)
 
 
-def build_optimizer(config: Optimizer, parameters: Iterable[nn.Parameter], **options: bool) -> torch.optim.Optimizer:
-    """torch's optimiser for a recipe's `optimizer` section, with `options` that say how it computes."""
-    keys = config.model_dump(exclude={"type"}) | options
-    match config:
-        case AdamW():
-            return torch.optim.AdamW(parameters, **keys)
-        case Adam():
-            return torch.optim.Adam(parameters, **keys)
-        case SGD():
-            return torch.optim.SGD(parameters, **keys)
-        case RMSprop():
-            return torch.optim.RMSprop(parameters, **keys)
+def made(component: Optimiser, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """What the component makes for some parameters.
 
-
-def rate_factor(schedule: Schedule, step: int, steps: int) -> float:
-    """The learning rate of step 1..steps as a fraction of the recipe's.
-
-    Rises linearly, step / warmup, to 1 at step p = max(warmup, 1). From there: constant; or cosine,
-    floor + (1 - floor) (1 + cos(pi t)) / 2 with t = (step - p) / (steps - p); or exponential, decay^(step - p).
+    Raises:
+        PluginError: if it fails, or is not one of torch's kind.
     """
-    peak = max(schedule.warmup, 1)
-    if step < peak:
-        return step / peak
-    match schedule.type:
-        case "constant":
-            return 1.0
-        case "exponential":
-            return schedule.decay ** (step - peak)
-        case "cosine":
-            t = min((step - peak) / max(steps - peak, 1), 1.0)
-            return schedule.floor + (1 - schedule.floor) * (1 + math.cos(math.pi * t)) / 2
+    blamed, expected = Blamed.of("optimiser", component), "a torch.optim.Optimizer"
+    with blamed.at("to be made", expected):
+        optimizer = component.make(list(parameters))
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise blamed.error("makes something else", type(optimizer).__name__, expected)
+    return optimizer
 
 
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
@@ -171,26 +148,12 @@ def load_optimizer_tensors(phases: Iterable[TrainedPhase], tensors: Mapping[str,
         states.setdefault((phase, name), {})[key] = value.clone()
     for trained in phases:
         own = {name: states.pop((trained.name, name), {}) for name in trained.parameters}
-        _check_state(trained, own, where)
-        numbered = {number: dict(state) for number, state in enumerate(own.values()) if state}
+        trained.component.check_state(own, trained.parameters, f"{where}, {trained.name}")
+        names = {id(parameter): name for name, parameter in trained.parameters.items()}
+        order = [names[id(one)] for group in trained.optimizer.param_groups for one in group["params"]]
+        numbered = {number: dict(own[name]) for number, name in enumerate(order) if own[name]}
         groups = trained.optimizer.state_dict()["param_groups"]
         trained.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
     if states:
         extra = ", ".join("/".join(place) for place in list(states)[:5])
         raise CheckpointError("the optimiser's state is another model's", where=where, found=extra)
-
-
-def _check_state(trained: TrainedPhase, own: Mapping[str, Mapping[str, Tensor]], where: str) -> None:
-    keys = {frozenset(state) for state in own.values() if state}
-    if len(keys) > 1:
-        raise CheckpointError("the optimiser's state has gaps", where=where, found=f"phase {trained.name}")
-    for name, state in own.items():
-        for key, value in state.items():
-            shape = trained.parameters[name].shape
-            if value.shape not in (shape, torch.Size([])):
-                raise CheckpointError(
-                    "the optimiser's state does not fit",
-                    where=f"{where}, {trained.name}/{key}/{name}",
-                    found=str(list(value.shape)),
-                    expected=str(list(shape)),
-                )

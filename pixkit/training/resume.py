@@ -33,7 +33,8 @@ SAFE = (
 )
 """Keys that change how long training goes on and what is watched, but never what a step does.
 
-`train.steps` may only grow. Under a cosine schedule every step's rate depends on it, so it is not such a key.
+`train.steps` may only grow. Under a schedule that ends, as the cosine does, every step's rate depends on it, so it is
+not such a key.
 """
 
 ANOTHER = "start another run, perhaps with train.init_from, or --overwrite"
@@ -145,18 +146,19 @@ def check_changes(
         RunError: listing the keys that must not change, and why.
     """
     changes = diff(locked, plain)
-    cosine = wanted.train.schedule.type == "cosine"
-    refused = [change for change in changes if not _is_safe(change, cosine=cosine, extended=extended)]
+    schedule = wanted.train.schedule
+    ends = bool(schedule.cls.ends)
+    refused = [change for change in changes if not _is_safe(change, ends=ends, extended=extended)]
     if refused:
         steps = [change for change in refused if change.path == STEPS]
         others = [change for change in refused if change.path != STEPS]
-        rules = [*(_rule_of_steps(change) for change in steps), *([_rule(cosine=cosine)] if others else [])]
+        rules = [*(_rule_of_steps(change, schedule.name) for change in steps), *([_rule(ends=ends)] if others else [])]
         raise RunError(
             "the recipe is not the one that this run was started with",
             where=wanted.name,
             found=listed(refused, "; "),
             expected="; ".join(rules),
-            hint=ANOTHER if others else _instead_of_steps(steps[0]),
+            hint=ANOTHER if others else _instead_of_steps(steps[0], schedule.name),
         )
     return changes
 
@@ -177,28 +179,28 @@ def check_data(locked: dict[str, Any], found: dict[str, Any]) -> None:
         )
 
 
-def _rule(*, cosine: bool) -> str:
+def _rule(*, ends: bool) -> str:
     """Say which keys of a run may change."""
     keys = [key + "*" if key.endswith(".") else key for key in SAFE if key != STEPS]
-    first = [] if cosine else [f"{STEPS} (more of them)"]
+    first = [] if ends else [f"{STEPS} (more of them)"]
     return f"only keys that do not affect a step may change: {listed([*first, *keys])}"
 
 
-def _rule_of_steps(change: Change) -> str:
+def _rule_of_steps(change: Change, schedule: str) -> str:
     """Why the steps of a run may not change so."""
     if change.new < change.old:
         return f"{STEPS} of {change.old} or more: a run never goes back"
-    return f"{STEPS} of {change.old}: under a cosine schedule the learning rate of every step depends on it"
+    return f"{STEPS} of {change.old}: under a {schedule} schedule the learning rate of every step depends on it"
 
 
-def _instead_of_steps(change: Change) -> str:
+def _instead_of_steps(change: Change, schedule: str) -> str:
     if change.new < change.old:
         return f"the run's folder in place of the recipe, which continues up to the run's own steps; or {ANOTHER}"
     more = change.new - change.old
-    return f"once the run has ended, --extend {more}: as many more, with their own warm-up and cosine"
+    return f"once the run has ended, --extend {more}: as many more, with their own warm-up and {schedule}"
 
 
-def _is_safe(change: Change, *, cosine: bool, extended: bool) -> bool:
+def _is_safe(change: Change, *, ends: bool, extended: bool) -> bool:
     if change.path == STEPS:
-        return extended or (change.new > change.old and not cosine)
+        return extended or (change.new > change.old and not ends)
     return any(change.path == key or (key.endswith(".") and change.path.startswith(key)) for key in SAFE)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pixkit.components.faults import Blamed
+from pixkit.components.spec import ComponentSpec
 from pixkit.errors import RunError, UsageError
+from pixkit.optimisers import Schedule
 from pixkit.recipe import LoadedRecipe
 from pixkit.recipe.overrides import saying
-from pixkit.recipe.schema import Schedule
 from pixkit.runs.manifest import read_manifest
 from pixkit.runs.run import Run
-from pixkit.training.optim import rate_factor
 from pixkit.training.resume import LoopState
 
 
@@ -64,19 +66,28 @@ class Segments:
         return replace(state, stale=0) if self.begins(state.step) else state
 
     def factor(self, schedule: Schedule, step: int) -> float:
-        """The learning rate of step 1, 2, ... as a fraction of the recipe's, see `rate_factor`."""
-        segment = next(one for one in reversed(self._segments) if one.step < step)
-        if schedule.type == "cosine":
-            return rate_factor(schedule, step - segment.step, segment.steps)
-        return rate_factor(schedule, step, segment.end)
+        """The learning rate of step 1, 2, ... as a fraction of the recipe's.
 
-    def remarks(self, schedule: Schedule) -> list[str]:
+        Raises:
+            PluginError: if the schedule fails, or its fraction is not finite or below 0.
+        """
+        segment = next(one for one in reversed(self._segments) if one.step < step)
+        before, steps = (segment.step, segment.steps) if schedule.ends else (0, segment.end)
+        blamed, expected = Blamed.of("schedule", schedule), "a finite number, not below 0"
+        with blamed.at(f"at step {step}", expected):
+            factor = float(schedule.factor(step - before, steps))
+        if not 0 <= factor < math.inf:
+            raise blamed.error("gives no learning rate", f"factor({step - before}, {steps}) = {factor}", expected)
+        return factor
+
+    def remarks(self, schedule: ComponentSpec) -> list[str]:
         """Warn if the last segment is no longer than its warm-up, so that its rate only rises."""
         last = self._segments[-1]
-        if schedule.type != "cosine" or schedule.warmup < last.steps:
+        warmup = getattr(schedule.config, "warmup", 0)
+        if not schedule.cls.ends or warmup < last.steps:
             return []
-        steps = f"train.schedule.warmup: {schedule.warmup} steps, of {last.steps} added"
-        return [f"{steps}: the learning rate rises until the end and the cosine never begins"]
+        steps = f"train.schedule.warmup: {warmup} steps, of {last.steps} added"
+        return [f"{steps}: the learning rate rises until the end and the {schedule.name} never begins"]
 
     def dump(self) -> list[dict[str, int]]:
         """As plain data for the lock; empty if there is only one, which the recipe gives."""

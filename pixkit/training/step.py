@@ -10,11 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixkit.components.faults import built
 from pixkit.data.dataset import BatchSequence
 from pixkit.errors import NonFiniteError
 from pixkit.image import Batch
 from pixkit.models.base import Model
 from pixkit.models.phase import Losses
+from pixkit.optimisers import Schedule
 from pixkit.randomness import derive, seed_torch
 from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe.schema import TrainConfig
@@ -73,6 +75,7 @@ class Stepper:
         self._seed = seed
         self.rollback = Rollback(model)
         self.buffers = Buffers(model, ranks)
+        self.schedule: Schedule = built(config.schedule)
         self.segments = Segments([Segment(0, config.steps)])
         self.parts = Parts(model, config.batch_size)
         self.source = Batches(sequence, self.phases, self.parts, config, seed=seed, device=device)
@@ -226,7 +229,7 @@ class Stepper:
         means, norm = self.gradients(number, step)
         if self.config.clip is not None:
             clip(trained.parameters.values(), norm, self.config.clip)
-        rate = trained.set_rate(self.segments.factor(self.config.schedule, step))
+        rate = trained.set_rate(self.segments.factor(self.schedule, step))
         self.rollback.drop()
         trained.update(fused=self.arithmetic.lean > 0)
         return {**means, "lr": rate, "grad_norm": float(norm)}

@@ -41,6 +41,11 @@ class Way:
             return cls("ahead", f"on {device.type} the host would have to wait")
         if config.recompute:
             return cls("ahead", "on cuda the host would have to wait; with train.recompute steps are not recorded")
+        fixed = next(
+            (one.name for one in (config.optimizer, *config.optimizers.values()) if not one.cls.capturable), None
+        )
+        if fixed is not None:
+            return cls("ahead", f"on cuda the host would have to wait; steps of the optimiser {fixed} are not recorded")
         if config.capture == "off":
             return cls("ahead", "on cuda the host would have to wait; the recipe turns recording off")
         return cls("replayed", "as the recipe says" if config.capture == "on" else "if measured to be faster")

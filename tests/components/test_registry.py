@@ -43,7 +43,7 @@ def brought(distribution, *names, kind="backbone", version="1.2"):
 
 def test_the_kinds():
     assert KINDS[:8] == ("ordering", "mask", "backbone", "head", "sampler", "model", "data", "tracker")
-    assert list(KINDS[8:]) == ["activation", "norm", "initialiser", "encoding"]
+    assert list(KINDS[8:]) == ["activation", "norm", "initialiser", "encoding", "optimiser", "schedule"]
 
 
 def test_an_entry_knows_who_brings_it():

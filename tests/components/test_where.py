@@ -129,7 +129,8 @@ def test_walking_a_recipe():
     found = recipe(several("raster", "snake", backbone="local_pixelcnn"))
     places = {dotted(path): value for path, value, _ in walk(found) if isinstance(value, ComponentSpec)}
     parts = ("orderings[0]", "orderings[1]", "input", "backbone", "backbone.activation", "backbone.norm", "head")
-    assert list(places) == ["data", "model", *(f"model.{part}" for part in parts)]
+    train = ("train.optimizer", "train.schedule")
+    assert list(places) == ["data", "model", *(f"model.{part}" for part in parts), *train]
     assert places["model.orderings[1]"].name == "snake"
     declared = {dotted(path): field for path, _, field in walk(found)}
     assert declared["model.backbone.width"].description == "Maps of the stream; 160 in the paper on CIFAR-10."

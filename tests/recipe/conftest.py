@@ -12,6 +12,7 @@ from pixkit.components.spec import BackboneRef, HeadRef, MaskRef
 from pixkit.data.base import DataSource
 from pixkit.heads.base import Head
 from pixkit.models.base import Model
+from pixkit.optimisers import OPTIMISERS, SCHEDULES
 from pixkit.orderings.masks import TapShape
 from pixkit.samplers.base import Sampler
 
@@ -109,6 +110,9 @@ def registry() -> Registry:
     core.add("sampler", "ancestral", plain(Sampler))
     core.add("data", "digits", plain(DataSource))
     core.add("data", "files", Files)
+    for kind, table in (("optimiser", OPTIMISERS), ("schedule", SCHEDULES)):
+        for name, cls in table.items():
+            core.add(kind, name, cls)
     guest = Registrar("acme", "2.0")
     guest.add("head", "logistic", plain(Head))
     guest.add("mask", "hexagon", plain(TapShape))

@@ -83,9 +83,11 @@ def test_a_type_keeps_what_other_overrides_give(section, reverse):
     assert (backbone["layers"], backbone["width"], backbone["mask"]) == (5, 48, {"type": "full"})
 
 
-def test_a_type_that_chooses_no_component_clears_nothing(section):
+def test_a_type_that_need_not_be_given_keeps_what_both_have(section):
     overrides = ("train.schedule={warmup: 5}", "train.schedule.type=cosine")
     assert section("train.schedule.warmup", *overrides) == 5
+    loaded = load_recipe("digits-gated", ["train.schedule.type=constant"]).recipe.train.schedule
+    assert (loaded.name, loaded.config.warmup) == ("constant", 50), "keys that both have stay"
 
 
 def test_sections_that_only_have_a_type_key_keep_their_siblings(write, recipe_text, registry):
@@ -144,7 +146,7 @@ def test_errors_name_the_override(load, override, message):
         ("temperatur=1", "did you mean 'sample.temperature'?"),
         ("train.step=1", "did you mean 'steps'?"),
         ("sample.steps=1", "did you mean 'train.steps'?"),
-        ("train.optimizer.momentum=1", "sgd or rmsprop, which have this key"),
+        ("train.optimizer.momentum=1", "rmsprop or sgd, which have this key"),
         ("head.type=softmax", "did you mean 'model.head.type'?"),
         ("learning_rate=1", "did you mean 'train.optimizer.lr'?"),
         ("train.optimizer.learning_rate=1", "did you mean 'lr'?"),

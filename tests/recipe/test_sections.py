@@ -3,7 +3,8 @@
 import pytest
 
 from pixkit.components.plugins import registry
-from pixkit.recipe.schema import AdamW, Decay
+from pixkit.optimisers import AdamW
+from pixkit.optimisers.own import Decay
 from pixkit.recipe.sections import config_at, slot_at
 
 RECIPE = {
@@ -22,7 +23,7 @@ RECIPE = {
     (("model", "backbone"), lambda: registry().get("backbone", "local_pixelcnn").cls.Config),
     (("model", "orderings", 0), lambda: registry().get("ordering", "raster").cls.Config),
     (("model", "orderings", 2), lambda: registry().get("ordering", "hilbert").cls.Config),
-    (("train", "optimizers", "second"), lambda: AdamW),
+    (("train", "optimizers", "second"), lambda: AdamW.Config),
     (("train", "optimizers"), lambda: None),
     (("train", "steps"), lambda: None),
     (("train", "nothing", "here"), lambda: None),

@@ -8,10 +8,11 @@ from pydantic import Field, ValidationError
 
 from pixkit.components.config import ComponentConfig
 from pixkit.components.plugins import registry
+from pixkit.optimisers import SGD, Adam
 from pixkit.recipe import InvalidRecipe, load_recipe
-from pixkit.recipe.schema import SGD, Adam, AdamW, Recipe, RMSprop, SampleConfig, Schedule, TrainConfig
+from pixkit.recipe.schema import Recipe, SampleConfig, TrainConfig
 
-SECTIONS = (Recipe, TrainConfig, SampleConfig, Schedule, Adam, AdamW, SGD, RMSprop)
+SECTIONS = (Recipe, TrainConfig, SampleConfig)
 WRONG = {
     "integer": (True, 1.0, 1.5, "1", math.nan),
     "number": (True, "1", math.nan, math.inf, -math.inf),
@@ -153,5 +154,5 @@ def test_optimisers_that_torch_would_refuse_have_a_line(tmp_path, optimizer, mes
 
 
 def test_nesterov_with_a_momentum_is_fine():
-    assert SGD(momentum=0.9, nesterov=True).nesterov
-    assert Adam(betas=(0, 0.5)).betas == (0.0, 0.5)
+    assert SGD.Config(momentum=0.9, nesterov=True).nesterov
+    assert Adam.Config(betas=(0, 0.5)).betas == (0.0, 0.5)

@@ -11,8 +11,10 @@ from pixkit.testing import (
     check_mask,
     check_model,
     check_norm,
+    check_optimiser,
     check_ordering,
     check_sampler,
+    check_schedule,
     named,
 )
 
@@ -64,6 +66,24 @@ def test_norms(name):
 @pytest.mark.parametrize("name", registry().names("initialiser"))
 def test_initialisers(name):
     check_initialiser(named("initialiser", name))
+
+
+@pytest.mark.parametrize("name", registry().names("optimiser"))
+def test_optimisers(name):
+    check_optimiser(named("optimiser", name, lr=0.02))
+
+
+@pytest.mark.parametrize(
+    "config", [{"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}, {"momentum": 0.5}], ids=str
+)
+def test_optimisers_with_momentum(config):
+    check_optimiser(named("optimiser", "sgd" if "nesterov" in config else "rmsprop", lr=0.02, **config))
+
+
+@pytest.mark.parametrize("config", [{}, {"warmup": 5, "floor": 0.1, "decay": 0.9}], ids=str)
+@pytest.mark.parametrize("name", registry().names("schedule"))
+def test_schedules(name, config):
+    check_schedule(named("schedule", name, **config))
 
 
 SMALL = {"type": "pixelcnn", "width": 12, "layers": 1, "output_layers": 1}

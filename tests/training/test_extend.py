@@ -9,13 +9,12 @@ from toys import toy_recipe, toy_trainer
 
 from pixkit.errors import RecipeError, RunError, UsageError
 from pixkit.recipe import load_recipe
-from pixkit.recipe.schema import Schedule
 from pixkit.runs import checkpoint
 from pixkit.runs.checkpoint import read_manifest
 from pixkit.runs.run import Run
 from pixkit.runs.segments import recipe_as_trained
+from pixkit.testing import named
 from pixkit.training.build import build
-from pixkit.training.optim import rate_factor
 from pixkit.training.segments import Segment, Segments, extension_of
 from pixkit.training.train import train
 from pixkit.training.watch import Reporter, Terminated
@@ -51,9 +50,13 @@ def ended(recipe, tmp_path_factory):
     return build(recipe, tmp_path_factory.mktemp("ended") / "run", device="cpu").run.path
 
 
+def schedule(type="constant", **config):
+    return named("schedule", type, **config).build()
+
+
 def expected(start, length):
     """The rates of a segment by their definition: those of a run of its own."""
-    return {start + n: 1e-3 * rate_factor(Schedule(**COSINE), n, length) for n in range(1, length + 1)}
+    return {start + n: 1e-3 * schedule(**COSINE).factor(n, length) for n in range(1, length + 1)}
 
 
 def test_an_extended_cosine_begins_anew_and_has_the_same_bits_when_it_is_killed_and_resumed(recipe, ended, tmp_path):
@@ -123,15 +126,17 @@ def test_runs_are_alike_if_their_steps_were_asked_for_alike_where_that_counts():
 
 
 def test_a_step_goes_by_its_own_segment_from_wherever_the_run_is_resumed():
-    parts, schedule = Segments([Segment(0, 10), Segment(6, 4)]), Schedule(**COSINE)  # given up at 6, then extended
+    parts, cosine = Segments([Segment(0, 10), Segment(6, 4)]), schedule(**COSINE)  # given up at 6, then extended
     for step in range(1, 7):
-        assert parts.factor(schedule, step) == rate_factor(schedule, step, 10)
-    assert [parts.factor(schedule, step) for step in (7, 10)] == [rate_factor(schedule, step, 4) for step in (1, 4)]
+        assert parts.factor(cosine, step) == cosine.factor(step, 10)
+    assert [parts.factor(cosine, step) for step in (7, 10)] == [cosine.factor(step, 4) for step in (1, 4)]
     assert [step for step in range(12) if parts.begins(step)] == [6]
-    constant = Schedule(warmup=3)
-    assert not parts.remarks(schedule) and not parts.remarks(Schedule(warmup=9))
-    assert "4 steps, of 4 added" in parts.remarks(Schedule(type="cosine", warmup=4))[0]
-    assert all(parts.factor(constant, step) == rate_factor(constant, step, 99) for step in range(1, 11))
+    constant = schedule(warmup=3)
+    assert not parts.remarks(named("schedule", COSINE["type"], **{key: COSINE[key] for key in COSINE if key != "type"}))
+    assert not parts.remarks(named("schedule", "constant", warmup=9))
+    (said,) = parts.remarks(named("schedule", "cosine", warmup=4))
+    assert "4 steps, of 4 added" in said and said.endswith("the cosine never begins")
+    assert all(parts.factor(constant, step) == constant.factor(step, 99) for step in range(1, 11))
     assert Segments.of({"train": {"steps": 7}, "lock": {}}).dump() == []
 
 

@@ -12,7 +12,6 @@ from pixkit.data.dataset import BatchSequence
 from pixkit.errors import UsageError
 from pixkit.memory import Room, resident
 from pixkit.ranks import ALONE, Ranks
-from pixkit.recipe.schema import SGD, Adam, AdamW, RMSprop
 from pixkit.training import memory
 from pixkit.training.exchange import ROOM, at_once, exchanged, kept
 from pixkit.training.memory import MemoryEstimate, estimate, model_bytes
@@ -190,9 +189,11 @@ def test_what_does_not_fit_is_refused():
     assert "train.accumulate" in caught.value.hint
 
 
-@pytest.mark.parametrize("config", [Adam(), AdamW(), SGD(), SGD(momentum=0.9), RMSprop(), RMSprop(momentum=0.9)])
-def test_states_are_as_many_as_the_optimiser_makes(config):
-    stepper = stepper_of(toy_recipe(optimizer=config.model_dump(), ema=0.0))
+@pytest.mark.parametrize("momentum", [{}, {"momentum": 0.9}], ids=str)
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
+def test_states_are_as_many_as_the_optimiser_makes(name, momentum):
+    keys = momentum if name in ("sgd", "rmsprop") else {}
+    stepper = stepper_of(toy_recipe(optimizer={"type": name, **keys}, ema=0.0))
     foreseen = estimate(stepper, CPU).training - 4 * PARAMETERS
     stepper.make(1)
     (trained,) = stepper.phases

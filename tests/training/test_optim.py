@@ -9,66 +9,79 @@ from toys import Toy, TwoPhases, toy_model, toy_recipe
 
 from pixkit.errors import CheckpointError, RecipeError
 from pixkit.models.base import Phase
-from pixkit.recipe.schema import SGD, Adam, AdamW, RMSprop, Schedule, TrainConfig
+from pixkit.optimisers import SCHEDULES, SGD, Adam, AdamW, RMSprop
+from pixkit.recipe.schema import TrainConfig
 from pixkit.training.optim import (
     TrainedPhase,
-    build_optimizer,
     clip,
     clip_unread,
     gradient_norm,
     load_optimizer_tensors,
+    made,
     optimizer_tensors,
-    rate_factor,
     trained_phases,
 )
 
 
+def schedule(name="constant", **config):
+    cls = SCHEDULES[name]
+    return cls(cls.Config(**config))
+
+
+def optimiser(cls, **config):
+    return cls(cls.Config(**config))
+
+
 def test_constant():
-    assert [rate_factor(Schedule(), step, 10) for step in (1, 5, 10)] == [1, 1, 1]
+    assert [schedule().factor(step, 10) for step in (1, 5, 10)] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("kind", ["constant", "cosine", "exponential"])
 def test_the_warm_up_rises_linearly_to_one(kind):
-    schedule = Schedule(type=kind, warmup=4)
-    assert [rate_factor(schedule, step, 20) for step in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1.0]
+    shape = schedule(kind, warmup=4)
+    assert [shape.factor(step, 20) for step in (1, 2, 3, 4)] == [0.25, 0.5, 0.75, 1.0]
 
 
 def test_cosine_ends_at_its_floor():
-    schedule = Schedule(type="cosine", warmup=10, floor=0.1)
-    assert rate_factor(schedule, 110, 110) == pytest.approx(0.1)
-    assert rate_factor(schedule, 60, 110) == pytest.approx(0.55)
-    factors = [rate_factor(schedule, step, 110) for step in range(10, 111)]
+    shape = schedule("cosine", warmup=10, floor=0.1)
+    assert shape.factor(110, 110) == pytest.approx(0.1)
+    assert shape.factor(60, 110) == pytest.approx(0.55)
+    factors = [shape.factor(step, 110) for step in range(10, 111)]
     assert factors == sorted(factors, reverse=True)
 
 
 def test_cosine_of_a_single_step_is_defined():
-    assert rate_factor(Schedule(type="cosine"), 1, 1) == 1
-    assert rate_factor(Schedule(type="cosine", warmup=50), 10, 10) == 0.2
-    assert rate_factor(Schedule(type="cosine", floor=0.25), 2, 2) == 0.25
+    assert schedule("cosine").factor(1, 1) == 1
+    assert schedule("cosine", warmup=50).factor(10, 10) == 0.2
+    assert schedule("cosine", floor=0.25).factor(2, 2) == 0.25
 
 
 def test_cosine_stays_at_its_floor_after_its_last_step():
-    schedule = Schedule(type="cosine", floor=0.1)
-    assert [rate_factor(schedule, step, 50) for step in (50, 51, 75, 99)] == pytest.approx([0.1] * 4)
+    shape = schedule("cosine", floor=0.1)
+    assert [shape.factor(step, 50) for step in (50, 51, 75, 99)] == pytest.approx([0.1] * 4)
 
 
 def test_exponential_multiplies_at_each_step():
-    schedule = Schedule(type="exponential", decay=0.9, warmup=3)
-    assert rate_factor(schedule, 7, 100) == pytest.approx(0.9**4)
-    assert rate_factor(Schedule(type="exponential", decay=0.9), 3, 100) == pytest.approx(0.81)
+    shape = schedule("exponential", decay=0.9, warmup=3)
+    assert shape.factor(7, 100) == pytest.approx(0.9**4)
+    assert schedule("exponential", decay=0.9).factor(3, 100) == pytest.approx(0.81)
 
 
 @pytest.mark.parametrize(
     ("config", "cls", "keys"),
     [
-        (Adam(lr=0.1, betas=(0.5, 0.6), eps=1e-3), torch.optim.Adam, {"lr": 0.1, "betas": (0.5, 0.6), "eps": 1e-3}),
-        (AdamW(weight_decay=0.2), torch.optim.AdamW, {"weight_decay": 0.2}),
-        (SGD(momentum=0.9, nesterov=True), torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
-        (RMSprop(alpha=0.7, momentum=0.1), torch.optim.RMSprop, {"alpha": 0.7, "momentum": 0.1}),
+        (
+            optimiser(Adam, lr=0.1, betas=(0.5, 0.6), eps=1e-3),
+            torch.optim.Adam,
+            {"lr": 0.1, "betas": (0.5, 0.6), "eps": 1e-3},
+        ),
+        (optimiser(AdamW, weight_decay=0.2), torch.optim.AdamW, {"weight_decay": 0.2}),
+        (optimiser(SGD, momentum=0.9, nesterov=True), torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+        (optimiser(RMSprop, alpha=0.7, momentum=0.1), torch.optim.RMSprop, {"alpha": 0.7, "momentum": 0.1}),
     ],
 )
 def test_optimisers_get_their_keys(config, cls, keys):
-    optimizer = build_optimizer(config, [nn.Parameter(torch.zeros(2))])
+    optimizer = made(config, [nn.Parameter(torch.zeros(2))])
     assert type(optimizer) is cls
     for key, value in keys.items():
         assert optimizer.defaults[key] == value
@@ -76,7 +89,7 @@ def test_optimisers_get_their_keys(config, cls, keys):
 
 def test_adam_steps_as_the_paper_says():
     parameter = nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
-    optimizer = build_optimizer(Adam(lr=0.1, betas=(0.8, 0.9), eps=1e-8), [parameter])
+    optimizer = made(optimiser(Adam, lr=0.1, betas=(0.8, 0.9), eps=1e-8), [parameter])
     m = v = 0.0
     x = 1.0
     for t in range(1, 6):
@@ -162,7 +175,7 @@ def stepped(recipe, *, fused=False):
 
 
 @pytest.mark.parametrize("lies", ["alike", "gradient", "state", "weight"])
-@pytest.mark.parametrize("config", [Adam(lr=0.1), AdamW(lr=0.1)])
+@pytest.mark.parametrize("config", [optimiser(Adam, lr=0.1), optimiser(AdamW, lr=0.1)])
 def test_a_fused_step_is_the_other_one_however_tensors_lie(config, lies):
     """torch's own would pair a weight with the gradient of another, where one of them lies otherwise."""
     random, found, asked = torch.Generator().manual_seed(0), [], []
@@ -170,8 +183,8 @@ def test_a_fused_step_is_the_other_one_however_tensors_lie(config, lies):
     for fused in (False, True):
         weight = torch.linspace(-1, 1, 20, dtype=torch.float64).view(4, 5)
         parameter = nn.Parameter(weight.t().contiguous().t() if lies == "weight" else weight.clone())
-        optimizer = build_optimizer(config, [parameter])
-        trained = TrainedPhase(Phase("a", [parameter], len), {"a": parameter}, optimizer, 0.1)
+        optimizer = made(config, [parameter])
+        trained = TrainedPhase(Phase("a", [parameter], len), {"a": parameter}, optimizer, config)
         for gradient in gradients:
             parameter.grad = gradient.t().contiguous().t() if lies == "gradient" else gradient.clone()
             for key, value in optimizer.state.get(parameter, {}).items():
@@ -187,7 +200,8 @@ def test_a_fused_step_is_the_other_one_however_tensors_lie(config, lies):
 def test_complex_numbers_are_updated_though_torch_fuses_no_step_of_theirs():
     parameter = nn.Parameter(torch.ones(2, dtype=torch.complex64))
     parameter.grad = torch.ones_like(parameter)
-    TrainedPhase(Phase("a", [parameter], len), {}, build_optimizer(Adam(lr=0.5), [parameter]), 0.5).update(fused=True)
+    adam = optimiser(Adam, lr=0.5)
+    TrainedPhase(Phase("a", [parameter], len), {}, made(adam, [parameter]), adam).update(fused=True)
     torch.testing.assert_close(parameter.detach().real, torch.full((2,), 0.5))
 
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from pixkit.components.config import ComponentConfig
 from pixkit.components.plugins import Plugins
+from pixkit.components.plugins import registry as installed
 from pixkit.components.registry import Registry
 from pixkit.components.spec import ComponentSpec, Entry
 from pixkit.data import prepare
@@ -142,6 +143,7 @@ def toy_registry():
     registry = Registry()
     models = (Toy, NormedToy, TwoPhases, Exploding, Unscored, Measured)
     registry.extend([spec_of("model", cls).entry for cls in models] + [spec_of("data", ToyData).entry])
+    registry.extend([entry for entry in installed() if entry.kind in ("optimiser", "schedule")])
     return registry
 
 

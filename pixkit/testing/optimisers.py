@@ -1,0 +1,148 @@
+"""The contracts of optimisers and schedules."""
+
+from __future__ import annotations
+
+import math
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from pixkit.components.spec import ComponentSpec
+from pixkit.models.phase import Phase
+from pixkit.optimisers import Optimiser, Schedule
+from pixkit.testing.configs import check_config
+from pixkit.training.guard import guarded
+from pixkit.training.optim import TrainedPhase, load_optimizer_tensors, made, optimizer_tensors
+
+STEPS = 6
+LONG = (1, 2, 3, 10, 101)
+"""Numbers of steps that schedules are asked about."""
+
+
+def check_optimiser(optimiser: ComponentSpec) -> None:
+    """Everything that pixkit promises of an optimiser, on a small linear problem on the CPU.
+
+    Its steps lower a loss, at the rate that its groups are given; a rate of 0 moves nothing, and a weight without a
+    gradient stays. It keeps tensors that checkpoints can hold, and resumed from them makes the same steps, bit for bit.
+    A step whose flag is set changes neither weights nor state.
+
+    Raises:
+        AssertionError: saying what does not hold.
+    """
+    check_config(optimiser)
+    whole = _Problem(optimiser.build())
+    losses = [whole.step() for _ in range(STEPS)]
+    assert losses[-1] < losses[0], f"{STEPS} steps raise the loss from {losses[0]:.6g} to {losses[-1]:.6g}"
+    assert torch.equal(whole.idle, torch.ones(3)), "a weight without a gradient is changed"
+    _check_kept(whole)
+    _check_rate(optimiser)
+    _check_resumed(optimiser, whole)
+    _check_flag(optimiser)
+
+
+class _Problem:
+    """Least squares in two weights of different shapes, beside one that has no gradient."""
+
+    def __init__(self, component: Optimiser, *, with_flag: bool = False) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.x, self.y = (torch.randn(16, size, generator=generator) for size in (4, 3))
+        self.matrix, self.shift, self.idle = (nn.Parameter(torch.ones(*size)) for size in ((3, 4), (3,), (3,)))
+        named = {"matrix": self.matrix, "shift": self.shift, "idle": self.idle}
+        phase = Phase("main", list(named.values()), lambda batch, step: {})
+        trained = TrainedPhase(phase, named, made(component, named.values()), component)
+        self.trained = guarded(trained) if with_flag else trained
+
+    def step(self, flag: float | None = None, factor: float = 1.0) -> float:
+        """Make a step; return the loss before it."""
+        loss = (self.x @ self.matrix.T + self.shift - self.y).square().mean()
+        self.trained.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.trained.set_rate(factor)
+        if flag is None:
+            self.trained.update()
+        else:
+            self.trained.component.guarded_step(self.trained.optimizer, torch.tensor(flag))
+        return float(loss.detach())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Copies of the weights and of what the optimiser keeps, by name."""
+        kept = optimizer_tensors([self.trained])
+        return {name: one.detach().clone() for name, one in {**self.trained.parameters, **kept}.items()}
+
+
+def _check_kept(problem: _Problem) -> None:
+    for state in problem.trained.optimizer.state.values():
+        for key, value in state.items():
+            assert isinstance(key, str) and "/" not in key, f"the optimiser keeps {key!r}: a name without '/' is needed"
+            assert isinstance(value, Tensor), f"the optimiser keeps '{key}', {type(value).__name__}: a tensor is needed"
+    safetensors.torch.save({name: one.contiguous() for name, one in problem.tensors().items()})
+
+
+def _check_rate(optimiser: ComponentSpec) -> None:
+    still = _Problem(optimiser.build())
+    before = still.tensors()
+    still.step(factor=0.0)
+    moved = [name for name in still.trained.parameters if not torch.equal(still.tensors()[name], before[name])]
+    assert not moved, f"a learning rate of 0 moves {moved[0]}: steps are made by the 'lr' of the parameter groups"
+
+
+def _check_resumed(optimiser: ComponentSpec, whole: _Problem) -> None:
+    first, second = _Problem(optimiser.build()), _Problem(optimiser.build())
+    for _ in range(STEPS // 2):
+        first.step()
+    saved = safetensors.torch.load(safetensors.torch.save(first.tensors()))
+    with torch.no_grad():
+        for name, weight in second.trained.parameters.items():
+            weight.copy_(saved.pop(name))
+    load_optimizer_tensors([second.trained], saved, "the checkpoint")
+    for _ in range(STEPS - STEPS // 2):
+        second.step()
+    _check_same(second.tensors(), whole.tensors(), "resumed from what the optimiser keeps, steps differ")
+
+
+def _check_flag(optimiser: ComponentSpec) -> None:
+    plain, one = _Problem(optimiser.build()), _Problem(optimiser.build(), with_flag=True)
+    before = one.tensors()
+    one.step(flag=1.0)
+    for name, value in one.tensors().items():
+        assert torch.equal(value, before.get(name, torch.zeros_like(value))), f"a flagged first step changes {name}"
+    for _ in range(2):
+        plain.step()
+        one.step(flag=0.0)
+    before = one.tensors()
+    one.step(flag=1.0)
+    _check_same(one.tensors(), before, "a step whose flag is set is not skipped")
+    for name, weight in one.trained.parameters.items():
+        close = torch.allclose(weight, plain.trained.parameters[name], rtol=1e-4, atol=1e-6)
+        assert close, f"what `make_guarded` gives makes other steps than what `make` does: {name}"
+
+
+def _check_same(found: dict[str, Tensor], expected: dict[str, Tensor], rule: str) -> None:
+    assert found.keys() == expected.keys(), f"{rule}: {sorted(found.keys() ^ expected.keys())[0]}"
+    wrong = [name for name, one in found.items() if one.dtype != expected[name].dtype or not one.equal(expected[name])]
+    assert not wrong, f"{rule}: {wrong[0]}"
+
+
+def check_schedule(schedule: ComponentSpec) -> None:
+    """Everything that pixkit promises of a schedule.
+
+    At each of 1 to 101 steps it gives a finite number, not below 0, and above 0 at one of them at least; the same in
+    whatever order it is asked, and from another object. Unless it `ends`, it does not depend on how many steps there
+    are.
+
+    Raises:
+        AssertionError: saying what does not hold.
+    """
+    check_config(schedule)
+    built: Schedule = schedule.build()
+    for steps in LONG:
+        found = [float(built.factor(step, steps)) for step in range(1, steps + 1)]
+        for step, factor in enumerate(found, 1):
+            assert 0 <= factor < math.inf, f"factor({step}, {steps}) is {factor}, not a finite number of at least 0"
+        assert max(found) > 0, f"of {steps} steps none has a rate above 0"
+        again, other = ([one.factor(step, steps) for step in range(steps, 0, -1)] for one in (built, schedule.build()))
+        assert again[::-1] == found == other[::-1], f"asked again, it gives other fractions of {steps} steps"
+        if not built.ends:
+            longer = [built.factor(step, 2 * steps) for step in range(1, steps + 1)]
+            assert longer == found, "it depends on how many steps there are: state `ends = True`"
