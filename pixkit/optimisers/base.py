@@ -33,7 +33,7 @@ class Optimiser(ABC):
     class Config(ComponentConfig):
         """Only the rate."""
 
-        lr: float = Field(1e-3, gt=0)
+        lr: float = Field(default=1e-3, gt=0)
         """The learning rate, which the schedule multiplies."""
 
     # Any: a subclass has a Config of its own.

@@ -70,13 +70,13 @@ class Adam(TorchOptimiser):
     class Config(Optimiser.Config):
         """Those of torch."""
 
-        lr: float = Field(1e-3, gt=0)
+        lr: float = Field(default=1e-3, gt=0)
         """The learning rate, which the schedule multiplies."""
-        betas: tuple[Decay, Decay] = Field((0.9, 0.999), strict=False)
+        betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), strict=False)
         """Decay of the running means of gradients and of their squares."""
-        eps: float = Field(1e-8, gt=0)
+        eps: float = Field(default=1e-8, gt=0)
         """Added to the denominator."""
-        weight_decay: float = Field(0.0, ge=0)
+        weight_decay: float = Field(default=0.0, ge=0)
         """Added to the gradient: the weight times this."""
 
     def make_guarded(self, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
@@ -102,7 +102,7 @@ class AdamW(Adam):
     class Config(Adam.Config):
         """Those of Adam."""
 
-        weight_decay: float = Field(0.01, ge=0)
+        weight_decay: float = Field(default=0.01, ge=0)
         """Weights shrink by the rate times this, beside the gradient's step."""
 
 
@@ -114,13 +114,13 @@ class SGD(TorchOptimiser):
     class Config(Optimiser.Config):
         """Those of torch."""
 
-        lr: float = Field(1e-2, gt=0)
+        lr: float = Field(default=1e-2, gt=0)
         """The learning rate, which the schedule multiplies."""
-        momentum: float = Field(0.0, ge=0, lt=1)
+        momentum: float = Field(default=0.0, ge=0, lt=1)
         """Of the steps before, the part that goes into the next."""
         nesterov: bool = False
         """Look ahead along the momentum, of which there has to be some."""
-        weight_decay: float = Field(0.0, ge=0)
+        weight_decay: float = Field(default=0.0, ge=0)
         """Added to the gradient: the weight times this."""
 
         @field_validator("nesterov")
@@ -148,15 +148,15 @@ class RMSprop(TorchOptimiser):
     class Config(Optimiser.Config):
         """Those of torch."""
 
-        lr: float = Field(1e-3, gt=0)
+        lr: float = Field(default=1e-3, gt=0)
         """The learning rate, which the schedule multiplies."""
-        alpha: float = Field(0.95, ge=0, lt=1)
+        alpha: float = Field(default=0.95, ge=0, lt=1)
         """Decay of the running mean of squared gradients."""
-        momentum: float = Field(0.0, ge=0, lt=1)
+        momentum: float = Field(default=0.0, ge=0, lt=1)
         """Of the steps before, the part that goes into the next."""
-        eps: float = Field(1e-8, gt=0)
+        eps: float = Field(default=1e-8, gt=0)
         """Added to the denominator."""
-        weight_decay: float = Field(0.0, ge=0)
+        weight_decay: float = Field(default=0.0, ge=0)
         """Added to the gradient: the weight times this."""
 
     def make_guarded(self, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:

@@ -47,11 +47,11 @@ class WarmedUp(Schedule):
     class Config(Schedule.Config):
         """The warm-up, and what pixkit's own schedules do with the rate after it."""
 
-        warmup: int = Field(0, ge=0)
+        warmup: int = Field(default=0, ge=0)
         """Steps over which the rate rises linearly from 0."""
-        floor: float = Field(0.0, ge=0, le=1)
+        floor: float = Field(default=0.0, ge=0, le=1)
         """Cosine: the fraction of the rate that is left at the last step."""
-        decay: float = Field(0.999995, gt=0, le=1)
+        decay: float = Field(default=0.999995, gt=0, le=1)
         """Exponential: the factor of each step."""
 
     def factor(self, step: int, steps: int) -> float:

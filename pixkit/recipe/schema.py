@@ -22,11 +22,11 @@ class InitFrom(ComponentConfig):
 class TrainConfig(ComponentConfig):
     """How the model is trained."""
 
-    steps: int = Field(1000, ge=1, lt=10**18)
+    steps: int = Field(default=1000, ge=1, lt=10**18)
     """Total number of optimiser steps."""
-    batch_size: int = Field(64, ge=1)
+    batch_size: int = Field(default=64, ge=1)
     """Images in one step; with `accumulate`, in one part of it."""
-    accumulate: int = Field(1, ge=1)
+    accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are averaged into one step."""
     recompute: bool = False
     """Whether the backward pass recomputes the activations of the backbone's blocks instead of keeping them: the same
@@ -53,29 +53,29 @@ class TrainConfig(ComponentConfig):
     capture: Literal["auto", "on", "off"] = "auto"
     """On a GPU: whether a step's work is recorded as CUDA graphs and replayed, with the same digits; auto measures, and
     does so if it is faster. A loss that would change in a replay is launched each time."""
-    lag: int = Field(2, ge=0, le=16)
+    lag: int = Field(default=2, ge=0, le=16)
     """On a GPU: steps that are launched before the first of them is read, logged and reported to plugins' hooks; 0 if
     hooks must not be late. On a CPU each step is known before the next, whatever this says."""
     schedule: ScheduleRef = Field(default={"type": "constant"}, validate_default=True)
-    clip: float | None = Field(None, gt=0)
+    clip: float | None = Field(default=None, gt=0)
     """Largest norm of a step's gradient."""
-    ema: float = Field(0.999, ge=0, lt=1)
+    ema: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the exponential moving average of the weights; 0 for none."""
-    eval_every: int = Field(250, ge=1)
+    eval_every: int = Field(default=250, ge=1)
     """Steps between scores on the validation images."""
-    sample_every: int | None = Field(None, ge=1)
+    sample_every: int | None = Field(default=None, ge=1)
     """Steps between sample grids; by default at every scoring."""
-    checkpoint_every: int = Field(250, ge=1)
+    checkpoint_every: int = Field(default=250, ge=1)
     """Steps between checkpoints."""
-    keep: int = Field(2, ge=1)
+    keep: int = Field(default=2, ge=1)
     """Checkpoints to keep, beside the best one."""
-    patience: int | None = Field(None, ge=1)
+    patience: int | None = Field(default=None, ge=1)
     """Stop after this many scorings without a better one."""
-    eval_images: int | None = Field(None, ge=1)
+    eval_images: int | None = Field(default=None, ge=1)
     """Score at most this many validation images while training."""
     log: list[TrackerRef] = Field(default_factory=list)
     """Trackers that follow training, beside metrics.jsonl and samples/: [tensorboard], or those of plugins."""
-    init_from: str | InitFrom | None = Field(None, json_schema_extra={"x-pixkit-path": True})
+    init_from: str | InitFrom | None = Field(default=None, json_schema_extra={"x-pixkit-path": True})
     """A run, or a checkpoint folder, with initial weights for training; {run: ..., strict: false} takes what fits."""
 
     @field_validator("log")
@@ -96,11 +96,11 @@ class TrainConfig(ComponentConfig):
 class SampleConfig(ComponentConfig):
     """How sample grids are drawn."""
 
-    type: str = Field("auto", json_schema_extra={"x-pixkit-auto-or": "sampler"})
+    type: str = Field(default="auto", json_schema_extra={"x-pixkit-auto-or": "sampler"})
     """A sampler's name, or auto: the fastest exact one."""
-    count: int = Field(64, ge=1)
-    temperature: float = Field(1.0, ge=1e-20, le=1e20)
-    batch_size: int = Field(64, ge=1)
+    count: int = Field(default=64, ge=1)
+    temperature: float = Field(default=1.0, ge=1e-20, le=1e20)
+    batch_size: int = Field(default=64, ge=1)
 
 
 class Recipe(ComponentConfig):
@@ -110,7 +110,7 @@ class Recipe(ComponentConfig):
     """Version of the recipe format."""
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     """Name of the run's folder."""
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of initialisation, batches and samples."""
     data: DataRef
     model: ModelRef

@@ -66,15 +66,15 @@ class PixelCNNpp(OrientedBackbone):
     class Config(pixkit.ComponentConfig):
         """Sizes, and what to leave out."""
 
-        width: int = Field(160, ge=1, le=4096, validation_alias=AliasChoices("width", "filters"))
+        width: int = Field(default=160, ge=1, le=4096, validation_alias=AliasChoices("width", "filters"))
         """Maps of each stream; 160 in the paper's code, 192 in its text."""
-        blocks: int = Field(5, ge=1, le=100, validation_alias=AliasChoices("blocks", "resnets"))
+        blocks: int = Field(default=5, ge=1, le=100, validation_alias=AliasChoices("blocks", "resnets"))
         """Gated resnets at each resolution; all but the coarsest have one more on the way up."""
-        hierarchies: int = Field(3, ge=1, le=8)
+        hierarchies: int = Field(default=3, ge=1, le=8)
         """Number of resolutions; 1 means no downsampling."""
-        activation: ActivationRef = Field("concatenated_elu", validate_default=True)
+        activation: ActivationRef = Field(default="concatenated_elu", validate_default=True)
         """The resnets' nonlinearity."""
-        dropout: float = Field(0.5, ge=0, lt=1)
+        dropout: float = Field(default=0.5, ge=0, lt=1)
         """Elementwise dropout after the second nonlinearity of a resnet."""
         short_cuts: bool = True
         """Whether resnets going up read features from the way down."""

@@ -46,19 +46,19 @@ class RowRNN(pixkit.Backbone):
         mode: ModeName = "seq2seq"
         """seq2seq: one pass, with an output at every step. seq2vec: a pass over each prefix, padded on the left to the
         full height, with an output at the end; H times the work."""
-        units: int = Field(256, ge=1, le=16384, validation_alias=AliasChoices("units", "hidden_size"))
+        units: int = Field(default=256, ge=1, le=16384, validation_alias=AliasChoices("units", "hidden_size"))
         """Size of the hidden state in each direction."""
-        layers: int = Field(1, ge=1, le=64, validation_alias=AliasChoices("layers", "num_layers"))
+        layers: int = Field(default=1, ge=1, le=64, validation_alias=AliasChoices("layers", "num_layers"))
         """Recurrent layers, stacked."""
         bidirectional: bool = False
         """Also read each prefix backwards; only with seq2vec."""
         batch_norm: bool = False
         """Batch normalisation after each recurrent layer."""
-        dropout: float = Field(0.0, ge=0, lt=1)
+        dropout: float = Field(default=0.0, ge=0, lt=1)
         """Dropout after each recurrent layer."""
-        init: InitialiserRef = Field("torch", validate_default=True)
+        init: InitialiserRef = Field(default="torch", validate_default=True)
         """Initialiser of all weights; torch is what torch's own layers begin with."""
-        width: int = Field(24, ge=1, le=4096)
+        width: int = Field(default=24, ge=1, le=4096)
         """Features of each pixel for the head."""
 
         @model_validator(mode="after")
