@@ -8,6 +8,7 @@ from typing import Any
 
 from pixkit.errors import RecipeError, RunError
 from pixkit.recipe.yaml import parse_written
+from pixkit.runs.former_keys import with_present_keys
 from pixkit.runs.runfile import MOST_TEXT, RunFile
 from pixkit.runs.schema import Settings, typed
 
@@ -26,7 +27,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 def _settings(text: str, name: str) -> dict[str, Any]:
     """Parse the text of a lock; cached, since a command asks a dozen times: for recipe, image, classes."""
     try:
-        settings: dict[str, Any] = parse_written(text, name)
+        settings: dict[str, Any] = with_present_keys(parse_written(text, name))
     except RecipeError as error:
         raise RunError("cannot be read", where=name, found=str(error)) from None
     typed(Settings, settings, name)

@@ -12,6 +12,7 @@ from pixkit.components.plugins import plugins, registry
 from pixkit.distribution import is_own
 from pixkit.errors import RecipeError, RunError
 from pixkit.recipe import InvalidRecipe, dump_yaml, json_schema, load_recipe
+from pixkit.runs.former_keys import FORMER_KEYS, with_present_keys
 from pixkit.runs.lockfile import recipe_of
 
 RECIPE = {
@@ -79,6 +80,18 @@ def test_the_lock_of_a_run_that_was_built_with_another_name_says_the_same(tmp_pa
     model["backbone"]["width"] = 9
     with pytest.raises(RunError, match="'width' and 'filters' are names of one key"):
         recipe_of({**now, "model": model, "lock": {}}, tmp_path)
+
+
+def test_locks_are_read_by_the_present_names():
+    """Without plugins, so that runs are compared; of the components, which names these are."""
+    own = [entry for entry in registry() if is_own(entry.distribution) and aliases(entry.cls.Config)]
+    assert {entry.name: aliases(entry.cls.Config) for entry in own} == FORMER_KEYS
+    then = {"model": [{"type": "pixelcnnpp", "filters": 8, "dropout": 0.5}, {"type": "pixelcnn", "filters": 8}, 1]}
+    now = {"model": [{"type": "pixelcnnpp", "width": 8, "dropout": 0.5}, {"type": "pixelcnn", "filters": 8}, 1]}
+    found = with_present_keys(then)
+    assert found == now and list(found["model"][0]) == ["type", "width", "dropout"]
+    both = {"type": "row_rnn", "hidden_size": 1, "units": 2}
+    assert with_present_keys(both) == both and with_present_keys({"type": [1]}) == {"type": [1]}
 
 
 class Named(ComponentConfig):
