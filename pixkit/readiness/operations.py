@@ -74,14 +74,21 @@ def _known(module: nn.Module) -> type[nn.Module]:
     return next(cls for cls in type(module).__mro__ if cls in _by_alias() or cls in others)
 
 
+_READING_MORE = (
+    (PointwiseLayer, "does not give for each site of an image what it gives for that site alone"),
+    ((nn.Conv2d, nn.BatchNorm2d), "reads more than its own site of its own image"),
+)
+
+
 def why_all(node: fx.Node, module: nn.Module | None) -> str:
     """Why an operation is assumed to mix everything: the end of a sentence that begins with its name."""
     if module is not None and hooked(module) and kind_of(node, module) != "all":
         return "has a hook that changes its output"
     if module is not None and (tampered(module) or not (_known(module) is nn.Module or plain(module, _known(module)))):
         return "runs different code from the class in the table of operations"
-    if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
-        return "reads more than its own site of its own image"
+    for kinds, why in _READING_MORE:
+        if isinstance(module, kinds):
+            return why
     row = row_of(node, module)
     if row is None:
         return "is not in the table of operations"

@@ -11,6 +11,7 @@ from typing import Any, cast
 from torch import Tensor, fx, nn
 
 from pixkit.layers.base import MixingLayer
+from pixkit.readiness.alone import read_elsewhere
 from pixkit.readiness.changeable import Changeable
 from pixkit.readiness.operations import Kind, call_of, kind_of, row_of
 from pixkit.readiness.untraceable import Untraceable, changed_by_hook, overwritten, require_said
@@ -159,11 +160,14 @@ class Recorder(fx.Interpreter):
 
     def _describe(self, node: fx.Node, result: Any, in_place: bool, watched: bool) -> Operation:
         module = self.called[cast(str, node.target)] if node.op == "call_module" else None
-        inputs = tuple(source.name for source in _sources(node, module))
+        sources = _sources(node, module)
+        inputs = tuple(source.name for source in sources)
         before = [self.operations[name] for name in inputs]
         sample = result[0] if isinstance(result, tuple | list) else result
         image = isinstance(sample, Tensor) and sample.ndim == 4
         kind = self._kind(node, module, before, image) if watched else self._changed(node, module, before)
+        if kind not in ("static", "all") and read_elsewhere(module, [self.env[each] for each in sources], result):
+            kind = "all"
         if kind == "mixing":
             require_said(cast(MixingLayer, module), _label(node, module))
         image = image or (kind == "static" and isinstance(sample, Tensor) and sample.ndim < 4)

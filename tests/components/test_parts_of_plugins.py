@@ -10,6 +10,7 @@ from pixkit.codec.freezing import freeze
 from pixkit.components.plugins import plugins
 from pixkit.layers import PointwiseLayer, SiteRMSNorm
 from pixkit.readiness.check import verify
+from pixkit.readiness.trace import Trace
 from pixkit.testing import component, named, network
 from pixkit.testing.samplers import check_drawing
 
@@ -89,8 +90,9 @@ def registered():
 
 
 GREY = pixkit.ImageSpec(1, 2, 3, 3)
+SMALLEST = {"layers": 1, "output_layers": 0, "first_kernel": 3, "width": 2}
 BACKBONES = {
-    "pixelcnn": {"layers": 1, "output_layers": 0, "first_kernel": 3},
+    "pixelcnn": SMALLEST,
     "local_pixelcnn": {"stages": 1, "blocks": 1, "norm": "none"},
     "pixelcnnpp": {"hierarchies": 1, "resnets": 1},
 }
@@ -100,7 +102,7 @@ BACKBONES = {
 @pytest.mark.parametrize("name", BACKBONES)
 def test_an_activation_works_in_every_backbone_that_takes_one(name, activation):
     width = {"pixelcnnpp": "filters"}.get(name, "width")
-    backbone = named("backbone", name, activation=activation, **{width: 2}, **BACKBONES[name])
+    backbone = named("backbone", name, activation=activation, **{**BACKBONES[name], width: 2})
     net = network(backbone, GREY)
     assert verify(net).output == "projection", "proved"
     check_drawing(net)
@@ -132,13 +134,34 @@ def test_a_model_of_such_parts_is_trained_kept_and_drawn_from(tmp_path):
 
 
 def test_why_compiled_code_does_not_draw_and_there_is_no_codec_is_said():
-    net = network(named("backbone", "pixelcnn", width=2, activation="odd", **BACKBONES["pixelcnn"]), GREY)
+    net = network(named("backbone", "pixelcnn", activation="odd", **SMALLEST), GREY)
     summary = named("sampler", "cached").build().draw(net, pixkit.Noise(0, range(1))).summary
     assert "cached sampling by the executor eager" in summary
     assert "no instruction for backbone.body.1.layers.0 (Odd)" in summary
     with pytest.raises(pixkit.UsageError, match="there is no codec for such a model") as error:
         freeze(net.float())
     assert error.value.found == "no instruction for backbone.body.1.layers.0 (Odd)"
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        lambda x: x - x.mean((2, 3), True),
+        lambda x: x - x[:1],
+        lambda x: x.roll(1, 3),
+    ],
+    ids=["mean", "first", "roll"],
+)
+def test_an_activation_that_says_that_it_keeps_sites_apart_and_does_not_is_not_believed(mixed):
+    class Wrong(pixkit.Activation, PointwiseLayer):
+        """Mixes sites or images."""
+
+        def forward(self, x):
+            return mixed(x)
+
+    net = network(named("backbone", "pixelcnn", activation=component("activation", Wrong), **SMALLEST), GREY)
+    operations = Trace(net).operations.values()
+    assert [each.kind for each in operations if isinstance(each.module, Wrong)] == ["all"] * 4
 
 
 def test_a_norm_that_gives_no_module_and_an_encoding_without_maps_are_told_so():
