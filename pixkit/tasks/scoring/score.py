@@ -192,5 +192,5 @@ def stream_of(images: Images, model: Model, run: Run | None, loading: Loading | 
     if isinstance(images, Sized) and len(images) == 0:
         raise UsageError("there are no images", where="images", found="none", expected="one or more")
     if isinstance(images, Tensor):
-        model.spec.check(images)
+        model.spec.check(images := images.cpu())
     return Stream(images, model, run, loading)
