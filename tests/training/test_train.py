@@ -169,5 +169,5 @@ def test_booleans_have_two_levels_and_labels_need_images(tmp_path):
     result = pixkit.train(SHORT, tmp_path / "run", images=torch.rand(12, 5, 4) < 0.5)
     assert result.run.spec == pixkit.ImageSpec(1, 5, 4, 2)
     assert {row.split for row in result.scores} == {"train", "validation"}
-    with pytest.raises(pixkit.UsageError, match="of images"):
+    with pytest.raises(pixkit.UsageError, match="need images"):
         pixkit.train(SHORT, tmp_path / "other", labels=[1, 2])
