@@ -37,8 +37,10 @@ from pixkit.layers.initialisers import Initialiser as Initialiser
 from pixkit.backbones.encodings import Encoding as Encoding
 from pixkit.optimisers.base import Optimiser as Optimiser
 from pixkit.optimisers.schedules import Schedule as Schedule
+from pixkit.backbones.arrays import ArrayConditioner as ArrayConditioner
 
 # What they are made with, given and asked for.
+from pixkit.backbones.arrays import ArraySpec as ArraySpec
 from pixkit.backbones.base import BackboneSpec as BackboneSpec
 from pixkit.components.config import ComponentConfig as ComponentConfig
 from pixkit.components.spec import ComponentSpec as ComponentSpec

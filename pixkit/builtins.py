@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pixkit.backbones.arrays import CONDITIONERS
 from pixkit.backbones.encodings import ENCODINGS
 from pixkit.components.hookspecs import hookimpl
 from pixkit.components.registry import Registrar
@@ -39,6 +40,7 @@ def pixkit_register(registry: Registrar) -> None:
         "encoding": ENCODINGS,
         "optimiser": OPTIMISERS,
         "schedule": SCHEDULES,
+        "conditioner": CONDITIONERS,
     }
     for kind, table in tables.items():
         for name, cls in table.items():

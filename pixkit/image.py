@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
+from pixkit.context import ContextSpec
 from pixkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ class ImageSpec:
     w), is a *sub-pixel*; the C of them at (h, w) are a *site*.
 
     With a `palette`, levels are tokens, numbers of its colours: images then have one channel, and are shown in colour.
+    `context` says which arrays stand beside each image, for models that are conditioned on them.
     """
 
     channels: int
@@ -96,6 +99,7 @@ class ImageSpec:
     width: int
     levels: int
     palette: Palette | None = None
+    context: tuple[ContextSpec, ...] = ()
 
     def __post_init__(self) -> None:
         for name, least in (("channels", 1), ("height", 1), ("width", 1), ("levels", 2)):
@@ -127,7 +131,7 @@ class ImageSpec:
     @property
     def pictures(self) -> ImageSpec:
         """The same images as pictures: 256 levels of red, green and blue in place of tokens, else unchanged."""
-        return self if self.palette is None else ImageSpec(3, self.height, self.width, 256)
+        return self if self.palette is None else ImageSpec(3, self.height, self.width, 256, context=self.context)
 
     @property
     def blank(self) -> int:
@@ -160,9 +164,11 @@ class ImageSpec:
         return replace(self, height=height, width=width)
 
     def dump(self) -> dict[str, Any]:
-        """Return plain data: channels, height, width and levels, and the SHA-256 of the palette if there is one."""
+        """Return plain data: channels, height, width, levels, the palette's SHA-256 and the context if there is one."""
         plain = {name: getattr(self, name) for name in ("channels", "height", "width", "levels")}
-        return plain if self.palette is None else plain | {"palette": self.palette.digest}
+        palette = {} if self.palette is None else {"palette": self.palette.digest}
+        context = {"context": [spec.dump() for spec in self.context]} if self.context else {}
+        return plain | palette | context
 
     def check(self, x: Tensor, *, where: str = "images", values: bool = True) -> Tensor:
         """Return x if it is a batch of such images, else raise DataError; `values`: whether to check levels as well.
@@ -206,7 +212,8 @@ class ImageSpec:
 
     def __str__(self) -> str:
         tokens = "" if self.palette is None else f", palette {self.palette.digest[:8]}"
-        return f"{self.channels}x{self.height}x{self.width}, K = {self.levels}{tokens}"
+        beside = "".join(f"; beside it {spec}" for spec in self.context)
+        return f"{self.channels}x{self.height}x{self.width}, K = {self.levels}{tokens}{beside}"
 
 
 def numbers_refused(head: str) -> dict[str, str]:
@@ -244,26 +251,31 @@ def _brief(value: Any) -> str:
 class Batch(Shown):
     """Some images of a data set.
 
-    Shapes: x int64 [B, C, H, W]; labels int64 [B] or None; indices int64 [B], the images' numbers within their split.
+    Shapes: x int64 [B, C, H, W]; labels int64 [B] or None; indices int64 [B], the images' numbers within their split;
+    context float32 [B, D] or None, the rows of the arrays beside the images (`pixkit.context`).
     """
 
     x: Tensor
     labels: Tensor | None
     indices: Tensor
+    context: Tensor | None = None
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same with each of its tensors changed."""
+        labels, context = (None if each is None else change(each) for each in (self.labels, self.context))
+        return Batch(change(self.x), labels, change(self.indices), context)
 
     def split(self, parts: int) -> Iterator[Batch]:
         """Split into `parts` batches, whose sizes differ by at most one image."""
         count, start = len(self.x), 0
         for part in range(parts):
-            size = count // parts + (part < count % parts)
-            some = slice(start, start + size)
-            yield Batch(self.x[some], None if self.labels is None else self.labels[some], self.indices[some])
-            start += size
+            some = slice(start, start + count // parts + (part < count % parts))
+            yield self.changed(itemgetter(some))
+            start = some.stop
 
     def to(self, device: torch.device | str) -> Batch:
         """Copy the batch to another device without waiting for the work queued there."""
-        labels = None if self.labels is None else sent(self.labels, device)
-        return Batch(sent(self.x, device), labels, sent(self.indices, device))
+        return self.changed(lambda each: sent(each, device))
 
 
 def has_values(tensor: Tensor) -> bool:

@@ -17,6 +17,7 @@ BASES = {
     "encoding": "pixkit.backbones.encodings:Encoding",
     "optimiser": "pixkit.optimisers.base:Optimiser",
     "schedule": "pixkit.optimisers.schedules:Schedule",
+    "conditioner": "pixkit.backbones.arrays:ArrayConditioner",
 }
 """The base class of each kind of component, by name: it is looked up when a component is registered, since the parts of
 pixkit that define the kinds import this one."""

@@ -108,6 +108,7 @@ _PLACES: dict[str, KeyPath] = {
     "encoding": ("model", "input"),
     "optimiser": ("train", "optimizer"),
     "schedule": ("train", "schedule"),
+    "conditioner": ("model", "context"),
 }
 """Where recipes have a component of a kind, if not in a section of the model named after the kind."""
 
@@ -219,3 +220,4 @@ InitialiserRef: TypeAlias = Annotated[ComponentSpec, Resolve("initialiser")]
 EncodingRef: TypeAlias = Annotated[ComponentSpec, Resolve("encoding", usual="scaled")]
 OptimiserRef: TypeAlias = Annotated[ComponentSpec, Resolve("optimiser")]
 ScheduleRef: TypeAlias = Annotated[ComponentSpec, Resolve("schedule", usual="constant")]
+ConditionerRef: TypeAlias = Annotated[ComponentSpec, Resolve("conditioner")]

@@ -14,8 +14,10 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
+from pixkit.data.context_config import NAME, ContextConfig
 from pixkit.data.levels import images_at_once
 from pixkit.data.picture import Form
+from pixkit.data.reference import SUFFIXES
 from pixkit.errors import DataError, reason
 from pixkit.files import TooLarge, open_regular
 from pixkit.image import ImageSpec, Shown
@@ -48,6 +50,12 @@ class DataConfig(ComponentConfig):
     """Use only this many of the training images (after the split)."""
     limit_test: int | None = Field(None, ge=1)
     """Use only this many of the test images."""
+    context: dict[Annotated[str, Field(pattern=NAME)], str | ContextConfig] = Field(
+        {}, json_schema_extra={"x-pixkit-path": list(SUFFIXES)}
+    )
+    """Arrays beside the images, by name, which a model may be conditioned on: FILE or FILE:NAME, a row an image; a
+    mapping that says more (`file`, `train`, `test`, `validation`, `values`); or `{shrink: N}`, the image made smaller.
+    """
     class_names: list[str] | None = Field(None, min_length=1)
     """The classes in the order of their numbers, including those of the data; numbers are named in this order."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pixkit.context import rows_of
 from pixkit.data.base import DataSource, ImageSet
 from pixkit.data.classes import table_of
 from pixkit.data.levels import Binariser
@@ -32,6 +33,8 @@ class Part:
     numbers: Tensor
     renewed_by: Binariser | None = None
     places: Tensor | None = None
+    context: Tensor | None = None
+    """Rows of the arrays beside the images, [n, D'], but for those that are the image itself (`pixkit.context`)."""
     moved: float | None = None
     """How far colours were moved to a palette's: the root mean square difference of a value, in levels."""
 
@@ -144,7 +147,8 @@ class Dataset:
         x = part.levels(rows)
         if part.renewed_by is not None:
             x = part.renewed_by.draw(x, part.numbers[rows], Stream.VISIT, draw)
-        return Batch(x.long(), None if part.labels is None else part.labels[rows], rows)
+        labels, stored = (None if each is None else each[rows] for each in (part.labels, part.context))
+        return Batch(x.long(), labels, rows, rows_of(self.spec.context, x, stored))
 
     def batches(self, split: str, batch_size: int, draw: int = 0, limit: int | None = None) -> Iterator[Batch]:
         """Yield the images of a split in order, `batch_size` at a time; the last batch may be smaller.
@@ -241,10 +245,12 @@ def join(parts: list[Batch]) -> Batch:
     if len(parts) == 1:
         return parts[0]
     labels = [part.labels for part in parts if part.labels is not None]
+    context = [part.context for part in parts if part.context is not None]
     return Batch(
         torch.cat([part.x for part in parts]),
         torch.cat(labels) if labels else None,
         torch.cat([part.indices for part in parts]),
+        torch.cat(context) if context else None,
     )
 
 

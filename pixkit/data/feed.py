@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pixkit.context import rows_of
 from pixkit.data.dataset import BatchSequence, Dataset, join
 from pixkit.data.levels import images_at_once
 from pixkit.image import Batch, sent
@@ -97,10 +98,14 @@ class Feed:
     def _some(self, epoch: int, visits: slice) -> Batch:
         found = self._epoch(epoch)
         rows, images = found.rows[visits], self._images
-        labels = None if images.labels is None else images.labels.index_select(0, rows)
+        labels, stored = (
+            None if each is None else each.index_select(0, rows) for each in (images.labels, images.context)
+        )
         if found.bits is None:
-            return Batch(images.pixels.index_select(0, rows).long(), labels, rows)
-        return Batch(unpacked(found.bits[visits], images.places, images.shape), labels, rows)
+            x = images.pixels.index_select(0, rows).long()
+        else:
+            x = unpacked(found.bits[visits], images.places, images.shape)
+        return Batch(x, labels, rows, rows_of(self._sequence.dataset.spec.context, x, stored))
 
     def _epoch(self, epoch: int) -> Visits:
         if epoch not in self._epochs:
@@ -116,11 +121,13 @@ class Images:
     Attributes:
         pixels: as stored in the data set, [n, C, H, W]; empty, [0, C, H, W], if their bits are drawn for each visit.
         labels: int64 [n], or None.
+        context: rows of the arrays beside them, as stored in the data set, or None.
         places: uint8 [8], the positions of bits in a byte.
     """
 
     pixels: Tensor
     labels: Tensor | None
+    context: Tensor | None
     places: Tensor
 
     @property
@@ -137,18 +144,18 @@ def upload(dataset: Dataset, device: torch.device) -> Images:
     step = images_at_once(one)
     for start in range(0, count, step):  # they may be in a file that is larger than the host's memory
         pixels[start : start + step] = part.levels(slice(start, start + step))
-    labels = None if part.labels is None else sent(part.labels, device)
-    return Images(pixels, labels, sent(torch.arange(8, dtype=torch.uint8), device))
+    labels, context = (None if each is None else sent(each, device) for each in (part.labels, part.context))
+    return Images(pixels, labels, context, sent(torch.arange(8, dtype=torch.uint8), device))
 
 
 def size_of(dataset: Dataset) -> int:
     """Bytes that images and visits take on the device."""
     part = dataset.part("train")
     count, dims = len(part), dataset.spec.dims
-    labels = 0 if part.labels is None else part.labels.nbytes
+    beside = sum(each.nbytes for each in (part.labels, part.context) if each is not None)
     if part.renewed_by is None:
-        return count * part.pixels[0].nbytes + labels + KEPT * 8 * count
-    return labels + KEPT * count * (8 + -(-dims // 8))
+        return count * part.pixels[0].nbytes + beside + KEPT * 8 * count
+    return beside + KEPT * count * (8 + -(-dims // 8))
 
 
 @contextmanager

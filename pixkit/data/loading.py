@@ -13,6 +13,7 @@ from torch import Tensor
 from pixkit.components.faults import Blamed, built
 from pixkit.components.spec import ComponentSpec
 from pixkit.data.base import DataConfig, DataSource, Progress, SourceImages, set_apart
+from pixkit.data.beside import read_beside
 from pixkit.data.classes import Names, by_number, renamed, with_names
 from pixkit.data.held import check, look_through
 from pixkit.data.palette import size_for
@@ -128,4 +129,6 @@ def measure(ref: ComponentSpec, base: Path, progress: Progress | None = None) ->
     look_through(images, ref.name)
     chosen = choose(config, images, ref.name)
     spec, size = spec_of(config, images, None), size_for(source, images, chosen["train"])
-    return spec if size is None else ImageSpec(1, spec.height, spec.width, size), images.classes
+    spec = spec if size is None else ImageSpec(1, spec.height, spec.width, size)
+    beside = read_beside(config, images, spec, source.resolve, ref.name)
+    return replace(spec, context=beside.specs), images.classes

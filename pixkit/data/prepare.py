@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from pixkit.components.spec import ComponentSpec
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, ReadFile, SourceImages
+from pixkit.data.beside import read_beside
 from pixkit.data.classes import plain_numbers
 from pixkit.data.dataset import Dataset, Part, digest
 from pixkit.data.held import Seen, look_through, own_splits
@@ -54,15 +56,23 @@ def prepare(
     chosen = choose(config, images, ref.name)
     seen = look_through(images, ref.name)  # before they are overwritten
     palette, said = palette_for(source, images, chosen["train"], palette, progress)
+    spec = spec_of(config, images, palette)
+    beside = read_beside(config, images, spec, source.resolve, ref.name)
     parts = {split: _part(config, images, split, chosen[split], palette) for split in Dataset.SPLITS}
+    own = own_splits(images)
+    parts = {
+        split: replace(part, context=beside.of(split if split in own else "train", part.numbers))
+        for split, part in parts.items()
+    }
+    hashes = {split: part.digest for split, part in seen.items()} | {"split": digest(*chosen.values())}
     return Dataset(
         ref.name,
-        spec_of(config, images, palette),
+        replace(spec, context=beside.specs),
         images.classes,
         parts,
         description=f"{ref.name}, {_words(config, images.levels, palette)}",
         notes=(*images.notes, *_classes(images), *said, *_moved(parts, palette)),
-        hashes={split: part.digest for split, part in seen.items()} | {"split": digest(*chosen.values())},
+        hashes=hashes | ({"context": beside.digest} if beside.digest else {}),
         source=source,
         values=_values(seen["train"], images.levels),
         class_names=images.class_names,

@@ -67,7 +67,7 @@ class AnyOrderModel(OrderAgnosticModel):
         return self.network.under(Permutation(config, self.spec, self.network.ordering.colours))
 
     def _loss(self, batch: Batch, step: int) -> Losses:
-        labels, count = self.labels_shown(batch.labels), min(self.config.batch_orderings, len(batch.x))
+        labels, count = self.context_shown(batch), min(self.config.batch_orderings, len(batch.x))
         parts = [
             self.random_network().log_prob(batch.x[some], None if labels is None else labels[some])
             for some in torch.arange(len(batch.x), device=batch.x.device).tensor_split(count)

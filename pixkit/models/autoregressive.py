@@ -6,11 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from pixkit.backbones.conditioners import LabelConfig
 from pixkit.components.config import ComponentConfig
 from pixkit.components.spec import BackboneRef, EncodingRef, HeadRef, OrderingRef
 from pixkit.image import Batch, ImageSpec
-from pixkit.models.labelled import LabelledModel
+from pixkit.models.labelled import ContextRef, LabelledModel
 from pixkit.models.phase import Losses, Phase
 from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
@@ -33,8 +32,9 @@ class AutoregressiveModel(LabelledModel):
         """The order in which sub-pixels are drawn."""
         input: EncodingRef = Field(default={"type": "scaled"}, validate_default=True)
         """How levels enter the network."""
-        context: LabelConfig | None = None
-        """What images are conditioned on: `{type: label}` for the data's labels; nothing if left out."""
+        context: ContextRef = None
+        """What images are conditioned on: `{type: label}` for the data's labels; a list of conditioners, of labels and
+        the arrays of `data.context`; nothing if left out."""
         backbone: BackboneRef
         """The network."""
         head: HeadRef = Field(default={"type": "softmax"}, validate_default=True)
@@ -56,12 +56,12 @@ class AutoregressiveModel(LabelledModel):
 
     def _loss(self, batch: Batch, step: int) -> Losses:
         x = batch.x if not self.config.mutation else mutated(batch.x, self.spec.levels, self.config.mutation)
-        nats = -self.network.log_prob(x, self.labels_shown(batch.labels)).mean()
+        nats = -self.network.log_prob(x, self.context_shown(batch)).mean()
         return {"loss": nats / self.spec.dims, "nats": nats.detach()}
 
     def score(self, batch: Batch) -> Tensor:
         """-log p(x), or -log p(x | label), nats [B]."""
-        return -self.image_log_probs(batch.x, batch.labels if self.labelled else None)
+        return -self.image_log_probs(batch.x, self.context_of(batch))
 
     def site_nats(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """See LabelledModel."""

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from pixkit.backbones.conditioners import LabelConfig, LabelContext
-from pixkit.components.spec import ComponentSpec
+from pixkit.backbones.conditioners import Conditioner, LabelConfig, LabelContext
+from pixkit.backbones.conditions import Conditions
+from pixkit.components.spec import ComponentSpec, ConditionerRef
+from pixkit.context import LABEL
 from pixkit.errors import RecipeError
 from pixkit.image import Batch, ImageSpec
 from pixkit.layers import initialise_from_data
+from pixkit.layers.modes import evaluating
 from pixkit.models.base import Model
 from pixkit.models.batches import batches
 from pixkit.models.capabilities import lacking
 from pixkit.models.drawn import no_nats
-from pixkit.models.request import SampleRequest, as_context
+from pixkit.models.request import SampleRequest, as_context, context_for
 from pixkit.network import Autoregressive, assemble
 from pixkit.noise import Noise
 from pixkit.samplers import Drawn
 from pixkit.samplers.guidance import Guided
+
+Given: TypeAlias = Tensor | Mapping[str, Any] | None
+"""A context as callers give it: labels, or arrays by name, where a model has a list of conditions."""
+ContextRef: TypeAlias = LabelConfig | Annotated[list[ConditionerRef], Field(min_length=1)] | None
+"""The recipe's key `context`: `{type: label}`, or a list of conditioners."""
 
 
 class NoLabels(RecipeError):
@@ -32,11 +41,11 @@ class NoLabels(RecipeError):
 class LabelledModel(Model):
     """Base of models of pixels alone that can be given labels.
 
-    Its ``Config`` has the keys `input`, `context` (a `LabelConfig` or None), `backbone` and `head`.
+    Its ``Config`` has the keys `input`, `context` (`ContextRef`), `backbone` and `head`.
 
     Attributes:
-        label_config: what the recipe says of labels; None if the model takes none.
-        network: the network, or the first of several; its conditioner takes labels.
+        label_config: what the recipe says of labels; None if the model takes none, or a list of conditions.
+        network: the network, or the first of several; its conditioner takes labels, or rows of `Conditions`.
     """
 
     label_config: LabelConfig | None
@@ -46,26 +55,53 @@ class LabelledModel(Model):
     # Any: each class has its own Config
     def __init__(self, config: Any, spec: ImageSpec, classes: int | None = None) -> None:
         super().__init__(config, spec, classes)
-        self.label_config = config.context
-        self.labelled = self.label_config is not None
-        self.guidable = self.label_config is not None and self.label_config.dropout > 0
+        self.label_config = None if isinstance(config.context, list) else config.context
+        said = [part.config for part in config.context] if isinstance(config.context, list) else [config.context]
+        listed = isinstance(config.context, list) and any(part.name == LABEL for part in config.context)
+        self.labelled = self.label_config is not None or listed
+        self.guidable = any(part.dropout > 0 for part in said if part is not None)
 
     def build_network(self, ordering: ComponentSpec) -> Autoregressive:
         """A network of the recipe's parts for one ordering."""
         config = self.config
-        conditioner = label_context(self.label_config, self.classes)
+        conditioner: Conditioner | None = label_context(self.label_config, self.classes)
+        if isinstance(config.context, list):
+            conditioner = conditions(config.context, self.spec, self.classes)
         return assemble(self.spec, ordering, config.input, config.backbone, config.head, conditioner=conditioner)
 
     @property
     def conditioner(self) -> LabelContext | None:
-        """What the network makes of labels; None if the model takes none."""
+        """What the network makes of labels; None if the model takes none, or a list of conditions."""
         found = self.network.conditioner
         return found if isinstance(found, LabelContext) else None
 
+    @property
+    def several(self) -> Conditions | None:
+        """What the network makes of a list of conditions; None if the recipe has none."""
+        found = self.network.conditioner
+        return found if isinstance(found, Conditions) else None
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """See Model: of a list of conditions their names."""
+        return super().conditions if self.several is None else self.several.names
+
+    def context_of(self, batch: Batch) -> Tensor | None:
+        """What the network is given of a batch: labels, or rows of conditions; None if it takes none."""
+        if self.several is not None:
+            return self.several.rows(batch.labels, batch.context)
+        return batch.labels if self.labelled else None
+
+    def context_shown(self, batch: Batch) -> Tensor | None:
+        """The same of training images, some of it hidden (`dropout`), from torch's generator."""
+        if self.several is not None:
+            return self.several.dropped(self.several.rows(batch.labels, batch.context))
+        return self.labels_shown(batch.labels)
+
     def initialise(self, batch: Batch) -> None:
         """Set the layers that the first batch sets (`pixkit.layers.DataInitialised`), in the network's order."""
-        labels = batch.labels if self.labelled else None
-        initialise_from_data(self.network, lambda: self.network(batch.x, labels))
+        context = self.context_of(batch)
+        initialise_from_data(self.network, lambda: self.network(batch.x, context))
 
     def no_label(self) -> Tensor:
         """See Model: int64 [1]."""
@@ -86,14 +122,14 @@ class LabelledModel(Model):
 
     def assess_sites(self, batch: Batch) -> tuple[Mapping[str, Tensor], Tensor]:
         """See Model: sites sum to the nats."""
-        sites = self.site_nats(batch.x, batch.labels if self.labelled else None)
+        sites = self.site_nats(batch.x, self.context_of(batch))
         return {"nats": sites.flatten(1).sum(1)}, sites
 
     @abstractmethod
     def image_log_probs(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """log p(x) of a batch on the model's device, nats [B], given the labels if the model takes any."""
 
-    def log_prob(self, x: Tensor, context: Tensor | None = None, *, batch_size: int | None = None) -> Tensor:
+    def log_prob(self, x: Tensor, context: Given = None, *, batch_size: int | None = None) -> Tensor:
         """log p(x) of each image, nats [B], on the model's device.
 
         In training mode it is that of a network with dropout. Labels are taken as they are given: to train a model with
@@ -105,7 +141,8 @@ class LabelledModel(Model):
         Args:
             x: int64 [B, C, H, W].
             context: int64 [B], the images' labels, where the model takes labels. Left out, the images have none, which
-                only a model that was trained with label dropout knows.
+                only a model that was trained with label dropout knows. Of a list of conditions, arrays by name, [B,
+                ...] each: what is left out is made of the image, if it is the image, smaller, or hidden if it may be.
             batch_size: images at a time. Left out, 256 where no gradient is recorded, as of frozen parameters, which
                 `pixkit.load` gives, or under ``torch.no_grad()``; else all of them.
 
@@ -115,7 +152,7 @@ class LabelledModel(Model):
         """
         return self._in_batches(self.image_log_probs, x, context, batch_size)
 
-    def nll_map(self, x: Tensor, context: Tensor | None = None, *, batch_size: int | None = None) -> Tensor:
+    def nll_map(self, x: Tensor, context: Given = None, *, batch_size: int | None = None) -> Tensor:
         """-log p of the colours of each site given the earlier sites, nats [B, H, W]; they sum to -log p(x).
 
             sites = model.nll_map(x)
@@ -131,7 +168,7 @@ class LabelledModel(Model):
         self,
         scored: Callable[[Tensor, Tensor | None], Tensor],
         x: Tensor,
-        context: Tensor | None,
+        context: Given,
         batch_size: int | None,
         shape: tuple[int, ...] = (),
     ) -> Tensor:
@@ -147,27 +184,51 @@ class LabelledModel(Model):
         ]
         return torch.cat(parts)
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Given = None) -> Tensor:
         """`log_prob`, all images together: for what wraps a module, such as DistributedDataParallel."""
         return self.log_prob(x, context, batch_size=max(1, x.shape[0]))
 
-    def labels_scored(self, x: Tensor, context: Tensor | None) -> Tensor | None:
-        """The labels to score images with, as they are given; where the model takes some and none are, no label."""
+    def labels_scored(self, x: Tensor, context: Given) -> Tensor | None:
+        """The labels to score images with, as they are given; where the model takes some and none are, no label.
+
+        Of a list of conditions, its rows.
+        """
+        context = self._by_name(context)
+        if self.several is not None and not isinstance(context, Tensor):
+            return self.several.given(context or {}, len(x), x).to(self.device)
         if context is not None:
             return as_context(context).to(self.device)
         return self.no_label().expand(len(x)) if self.labelled else None
 
-    def resolve_context(self, noise: Noise, context: Tensor | None) -> Tensor | None:
-        """See Model: labels that the network knows."""
-        labels = super().resolve_context(noise, context)
-        self.network.check_context(labels, len(noise))
-        return labels
+    def _by_name(self, context: Given) -> Given:
+        """A context as it is, but labels of a model with a list of conditions, int64 [B], by their name."""
+        labels = isinstance(context, Tensor) and not context.is_floating_point() and context.ndim == 1
+        return {LABEL: context} if self.several is not None and labels else context
+
+    def resolve_context(self, noise: Noise, context: Given) -> Tensor | None:
+        """See Model: labels that the network knows, or rows of conditions, by name."""
+        context = self._by_name(context)
+        if self.several is not None and not isinstance(context, Tensor):
+            turn = {LABEL: [number % (self.classes or 1) for number in noise.images]} if self.several.label else {}
+            context = self.several.given(turn | dict(context or {}), len(noise))
+        found = context_for(self, noise, context)
+        self.network.check_context(found, len(noise))
+        return found
+
+    def drawn_log_prob(self, images: Tensor, request: SampleRequest) -> Tensor:
+        """See Model."""
+        if self.several is None:
+            return super().drawn_log_prob(images, request)
+        with torch.no_grad(), evaluating(self):
+            return self.log_prob(images, request.context, batch_size=request.batch_size)
 
     def draw_by(self, network: Autoregressive, request: SampleRequest) -> Drawn:
         """Have one of the networks draw what is asked, guided by labels if that is asked."""
         sampler = request.sampler
         if request.guidance:
-            sampler = Guided(sampler, request.guidance, self.no_label())
+            sampler = Guided(
+                sampler, request.guidance, self.no_label() if self.several is None else self.several.hidden
+            )
         return sampler.draw(
             network,
             request.noise,
@@ -188,10 +249,27 @@ def label_context(config: LabelConfig | None, classes: int | None) -> LabelConte
     if config is None:
         return None
     if classes is None:
-        raise NoLabels(
-            "the data have no labels to condition on",
-            where=config.where(),
-            found="type: label",
-            expected="data with labels (mnist, fashion_mnist, cifar10, digits; arrays and images, if they are read)",
-        )
+        raise _no_labels(config.where())
     return LabelContext(classes, config.size)
+
+
+def conditions(components: list[ComponentSpec], spec: ImageSpec, classes: int | None) -> Conditions:
+    """What a recipe's list of conditioners asks for.
+
+    Raises:
+        NoLabels: if the data have none, and one of them takes labels.
+        RecipeError: if there is no such array, or a conditioner does not take it.
+    """
+    for component in components:
+        if component.name == LABEL and classes is None:
+            raise _no_labels(component.config.where())
+    return Conditions(components, spec, classes)
+
+
+def _no_labels(where: str) -> NoLabels:
+    return NoLabels(
+        "the data have no labels to condition on",
+        where=where,
+        found="type: label",
+        expected="data with labels (mnist, fashion_mnist, cifar10, digits; arrays and images, if they are read)",
+    )

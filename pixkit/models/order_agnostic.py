@@ -11,13 +11,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pixkit.backbones.conditioners import LabelConfig
 from pixkit.components.config import ComponentConfig
 from pixkit.components.spec import BackboneRef, EncodingRef, HeadRef, OrderingRef
 from pixkit.errors import RecipeError
 from pixkit.execution.reference import Progress
 from pixkit.image import Batch, ImageSpec
-from pixkit.models.labelled import LabelledModel
+from pixkit.models.labelled import ContextRef, LabelledModel
 from pixkit.models.mixed import mixed, mixed_sites
 from pixkit.models.phase import Losses, Phase
 from pixkit.models.request import SampleRequest
@@ -59,8 +58,9 @@ class OrderAgnosticModel(LabelledModel):
         """The orderings; by default the eight S-curves."""
         input: EncodingRef = Field(default={"type": "scaled"}, validate_default=True)
         """How levels enter the network."""
-        context: LabelConfig | None = None
-        """What images are conditioned on: `{type: label}` for the data's labels; nothing if left out."""
+        context: ContextRef = None
+        """What images are conditioned on: `{type: label}` for the data's labels; a list of conditioners, of labels and
+        the arrays of `data.context`; nothing if left out."""
         backbone: BackboneRef
         """The network, whose weights must not depend on the ordering."""
         head: HeadRef = Field(default={"type": "softmax"}, validate_default=True)
@@ -95,7 +95,7 @@ class OrderAgnosticModel(LabelledModel):
 
     def _loss(self, batch: Batch, step: int) -> Losses:
         network = list(self._networks())[self._chosen(step)]
-        nats = -network.log_prob(batch.x, self.labels_shown(batch.labels)).mean()
+        nats = -network.log_prob(batch.x, self.context_shown(batch)).mean()
         return {"loss": nats / self.spec.dims, "nats": nats.detach()}
 
     def score(self, batch: Batch) -> Tensor:
@@ -104,7 +104,7 @@ class OrderAgnosticModel(LabelledModel):
 
     def assess(self, batch: Batch) -> Mapping[str, Tensor]:
         """The ensemble's 'nats', and the mean of the single orderings', 'one ordering'."""
-        each = self.ordering_log_probs(batch.x, batch.labels if self.labelled else None)
+        each = self.ordering_log_probs(batch.x, self.context_of(batch))
         return {"nats": -mixed(each), "one ordering": -each.mean(0)}
 
     def remarks(self, parts: Mapping[str, float], step: int | None = None) -> list[str]:
@@ -126,7 +126,7 @@ class OrderAgnosticModel(LabelledModel):
 
     def assess_sites(self, batch: Batch) -> tuple[Mapping[str, Tensor], Tensor]:
         """See Model: what `assess` gives, and 'spread', the standard deviation over the orderings of -log p_o(x)."""
-        sites = self._ordering_sites(batch.x, batch.labels if self.labelled else None)
+        sites = self._ordering_sites(batch.x, self.context_of(batch))
         each = -sites.flatten(2).sum(2)
         figures = {"nats": -mixed(each), "one ordering": -each.mean(0), "spread": each.std(0, correction=0)}
         return figures, mixed_sites(each, sites)

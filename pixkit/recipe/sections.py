@@ -106,7 +106,7 @@ def _default(field: FieldInfo) -> Any:
 
 def step(slot: Slot, part: str | int, plain: Any, registry: Registry) -> Slot | None:
     """The slot of a key, or of a member of a list, of the section `plain`; None where no schema reaches."""
-    config = config_of(slot, plain, registry)
+    config = None if isinstance(part, int) else config_of(slot, plain, registry)
     if config is not None:
         field = config.model_fields.get(str(part))
         return _field_slot(field) if field else None
@@ -122,7 +122,7 @@ def step(slot: Slot, part: str | int, plain: Any, registry: Registry) -> Slot | 
 def config_of(slot: Slot, plain: Any, registry: Registry) -> type[BaseModel] | None:
     """The class that checks the keys of the section `plain` in a slot, if there is exactly one."""
     found: list[type[BaseModel]] = []
-    for option in _alternatives(slot):
+    for option in [] if isinstance(plain, list) else _alternatives(slot):
         if option.resolve:
             found.extend(_component(option.resolve, plain, registry))
         elif _is_model(option.annotation):

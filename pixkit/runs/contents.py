@@ -124,7 +124,8 @@ class Contents:
 
         image = Image.model_validate(settings["lock"]["image"])
         palette = None if image.palette is None else read_palette(self.palette, image.palette, image.levels)
-        return ImageSpec(image.channels, image.height, image.width, image.levels, palette)
+        context = tuple(each.spec() for each in image.context)
+        return ImageSpec(image.channels, image.height, image.width, image.levels, palette, context)
 
     @property
     def classes(self) -> int | None:

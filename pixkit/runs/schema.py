@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pixkit.context import MOST_VALUES, ContextSpec
 from pixkit.errors import PixkitError, RunError
 from pixkit.runs.runfile import MOST_JSON, RunFile
 
@@ -69,6 +70,20 @@ class Row(Record):
     event: str = ""
 
 
+class Beside(Record):
+    """An array beside the images."""
+
+    name: str
+    shape: list[Size]
+    levels: Annotated[int, Field(ge=1, le=MOST_VALUES)] | None = None
+    shrink: Annotated[int, Field(ge=2)] | None = None
+    by: Literal["average", "every"] = "average"
+
+    def spec(self) -> ContextSpec:
+        """As images have it."""
+        return ContextSpec(self.name, tuple(self.shape), self.levels, self.shrink, self.by)
+
+
 class Image(Record):
     """Shape and levels of images."""
 
@@ -77,6 +92,7 @@ class Image(Record):
     width: Size
     levels: Annotated[int, Field(ge=2, le=2**24)]
     palette: str | None = None
+    context: list[Beside] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _of_this_world(self) -> Image:

@@ -10,8 +10,9 @@ mixture combined this way would not belong to a distribution. The result is no l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,8 @@ from pixkit.samplers.base import Sampler
 from pixkit.samplers.batch import BatchRequest, BatchSampler, check_guidance, summary_of
 from pixkit.samplers.known import Known
 
+Without: TypeAlias = Tensor | Callable[[Tensor], Tensor]
+
 
 class Guided(Sampler):
     """Guide another sampler: each image is drawn by two rows of one network, with and without its label.
@@ -33,13 +36,14 @@ class Guided(Sampler):
     Args:
         inner: the sampler that draws the pairs.
         weight: w, -1e6..1e6.
-        without: the context of an image without a label, [1, ...].
+        without: the context of an image without a label, [1, ...]; or a function that hides the conditions of
+            contexts, [n, ...] to the same.
 
     Raises:
         UsageError: if the weight is out of range.
     """
 
-    def __init__(self, inner: Sampler, weight: float, without: Tensor) -> None:
+    def __init__(self, inner: Sampler, weight: float, without: Without) -> None:
         super().__init__(inner.config)
         check_guidance(weight)
         self.inner, self.weight, self.without = inner, weight, without
@@ -56,7 +60,7 @@ class Guided(Sampler):
 class GuidedBatches:
     """Draws batches by drawing pairs with `prepared`."""
 
-    def __init__(self, prepared: BatchSampler, without: Tensor) -> None:
+    def __init__(self, prepared: BatchSampler, without: Without) -> None:
         self.prepared, self.without = prepared, without
 
     def summary(self) -> str:
@@ -68,10 +72,12 @@ class GuidedBatches:
         return self.prepared(_doubled(request, self.without))[::2]
 
 
-def _doubled(request: BatchRequest, without: Tensor) -> BatchRequest:
+def _doubled(request: BatchRequest, without: Without) -> BatchRequest:
     """Every image twice in a row, with its context and without."""
     assert request.context is not None
-    context = torch.stack([request.context, without.to(request.context).expand_as(request.context)], 1).flatten(0, 1)
+    given = request.context
+    hidden = without.to(given).expand_as(given) if isinstance(without, Tensor) else without(given)
+    context = torch.stack([given, hidden], 1).flatten(0, 1)
     images = [number for number in request.noise.images for _ in range(2)]
     known = request.known
     if known is not None and len(known.values) > 1:

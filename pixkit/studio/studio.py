@@ -23,6 +23,7 @@ from pixkit.studio.asked import MOST, DrawAsked, ImageAsked, SightAsked
 from pixkit.studio.desk import Cancelled, Desk
 from pixkit.studio.events import Event, Pixels, Tell, ended, told
 from pixkit.studio.walk import walk
+from pixkit.tasks.beside import conditions_of
 from pixkit.tasks.drawer import Drawer
 from pixkit.tasks.labels import one_label
 from pixkit.wrappers import networks_in
@@ -49,6 +50,14 @@ class Studio:
         if max(spec.height, spec.width) > LARGEST:
             found, expected = f"{spec.height} x {spec.width}", f"sides of at most {LARGEST} pixels"
             raise UsageError("images are too large for the page", where=name, found=found, expected=expected)
+        if conditions_of(self.model) is not None:
+            raise UsageError(
+                "the page has no place for a list of conditions",
+                where=name,
+                found=", ".join(self.model.conditions),
+                expected="a model without a context, or with labels alone",
+                hint="pixkit complete RUN test:5, pixkit sample RUN --given test:5",
+            )
 
     @property
     def spec(self) -> ImageSpec:

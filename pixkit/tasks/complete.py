@@ -28,10 +28,10 @@ from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.orderings.base import Ordering
 from pixkit.precision import float32_products
 from pixkit.samplers import Known
+from pixkit.tasks.beside import Asked, context_of
 from pixkit.tasks.conditional import conditional_nats, mean_entropies
 from pixkit.tasks.drawer import Drawer, DrawingOptions, Images, Source, open_drawer
 from pixkit.tasks.inputs import read_mask
-from pixkit.tasks.labels import one_label
 from pixkit.tasks.masks import Mask
 
 
@@ -141,6 +141,7 @@ def complete(
     n: int = 8,
     *,
     label: int | str | Tensor | None = None,
+    context: Asked | None = None,
     **options: Unpack[DrawingOptions],
 ) -> Completion:
     """Draw the missing part of an image `n` times, and score the existing content.
@@ -159,6 +160,8 @@ def complete(
             function from the `ImageSpec` to such a mask. `keep_edge`, `hide_box` and `hide_random` make masks.
         n: number of samples.
         label: the image's class, if the model takes labels: its number, its name, or int64 [1].
+        context: for a model with a list of conditions, what the image is completed given: see `sample`. By default
+            those of the image itself, if it is one of the run's data or if they are made of it.
         options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...).
 
     Raises:
@@ -167,7 +170,7 @@ def complete(
         RunError: if there is no such run.
         CheckpointError: if its checkpoint is missing or damaged.
     """
-    found = complete_each(model, image, known, n, label=label, **options)
+    found = complete_each(model, image, known, n, label=label, context=context, **options)
     if len(found) != 1:
         raise UsageError("complete takes one image", where="image", found=f"{len(found)} images", hint="complete_each")
     return found[0]
@@ -182,6 +185,7 @@ def complete_each(
     n: int = 8,
     *,
     label: int | str | Tensor | None = None,
+    context: Asked | None = None,
     **options: Unpack[DrawingOptions],
 ) -> list[Completion]:
     """Complete several images, each as `complete` would on its own: one model, mask and label for all.
@@ -191,11 +195,14 @@ def complete_each(
     """
     drawer = open_drawer(model, **options)
     names, wholes = drawer.named_images(images, where="images")
-    mask, context = _mask(known, drawer.model.spec), one_label(drawer.model, label)
+    mask = _mask(known, drawer.model.spec)
     if isinstance(images, Tensor):
         names = [""] * len(wholes)
     return [
-        replace(complete_with(drawer, whole[None], mask, n, label=context), name=name)
+        replace(
+            complete_with(drawer, whole[None], mask, n, label=context_of(drawer, name, whole[None], label, context)),
+            name=name,
+        )
         for name, whole in zip(names, wholes, strict=True)
     ]
 
@@ -203,7 +210,7 @@ def complete_each(
 @float32_products()
 @torch.no_grad()
 def complete_with(drawer: Drawer, image: Tensor, known: Tensor, n: int, *, label: Tensor | None) -> Completion:
-    """The same for a loaded model and an image, int64 [1, C, H, W], in memory; `label` int64 [1] or None."""
+    """The same for a loaded model and an image, int64 [1, C, H, W], in memory; `label` is its context."""
     model = drawer.model
     model.spec.check(image, where="the image to complete")
     given = Known(known, image).check(model.spec, n)
@@ -212,7 +219,7 @@ def complete_with(drawer: Drawer, image: Tensor, known: Tensor, n: int, *, label
             "nothing is missing", where="the mask of known sub-pixels", expected="at least one sub-pixel to draw"
         )
     network = model.completing(known)
-    drawn = drawer.draw(n, known=given, context=None if label is None else label.expand(n))
+    drawn = drawer.draw(n, known=given, context=None if label is None else label.expand(n, *label.shape[1:]))
     context = None if label is None else label.to(model.device)
     exact = given.precede(network.ordering)
     entropies = mean_entropies(network, drawn.images, context).masked_fill(known, 0)

@@ -98,6 +98,12 @@ def codec_of(model: Model) -> Codec:
             found=type(model).__name__,
             expected="one network with exact likelihoods: model.type autoregressive",
         )
+    if model.several is not None:
+        raise UsageError(
+            "there is no codec for such a model",
+            found="a list of conditions, which files would have to have beside each image",
+            expected="no context, or {type: label}",
+        )
     if model.spec.palette is not None:
         raise UsageError("there is no codec for such a model", found="tokens of a palette", expected="images of levels")
     labels = model.classes + model.guidable if model.labelled and model.classes else 0

@@ -45,7 +45,7 @@ def mean_entropies(network: Autoregressive, samples: Tensor, context: Tensor | N
     """Mean over the samples of each sub-pixel's entropy given earlier ones, float64 [C, H, W], on the CPU."""
     total = torch.zeros(network.spec.shape, dtype=torch.float64)
     for part in samples.split(SCORED):
-        labels = None if context is None else context.expand(len(part))
+        labels = None if context is None else context.expand(len(part), *context.shape[1:])
         total += entropies_of(network.distribution(part, labels), part)[0].sum(0)
     return total / len(samples)
 

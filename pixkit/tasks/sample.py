@@ -17,9 +17,20 @@ from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.models.base import Model
 from pixkit.models.request import check_room
 from pixkit.precision import float32_products
+from pixkit.runs.load import load_data
 from pixkit.samplers import Drawn, Known
 from pixkit.samplers.batch import check_count, check_guidance
 from pixkit.tasks import latents
+from pixkit.tasks.beside import (
+    PAIRS,
+    Asked,
+    Conditioning,
+    beside_each,
+    conditions_of,
+    context_of,
+    pictures_of,
+    rows_in_turn,
+)
 from pixkit.tasks.drawer import Drawer, DrawingOptions, Images, Source, open_drawer
 from pixkit.tasks.labels import Choice, class_titles, repeat_codes, repeat_labels
 from pixkit.tasks.masks import keep_edge
@@ -37,11 +48,21 @@ class Sampled(Drawn):
             show; None if there are no such groups.
         titles: the classes' names, for the rows or the columns of a grid; None if they are just numbers.
         log_prob: log p(x) of each image, nats [N] on the CPU, if requested: see `Model.sample`.
+        pictures: for a model that is conditioned on an image or codes, a picture of these for each row of `columns`, or
+            for each image without it, int64 [m, C, H, W].
     """
 
     columns: int | None = None
     titles: Titles | None = None
     log_prob: Tensor | None = None
+    pictures: Tensor | None = None
+
+    def beside(self) -> tuple[Tensor, int | None]:
+        """The images of a grid, int64 [N', C, H, W], and its columns: a row, or an image, behind its picture."""
+        if self.pictures is None:
+            return self.images, self.columns
+        each = self.columns or 1
+        return beside_each(self.images, self.pictures, each), PAIRS if self.columns is None else each + 1
 
 
 @float32_products()
@@ -54,6 +75,7 @@ def sample(
     codes: Choice | None = None,
     given: Images | None = None,
     rows: int | None = None,
+    context: Asked | None = None,
     guidance: float = 0.0,
     vary: str | None = None,
     interpolate: Tensor | Sequence[str | Path] | None = None,
@@ -77,6 +99,10 @@ def sample(
         given: an image to continue, int64 [1, C, H, W], or its name: a file, or "test:5" of the run's data. Several
             (int64 [m, C, H, W], a list of names, a folder, an array) are each continued n times, under each of the
             labels or codes, if any.
+        context: for a model with a list of conditions, what images are drawn given, n for each: images of the run's
+            data, "test:5" or several, whose conditions are meant; or by name an array [m, ...], a file of one, or such
+            an image: `{"small": array, "attributes": "test:5"}`. By default those of the image that is `given`, else
+            those of the run's validation images in turn.
         rows: number of rows that are given. Under a raster ordering the others follow p(others | given).
         guidance: strengthens the influence of the label; 0 is the model itself.
         vary: for a latent model, what differs: "pixels" (of one code), "latent" (the code, under one pixel noise), or
@@ -93,7 +119,14 @@ def sample(
         RunError: if there is no such run.
         CheckpointError: if its checkpoint is missing or damaged.
     """
-    used: dict[str, Any] = {"labels": labels, "codes": codes, "given": given, "interpolate": interpolate, "vary": vary}
+    used: dict[str, Any] = {
+        "labels": labels,
+        "codes": codes,
+        "context": context,
+        "given": given,
+        "interpolate": interpolate,
+        "vary": vary,
+    }
     used |= {"guidance": guidance or None, "return_log_prob": return_log_prob or None}
     named = [name for name, value in used.items() if value is not None]
     if incompatible(named):
@@ -106,20 +139,24 @@ def sample(
     drawer = open_drawer(model, **options)
     if return_log_prob:
         drawer.model.check_exact("return_log_prob")
-    together = labels is not None or codes is not None or interpolate is not None
+    together = any(each is not None for each in (labels, codes, interpolate, context))
     number = n if n is not None else IN_A_ROW if together else drawer.count
     check_room(number, drawer.model.spec)
     drawn = _along_the_code(drawer, number, vary, interpolate)
-    nats = None
+    nats, pictures = None, None
     if drawn is None:
-        asked = _request(drawer, number, labels=labels, codes=codes, given=given, rows=rows, guidance=guidance)
+        asked = _request(
+            drawer, number, labels=labels, codes=codes, given=given, rows=rows, context=context, guidance=guidance
+        )
         request = drawer.request(**asked)
+        if request.context is not None:
+            pictures = pictures_of(drawer.model, request.context[:: number if together else 1])
         drawn = drawer.model.draw(request)
         nats = drawer.model.drawn_log_prob(drawn.images, request).cpu() if return_log_prob else None
     columns, titles = _layout(drawer.model, number if together else None, labels)
     if titles is not None and labels is not None and number:
         titles = replace(titles, names=[*titles.names] * (len(drawn.images) // (number * len(titles.names))))
-    return Sampled(drawn.images.cpu(), drawn.summary, columns, titles, nats)
+    return Sampled(drawn.images.cpu(), drawn.summary, columns, titles, nats, pictures)
 
 
 def _layout(model: Model, columns: int | None, labels: Choice | None) -> tuple[int | None, Titles | None]:
@@ -164,11 +201,15 @@ def _request(
     codes: Choice | None,
     given: Images | None,
     rows: int | None,
+    context: Asked | None,
     guidance: float,
 ) -> dict[str, Any]:
     """The model's request: `n` and the conditions to draw under."""
     request: dict[str, Any] = {"n": n, "guidance": guidance}
-    if labels is not None:
+    found = _conditions(drawer, n, labels=labels, context=context, given=given)
+    if found is not None:
+        request["context"] = found
+    elif labels is not None:
         request["context"] = repeat_labels(drawer.model, labels, n)
     if codes is not None:
         request["context"] = repeat_codes(drawer.model, codes, n)
@@ -179,8 +220,29 @@ def _request(
         if len(image) > 1:
             each = request["n"]
             if "context" in request:
-                request["context"] = request["context"].repeat(len(image))
+                context_rows = request["context"]
+                request["context"] = context_rows.repeat(len(image), *[1] * (context_rows.ndim - 1))
             image = image.repeat_interleave(each, 0)
             request["n"] = len(image)
         request["known"] = Known(keep_edge(drawer.model.spec.shape, "top", rows), image)
     return request
+
+
+def _conditions(
+    drawer: Drawer, n: int, *, labels: Choice | None, context: Asked | None, given: Images | None
+) -> Tensor | None:
+    """The rows of a list of conditions: n of each that is asked for, or n in turn; None of a model without a list."""
+    if conditions_of(drawer.model) is None and context is None:
+        return None
+    if context is None and given is not None:
+        names, images = drawer.named_images(given, where="given")
+        if len(images) != 1:
+            raise UsageError(
+                "one image with its conditions at a time", where="given", found=f"{len(images)} images", expected="1"
+            )
+        found = context_of(drawer, names[0], images, labels)  # type: ignore[arg-type]  # several labels are refused
+        return None if found is None else found.repeat_interleave(n, 0)
+    if context is not None or labels is not None or drawer.run is None:
+        conditioning = Conditioning(drawer.model, drawer.run, drawer.loading)
+        return conditioning.rows({} if context is None else context, labels).repeat_interleave(n, 0)
+    return rows_in_turn(drawer.model, load_data(drawer.run, progress=drawer.loading), n)

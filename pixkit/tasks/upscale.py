@@ -18,9 +18,9 @@ from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.models.base import Model
 from pixkit.precision import float32_products
 from pixkit.samplers import Known
+from pixkit.tasks.beside import context_of
 from pixkit.tasks.complete import Completion, complete_with
 from pixkit.tasks.drawer import Drawer, DrawingOptions, Images, Source, open_drawer
-from pixkit.tasks.labels import one_label
 
 
 @dataclass(frozen=True, repr=False)
@@ -132,7 +132,7 @@ def _upscaled(drawer: Drawer, given: Tensor, lattice: Lattice, n: int, label: in
     whole = tuple(given.shape[1:]) == spec.shape
     small = _sites(given, lattice) if whole else form.check(given, where="the small image")
     known = known_sites(small, lattice, spec)
-    context = one_label(drawer.model, label)
+    context = context_of(drawer, "", given if whole else known.values, label)
     found = complete_with(drawer, given if whole else known.values, known.mask, n, label=context)
     return Upscaling(found if whole else replace(found, nats=None), small, given if whole else None, lattice, spec)
 

@@ -18,6 +18,7 @@ from pixkit.testing.backbones import (
     supported_orderings,
 )
 from pixkit.testing.causality import check_causality, check_gradients, influence, permitted
+from pixkit.testing.conditioners import check_conditioner
 from pixkit.testing.configs import check_config, resolve
 from pixkit.testing.data import check_data
 from pixkit.testing.encodings import check_encoding
@@ -60,6 +61,7 @@ __all__ = [
     "check_capabilities",
     "check_causality",
     "check_conditional",
+    "check_conditioner",
     "check_config",
     "check_context",
     "check_data",

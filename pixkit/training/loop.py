@@ -279,7 +279,9 @@ class Trainer:
     def _draw(self) -> Path:
         with self.averaged():
             watch = self._ranks.telling(self._interrupt.check)
-            return draw_samples(self.model, self.recipe, self.run, step_name(self.state.step), watch)
+            return draw_samples(
+                self.model, self.recipe, self.run, self.dataset, step_name(self.state.step), watch=watch
+            )
 
     def averaged(self) -> AbstractContextManager[None]:
         """The model with averaged weights within the context, if there is an average."""

@@ -19,6 +19,7 @@ from pixkit.recipe.schema import Recipe
 from pixkit.runs.checkpoint import load_model
 from pixkit.runs.load import WEIGHTS, read_weights
 from pixkit.runs.run import Run
+from pixkit.tasks.beside import PAIRS, beside_each, pictures_of, rows_in_turn
 from pixkit.tasks.labels import class_titles
 from pixkit.tasks.score import TOKENS, Scores, score
 from pixkit.training.precision import Arithmetic
@@ -62,16 +63,18 @@ def validate(
     return mean, figures | {f"{name}_ema": value for name, value in {**mean.figures, **mean.parts}.items()}
 
 
-def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Progress) -> Path:
+def draw_samples(model: Model, recipe: Recipe, run: Run, dataset: Dataset, name: str, *, watch: Progress) -> Path:
     """Draw what the recipe's `sample` section says into samples/NAME.npz, then the picture; return its path.
 
-    The noise is the same each time, so that differences show the model's progress and not the draw. `watch(images done,
-    images in all)` is told of the progress; if it raises, nothing is written.
+    The noise is the same each time, so that one sees the model change and not the draw. A model with a list of
+    conditions is given those of validation images; one that is a picture stands on the left of its sample.
+    `watch(images done, images in all)` is told of the progress; if it raises, nothing is written.
 
     Raises:
         RunError: if the files cannot be written.
     """
     config = recipe.sample
+    context = rows_in_turn(model, dataset, config.count)
     with evaluating(model), isolated_rng(model.device):
         x = model.sample(
             config.count,
@@ -79,12 +82,19 @@ def draw_samples(model: Model, recipe: Recipe, run: Run, name: str, watch: Progr
             temperature=config.temperature,
             batch_size=config.batch_size,
             sampler=config.type,
+            context=context,
             progress=watch,
         )
     # The numbers first: if the picture fails, the samples are there.
     with run.writing(run.samples):
         save_npz(x, model.spec, run.samples / f"{name}.npz")
-        columns = model.classes if model.labelled else None  # labels cycle: a column is a class
+        if context is not None:
+            pictures = pictures_of(model, context)
+            shown = x if pictures is None else beside_each(x, pictures, 1)
+            return save_grid(
+                shown, model.spec, run.samples / f"{name}.png", columns=None if pictures is None else PAIRS
+            )
+        columns = model.classes if model.labelled else None  # where labels come in turn, a column is a class
         titles = class_titles(model, "columns")
         return save_grid(x, model.spec, run.samples / f"{name}.png", columns=columns, titles=titles)
 
@@ -149,7 +159,7 @@ def final_results(
             },
         )
         try:
-            found = attempt(lambda: draw_samples(model, recipe, run, "best", ranks.telling(drawing)))
+            found = attempt(lambda: draw_samples(model, recipe, run, dataset, "best", watch=ranks.telling(drawing)))
         except Interrupted:
             return ""
         if isinstance(found, Path):

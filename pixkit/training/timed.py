@@ -51,7 +51,9 @@ def made_up(spec: ImageSpec, classes: int | None, count: int) -> Dataset:
     """Random images of a kind; all splits share the same."""
     source = MadeUp(spec, classes, count)
     images = source.load().train
-    part = Part(images.pixels, images.labels, torch.arange(count))
+    own = [each for each in spec.context if each.shrink is None]
+    context = torch.cat([torch.randint(each.levels or 2, (count, each.size)) for each in own], 1) if own else None
+    part = Part(images.pixels, images.labels, torch.arange(count), context=context)
     parts = dict.fromkeys(Dataset.SPLITS, part)
     return Dataset("made up", spec, classes, parts, description="random", notes=(), hashes={}, source=source)
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import pixkit
+from pixkit.backbones.arrays import ArrayConditioner
 from pixkit.backbones.encodings import Encoding
 from pixkit.execution.plan import Unplannable, make_plan
 from pixkit.layers import DataInitialised, MaskedLayer
@@ -23,6 +24,7 @@ ABSTRACT = {
     pixkit.backbones.OrientedBackbone: {"features"},
     pixkit.backbones.Conditioner: {"forward", "example", "check"},
     Encoding: {"forward"},
+    ArrayConditioner: {"forward"},
     pixkit.Head: {"colours", "distribution"},
     pixkit.heads.PixelDistribution: {"site_log_prob", "level_log_probs", "quantile"},
     pixkit.layers.MixingLayer: {"forward", "ready"},

@@ -43,7 +43,8 @@ def brought(distribution, *names, kind="backbone", version="1.2"):
 
 def test_the_kinds():
     assert KINDS[:8] == ("ordering", "mask", "backbone", "head", "sampler", "model", "data", "tracker")
-    assert list(KINDS[8:]) == ["activation", "norm", "initialiser", "encoding", "optimiser", "schedule"]
+    added = ["activation", "norm", "initialiser", "encoding", "optimiser", "schedule", "conditioner"]
+    assert list(KINDS[8:]) == added
 
 
 def test_an_entry_knows_who_brings_it():

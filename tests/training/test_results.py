@@ -64,6 +64,6 @@ def test_a_column_of_samples_is_a_class_where_labels_come_in_turn(tmp_path, monk
     )
     for labelled in (False, True):
         trainer.model.labelled = labelled
-        results.draw_samples(trainer.model, trainer.recipe, trainer.run, "here", lambda done, total: None)
+        results.draw_samples(trainer.model, trainer.recipe, trainer.run, trainer.dataset, "here", watch=lambda *_: None)
         assert drawn.pop() == (3, trainer.model.spec, "here.png", 3 if labelled else None)
     assert np.load(trainer.run.samples / "here.npz")["samples"].shape == (3, *trainer.model.spec.shape)

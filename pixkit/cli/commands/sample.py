@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ from pixkit.cli.output import emit_line, emit_picture, is_terminal
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.runs import opened_run
+from pixkit.data.context_config import NAME
 from pixkit.figures.targets import saving
 from pixkit.tasks.sample import incompatible, sample
+
+NAMED = re.compile(NAME)
 
 
 @click.command()
@@ -34,9 +38,10 @@ from pixkit.tasks.sample import incompatible, sample
 @click.option("--guidance", type=float, help="Strengthen the influence of the label; 0 is the model itself.")
 @click.option(
     "--given",
-    metavar="IMAGE",
+    metavar="IMAGE|NAME=FILE",
     multiple=True,
-    help="Continue an image, or each of a folder: a file, or test:NUMBER of the run's data. May be several.",
+    help="With --rows: an image to continue, or a folder: a file, or test:NUMBER of the run's data; may be several. "
+    "Without: the values of a list of conditions, NAME=FILE, NAME=test:NUMBER, or test:NUMBER for all of that image's.",
 )
 @click.option("--rows", type=click.IntRange(1), help="With --given: the number of its rows that are given.")
 @drawing_options
@@ -68,7 +73,8 @@ def command(
     With --label the images of a class form a row of the grid. Without it, a model with labels cycles through the
     classes. With --given and --rows the first rows are an image's own and the others are drawn; under a raster ordering
     that is exact. For several images, -n are drawn for each, a row of the grid; with --label for each under each of the
-    labels.
+    labels. Without --rows it sets what a model with a list of conditions draws given: -n images for each, in a row
+    behind a picture of the condition, if that is an image; by default those of the validation images in turn.
 
     A class is given by its name or, if no name is a number, by its number. name:CLASS is a class that is called all,
     none or by a number.
@@ -78,12 +84,14 @@ def command(
     For a latent model, --code does the same for each value of a categorical code, and --interpolate and --vary show
     what the code and the pixels' noise each decide.
     """
-    if bool(given) != (rows is not None):
+    if rows is not None and not given:
         raise click.UsageError("--given and --rows go together: --given IMAGE --rows 10")
+    images, context = _parted(given, rows)
     wish: dict[str, Any] = {
         "labels": labels,
         "codes": codes,
-        "given": given or None,
+        "given": images or None,
+        "context": context or None,
         "interpolate": interpolate,
         "vary": vary,
     }
@@ -104,8 +112,20 @@ def command(
     if not drawing["ranks"].first:
         return
     if shown:
-        emit_picture(picture(drawn.images, opened.spec))
+        emit_picture(picture(drawn.beside()[0], opened.spec))
     if save is not None and out is not None:
+        shown_images, columns = drawn.beside() if out.suffix == ".png" else (drawn.images, drawn.columns)
         with saving(out):
-            save(drawn.images, opened.spec, out, drawn.columns, drawn.titles)
+            save(shown_images, opened.spec, out, columns, drawn.titles)
         emit_line(out)
+
+
+def _parted(given: tuple[str, ...], rows: int | None) -> tuple[list[str], list[str] | dict[str, str]]:
+    """What --given names: images to continue, and what a list of conditions is to be."""
+    named = {name: value for name, sign, value in (text.partition("=") for text in given) if sign and NAMED.match(name)}
+    plain = [text for text in given if text.partition("=")[0] not in named]
+    if rows is not None:
+        return plain, named
+    if named and plain:
+        raise click.UsageError("--given names arrays, NAME=FILE, or images whose conditions are meant, not both")
+    return [], named or plain

@@ -126,8 +126,8 @@ class Rows(Iterator[ImageScore]):
                 count += len(some)
                 if rank == self._ranks.rank:
                     labelled = [replace(given, label=label) for given, label in zip(some, labels, strict=True)]
-                    # Of one kind together: read or not, with a label that is known or not.
-                    for _, alike in itertools.groupby(labelled, lambda each: (each.image is None, each.label is None)):
+                    # Of one kind together: read or not, with a label and arrays that are known or not.
+                    for _, alike in itertools.groupby(labelled, Given.kind):
                         own += self._rows(list(alike))
             yield from _of_all(own, self._ranks)
             if self._progress is not None:
@@ -142,7 +142,8 @@ class Rows(Iterator[ImageScore]):
             return
         labels = None if given[0].label is None else torch.tensor([each.label for each in given])
         x = torch.stack(images)
-        said = self._scorer(x, labels)
+        beside = None if given[0].beside is None else torch.stack([each.beside for each in given])  # type: ignore[misc]
+        said = self._scorer(x, labels, beside)
         corrected = {each.name: each(x, said.figures["nats"]) for each in self._corrections}
         model = self._scorer.model
         best = labels if said.labels is None else said.labels

@@ -162,7 +162,7 @@ class Loaded:
         nats = []
         for rows in chosen_rows(data, "validation", BATCH, REFERENCE_IMAGES, scorer.seed):
             batch = data.batch("validation", rows)
-            nats.append(scorer(batch.x, labels_alike(self.model, labels, batch.labels)).figures["nats"])
+            nats.append(scorer(batch.x, labels_alike(self.model, labels, batch.labels), batch.context).figures["nats"])
         return float(torch.cat(nats).mean())
 
 

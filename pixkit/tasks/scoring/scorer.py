@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pixkit.context import rows_of
 from pixkit.errors import UsageError
 from pixkit.image import Batch
 from pixkit.layers.modes import evaluating
@@ -73,37 +74,42 @@ class Scorer:
         if self.importance is not None:
             return []
         blank = torch.zeros(1, *self.model.spec.shape, dtype=torch.int64)
-        said = self(blank, torch.zeros(1, dtype=torch.int64) if self.model.labelled else None)
+        rows = torch.zeros(1, sum(each.size for each in self.model.spec.context))
+        said = self(blank, torch.zeros(1, dtype=torch.int64) if self.model.labelled else None, rows)
         return [name for name in said.figures if name != "nats"]
 
     @float32_products()
     @memory_errors("a smaller batch_size")
-    def __call__(self, x: Tensor, labels: Tensor | None = None) -> Said:
-        """What is said of images int64 [B, C, H, W] given their labels, int64 [B].
+    def __call__(self, x: Tensor, labels: Tensor | None = None, beside: Tensor | None = None) -> Said:
+        """What is said of images int64 [B, C, H, W] given their labels, int64 [B], and the arrays beside them, [B, D].
 
         Without labels, for a model that takes some: each image under an unknown label, with all equally likely, p(x) =
         mean over labels y of p(x | y), and the label with the largest p(x | y).
         """
         model = self.model
         with torch.no_grad(), evaluating(model), isolated_rng(model.device):
-            return self._every(x) if model.labelled and labels is None else self._given(x, labels)
+            if beside is None:
+                beside = rows_of(model.spec.context, x, None)
+            return self._every(x, beside) if model.labelled and labels is None else self._given(x, labels, beside)
 
-    def _given(self, x: Tensor, labels: Tensor | None) -> Said:
+    def _given(self, x: Tensor, labels: Tensor | None, beside: Tensor | None) -> Said:
         """Given their labels: together, if noise is each image's own; else alone, each drawn with the same seed."""
         if self.kind == "exact" or (self.kind == "bound" and self.model.draws_by_number):
-            return self._one_pass(x, labels)
+            return self._one_pass(x, labels, beside)
         rows = [slice(row, row + 1) for row in range(len(x))]
-        alone = [self._one_pass(x[row], None if labels is None else labels[row]) for row in rows]
+        alone = [
+            self._one_pass(x[row], *(None if each is None else each[row] for each in (labels, beside))) for row in rows
+        ]
         figures = {name: torch.cat([each.figures[name] for each in alone]) for name in alone[0].figures}
         sites = [each.sites for each in alone if each.sites is not None]
         return Said(figures, torch.cat(sites) if sites else None)
 
-    def _one_pass(self, x: Tensor, labels: Tensor | None) -> Said:
+    def _one_pass(self, x: Tensor, labels: Tensor | None, beside: Tensor | None) -> Said:
         model = self.model
         if self.kind != "exact":
             seed_torch(derive(self.seed, "score"), model.device)
         numbers = torch.arange(len(x)) if self.kind == "exact" else torch.zeros(len(x), dtype=torch.int64)
-        batch = Batch(x, labels, numbers).to(model.device)
+        batch = Batch(x, labels, numbers, beside).to(model.device)
         sites: Tensor | None = None
         figures: Mapping[str, Tensor]
         if self.importance is not None:
@@ -115,10 +121,10 @@ class Scorer:
         plain = {name: values.double().cpu() for name, values in figures.items()}
         return Said(plain, sites.cpu() if self.maps and sites is not None else None)
 
-    def _every(self, x: Tensor) -> Said:
+    def _every(self, x: Tensor, beside: Tensor | None) -> Said:
         """Under each label in turn: the mixture's nats, 'best label' those given the likeliest label, and that."""
         count = self.model.classes or 0
-        each = [self._given(x, torch.full((len(x),), label)) for label in range(count)]
+        each = [self._given(x, torch.full((len(x),), label), beside) for label in range(count)]
         log_probs = torch.stack([-said.figures["nats"] for said in each])
         best = log_probs.max(0)
         sites = [said.sites for said in each if said.sites is not None]

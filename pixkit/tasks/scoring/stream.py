@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from pixkit.data import Progress
@@ -16,6 +17,7 @@ from pixkit.data.packed import Member
 from pixkit.errors import DataError, UsageError, message
 from pixkit.models.base import Model
 from pixkit.runs.run import Run
+from pixkit.tasks.beside import conditions_of
 from pixkit.tasks.inputs import OwnData
 from pixkit.tasks.labels import labelled_for
 
@@ -33,6 +35,12 @@ class Given:
     image: Tensor | None = None
     error: str | None = None
     label: int | None = None
+    beside: Tensor | None = None
+    """The arrays beside it, [D], where the model is conditioned on such and they are known."""
+
+    def kind(self) -> tuple[bool, ...]:
+        """What of it is known: images of one kind are scored together."""
+        return tuple(each is None for each in (self.image, self.label, self.beside))
 
 
 class Stream:
@@ -112,6 +120,7 @@ class Stream:
             )
         split, one = own[1], own.re is ONE
         labels = labelled_for(self._model, self._own.all()).labels(split) if self._model.labelled else None
+        whole = self._own.all() if conditions_of(self._model) is not None else None
         size = self._own.size(split)
         numbers = range(int(own[2]), int(own[2]) + 1) if one else range(int(own[2] or 0), int(own[3] or size))
         if not numbers or numbers[-1] >= size:
@@ -126,7 +135,13 @@ class Stream:
         self.total += len(numbers) - 1
         for number in numbers:
             label = None if labels is None else int(labels[number])
+            rows = None if whole is None else whole.batch(split, torch.tensor([number])).context
             try:
-                yield Given(f"{split}:{number}", self._own.image(split, number), label=label)
+                yield Given(
+                    f"{split}:{number}",
+                    self._own.image(split, number),
+                    label=label,
+                    beside=None if rows is None else rows[0],
+                )
             except DataError as error:
                 yield Given(f"{split}:{number}", error=message(error))

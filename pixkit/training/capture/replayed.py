@@ -143,14 +143,12 @@ class ReplayedPhase(LivePhase):
     def _hold(self, batch: Batch) -> Batch:
         """Copy the batch into the phase's own memory, where recordings read it."""
         if len(batch.x) not in self._held:
-            labels = None if batch.labels is None else batch.labels.clone()
-            self._held[len(batch.x)] = Batch(batch.x.clone(), labels, batch.indices.clone())
+            self._held[len(batch.x)] = batch.changed(torch.clone)
         held = self._held[len(batch.x)]
-        held.x.copy_(batch.x)
-        held.indices.copy_(batch.indices)
-        if batch.labels is not None:
-            assert held.labels is not None  # images of one dataset either all have labels or none
-            held.labels.copy_(batch.labels)
+        # Images of one data set have labels and context, or none of them has.
+        for name in ("x", "labels", "indices", "context"):
+            if (given := getattr(batch, name)) is not None:
+                getattr(held, name).copy_(given)
         return held
 
     def _capture(self, variant: Variant, batch: Batch, step: int) -> None:

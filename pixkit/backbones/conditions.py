@@ -1,0 +1,251 @@
+"""Several conditioners at once, of what stands beside each image: one row of numbers, float32 [W].
+
+A row has a 1 for each condition that is shown, and 0 for one that is hidden; the label, if one is taken; and the arrays
+beside the image (`pixkit.context`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pixkit.backbones.arrays import ArrayConditioner, ArraySpec
+from pixkit.backbones.conditioners import Conditioner
+from pixkit.components.faults import built
+from pixkit.components.spec import ComponentSpec
+from pixkit.context import LABEL, ContextSpec, flat_rows, shrunk
+from pixkit.errors import PluginError, RecipeError, UsageError
+from pixkit.image import ImageSpec, has_values
+
+
+class Conditions(Conditioner):
+    """The maps of several conditioners, one after the other: float32 [B, W] to [B, maps, h, w].
+
+    Where some give maps of the image's grid, the others' are the same at every site.
+
+    Args:
+        components: the conditioners, as the recipe names them.
+        image: the images; its `context` says what stands beside them.
+        classes: number of label classes, None where there are no labels.
+
+    Raises:
+        RecipeError: if there is no such array, or a conditioner does not take it.
+        PluginError: if one does not give what it promises.
+    """
+
+    reference: Tensor
+
+    def __init__(self, components: Sequence[ComponentSpec], image: ImageSpec, classes: int | None) -> None:
+        super().__init__()
+        self.image, self.components = image, tuple(components)
+        arrays = [_array_of(component, image, classes) for component in components]
+        self.label = next((array for array in arrays if array.name == LABEL), None)
+        self.parts = nn.ModuleList(
+            built(component, ArraySpec(array, image)) for component, array in zip(components, arrays, strict=True)
+        )
+        self.dropouts = [component.config.dropout for component in self.components]  # type: ignore[attr-defined]
+        self.missing = nn.ParameterDict(
+            {
+                str(n): nn.Parameter(torch.zeros(part.maps))
+                for n, part in enumerate(self.conditioners)
+                if self.dropouts[n]
+            }
+        )
+        self.maps = sum(part.maps for part in self.conditioners)
+        first, places = len(arrays) + (self.label is not None), {}
+        for spec in image.context:
+            places[spec.name], first = first, first + spec.size
+        self.places, self.width = {LABEL: len(arrays), **places}, first
+        self.register_buffer("reference", torch.zeros(()), persistent=False)
+        grids = {_grid_of(component, part) for component, part in zip(components, self.conditioners, strict=True)}
+        self.grid = max(grids)
+
+    @property
+    def conditioners(self) -> list[ArrayConditioner]:
+        """The parts, in their order."""
+        return list(self.parts)  # type: ignore[arg-type]
+
+    @property
+    def beside(self) -> int:
+        """Numbers of the arrays beside an image, which are the last of a row."""
+        return sum(spec.size for spec in self.image.context)
+
+    def by_name(self, beside: Tensor | None) -> dict[str, Tensor]:
+        """The arrays beside some images, [B, D], by name, [B, *shape] each: int64 if they have levels."""
+        found: dict[str, Tensor] = {}
+        for spec, flat in zip(
+            self.image.context,
+            () if beside is None else beside.split([spec.size for spec in self.image.context], 1),
+            strict=beside is not None,
+        ):
+            own = flat if spec.levels is None else flat.long()
+            found[spec.name] = own.unflatten(1, spec.shape) if spec.shape else own[:, 0]
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is to be given, by name: "label", and those of arrays, each once."""
+        return tuple(dict.fromkeys(part.spec.array.name for part in self.conditioners))
+
+    @property
+    def guidable(self) -> bool:
+        """Whether some condition may be hidden."""
+        return any(self.dropouts)
+
+    def forward(self, context: Tensor) -> Tensor:
+        """[B, W] to [B, maps, h, w]."""
+        found = []
+        for number, part in enumerate(self.conditioners):
+            maps = part(self._of(part, context))
+            if self.dropouts[number]:
+                shown = context[:, number, None, None, None] > 0.5
+                maps = torch.where(shown, maps, self.missing[str(number)][:, None, None])
+            found.append(maps.expand(-1, -1, *self.grid))
+        return torch.cat(found, 1)
+
+    def _of(self, part: ArrayConditioner, rows: Tensor) -> Tensor:
+        """What rows have for a conditioner, [B, *shape]."""
+        array = part.spec.array
+        start = self.places[array.name]
+        given = rows[:, start : start + array.size].unflatten(1, array.shape) if array.shape else rows[:, start]
+        return given.type_as(self.reference) if array.levels is None else given.long()
+
+    def example(self, batch: int) -> Tensor:
+        """All shown, of each what its conditioner has for an example."""
+        row = torch.zeros(batch, self.width, device=self.reference.device)
+        row[:, : len(self.dropouts)] = 1
+        for part in self.conditioners:
+            array = part.spec.array
+            start = self.places[array.name]
+            row[:, start : start + array.size] = part.example(batch).reshape(batch, array.size).to(row)
+        return row
+
+    def check(self, context: Tensor) -> None:
+        """Floating point [B, W], of values that the conditioners take."""
+        if not context.is_floating_point() or tuple(context.shape[1:]) != (self.width,):
+            raise UsageError(
+                "these are not rows of what the model is conditioned on",
+                found=f"{context.dtype} {tuple(context.shape)}",
+                expected=f"arrays by name: {', '.join(self.names)}",
+            )
+        # A training step's are the data's own: on a device, nobody waits for their values.
+        if (self.training and torch.is_grad_enabled() and context.device.type != "cpu") or not has_values(context):
+            return
+        for part in self.conditioners:
+            part.check(self._of(part, context))
+
+    def rows(self, labels: Tensor | None, beside: Tensor | None) -> Tensor:
+        """The rows of images with these labels, int64 [B], and arrays beside them, [B, D]; all shown.
+
+        Raises:
+            UsageError: if they lack one that is asked for.
+        """
+        lacked = [name for name in self.names if (labels if name == LABEL else beside) is None]
+        if lacked:
+            raise _lacking(lacked)
+        known = next(each for each in (beside, labels) if each is not None)
+        row = torch.ones(len(known), self.width, device=known.device)
+        first = len(self.dropouts)
+        if self.label and labels is not None:
+            row[:, first] = labels
+            first += 1
+        if beside is not None:
+            row[:, first:] = beside
+        return row
+
+    def hidden(self, rows: Tensor, where: Tensor | None = None) -> Tensor:
+        """The same rows with conditions hidden that may be: bool [B, P], or all of them."""
+        count = len(self.dropouts)
+        may = torch.tensor([dropout > 0 for dropout in self.dropouts], device=rows.device)
+        return torch.cat([rows[:, :count] * ~(may if where is None else may & where), rows[:, count:]], 1)
+
+    def dropped(self, rows: Tensor) -> Tensor:
+        """The same with each hidden by its dropout, from torch's generator."""
+        if not self.guidable:
+            return rows
+        drawn = torch.rand(len(rows), len(self.dropouts), device=rows.device)
+        return self.hidden(rows, drawn < torch.tensor(self.dropouts, device=rows.device))
+
+    def given(self, arrays: Mapping[str, Any], count: int, x: Tensor | None = None) -> Tensor:
+        """The rows of `count` images of arrays by name; an array of one image is for all.
+
+        What is left out is hidden if it may be. With the images x, what is the image itself, smaller, is made of them.
+
+        Raises:
+            UsageError: for arrays that are missing, that nobody asks for, or of another number of images.
+            DataError: for another shape, or values out of range.
+        """
+        names = [*self.names, *(spec.name for spec in self.image.context if spec.name not in self.names)]
+        if unknown := [name for name in arrays if name not in names]:
+            raise UsageError(
+                "the model is not conditioned on this",
+                where="context",
+                found=", ".join(map(str, unknown)),
+                expected=", ".join(self.names),
+            )
+        found, there = [], set()
+        for spec in ([self.label] if self.label else []) + list(self.image.context):
+            values = arrays.get(spec.name)
+            if values is None and x is not None and spec.shrink is not None:
+                values = shrunk(x, spec.shrink, spec.by)
+            if values is not None:
+                there.add(spec.name)
+            found.append(torch.zeros(count, spec.size) if values is None else flat_rows(spec, values, count))
+        shown = torch.tensor([[part.spec.array.name in there for part in self.conditioners]]).float()
+        if lacked := [name for n, name in enumerate(self._named()) if not self.dropouts[n] and name not in there]:
+            raise _lacking(lacked)
+        return torch.cat([shown.expand(count, -1), *(each.cpu() for each in found)], 1)
+
+    def _named(self) -> list[str]:
+        return [part.spec.array.name for part in self.conditioners]
+
+
+def _array_of(component: ComponentSpec, image: ImageSpec, classes: int | None) -> ContextSpec:
+    """The array that a conditioner is to be given."""
+    config, named = component.config, getattr(component.config, "from")
+    if component.name == LABEL:
+        if named is not None:
+            raise RecipeError(
+                "labels are the data's own", where=config.where("from"), found=named, hint="leave `from` out"
+            )
+        return ContextSpec(LABEL, (), classes)
+    arrays = {spec.name: spec for spec in image.context}
+    if named is None and len(arrays) == 1:
+        return image.context[0]
+    if named not in arrays:
+        raise RecipeError(
+            "which array beside the images?" if named is None else "there is no such array beside the images",
+            where=config.where("from"),
+            found=named,
+            expected=", ".join(arrays) or "an array that data.context names",
+            hint=None if arrays else f"data.context={{{named or 'NAME'}: FILE}}",
+        )
+    return arrays[named]
+
+
+@torch.no_grad()
+def _grid_of(component: ComponentSpec, part: ArrayConditioner) -> tuple[int, int]:
+    """(1, 1) or (H, W): of which the maps are that a conditioner gives."""
+    maps, grid = part(part.example(2)), part.spec.grid
+    if maps.shape[:2] != (2, part.maps) or tuple(maps.shape[2:]) not in ((1, 1), grid):
+        raise PluginError(
+            f"{component.entry} does not give maps of the images",
+            where=component.entry.distribution,
+            found=f"{tuple(maps.shape)} of two images",
+            expected=f"(2, {part.maps}, 1, 1) or (2, {part.maps}, {grid[0]}, {grid[1]})",
+        )
+    height, width = maps.shape[2:]
+    return height, width
+
+
+def _lacking(names: Sequence[str]) -> UsageError:
+    return UsageError(
+        "the model is conditioned on what these images do not have",
+        where="context",
+        found=f"no {' and no '.join(names)}",
+        expected="images of the run's data, or arrays by name",
+        hint=f"context={{'{names[0]}': array}}; --given {names[0]}=FILE, or --given test:5",
+    )

@@ -1,0 +1,137 @@
+"""Arrays beside the images, which a model may be conditioned on: what each is, and all of an image's in one row.
+
+A row, float32 [D], has the arrays of an image one after the other, flat, in the order of the recipe's `data.context`.
+Integers are exact in it: they are below 2**24.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any, Literal
+
+from pixkit.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LABEL = "label"
+"""What the label is called where conditions go by name; no array beside the images is."""
+MOST_VALUES = 2**24
+"""Integers below this are exact in float32."""
+
+
+@dataclass(frozen=True)
+class ContextSpec:
+    """One array beside the images, as each image has it.
+
+    Attributes:
+        name: its name in `data.context`.
+        shape: without the axis of images: () of a number, (D,) of a vector, (h, w) of codes, (C, h, w) of an image.
+        levels: number of values of integers 0..levels-1; None of floats.
+        shrink: where it is the image itself, smaller: by which factor; None of an array of its own.
+        by: how that is done: "average" of a block's levels, rounded, or "every" n-th pixel, from the first on.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    levels: int | None = None
+    shrink: int | None = None
+    by: Literal["average", "every"] = "average"
+
+    @property
+    def size(self) -> int:
+        """Numbers of it in a row."""
+        return prod(self.shape)
+
+    def dump(self) -> dict[str, Any]:
+        """As plain data; None is left out."""
+        plain = {name: value for name, value in asdict(self).items() if value is not None}
+        return plain | {"shape": list(self.shape)}
+
+    def __str__(self) -> str:
+        shape = "x".join(map(str, self.shape)) or "number"
+        return f"{self.name} {shape}" + ("" if self.levels is None else f", K = {self.levels}")
+
+    def check(self, values: Any, where: str) -> Tensor:
+        """Some images' arrays as a tensor, [n, *shape]; of one channel the axis may be left out.
+
+        Raises:
+            DataError: for another shape, or values out of range.
+        """
+        import torch  # here, since an ImageSpec needs none
+
+        found = torch.as_tensor(values)
+        if len(self.shape) == 3 and self.shape[0] == 1 and tuple(found.shape[1:]) == self.shape[1:]:
+            found = found[:, None]
+        expected = f"({', '.join(map(str, ('n', *self.shape)))})"
+        if found.ndim == 0 or tuple(found.shape[1:]) != self.shape:
+            raise DataError("wrong shape", where=where, found=str(tuple(found.shape)), expected=expected)
+        if found.is_floating_point() and not bool(found.isfinite().all()):
+            raise DataError("values are not finite", where=where, found="nan or inf", expected="finite numbers")
+        if self.levels is None or not found.numel():
+            return found
+        if found.is_floating_point():
+            raise DataError(
+                "values are integers", where=where, found=str(found.dtype), expected=f"integers 0..{self.levels - 1}"
+            )
+        low, high = int(found.min()), int(found.max())
+        if not 0 <= low <= high < self.levels:
+            raise DataError(
+                "values out of range", where=where, found=f"{low}..{high}", expected=f"0..{self.levels - 1}"
+            )
+        return found
+
+
+def rows_of(specs: Sequence[ContextSpec], x: Tensor, stored: Tensor | None) -> Tensor | None:
+    """The rows of some images, float32 [B, D]; None where nothing stands beside them, or that is not known.
+
+    Args:
+        specs: the arrays.
+        x: the images, [B, C, H, W].
+        stored: rows of those that are not the image itself, [B, D']; None if they are not known.
+    """
+    import torch
+
+    found, start = [], 0
+    for spec in specs:
+        if spec.shrink is not None:
+            found.append(shrunk(x, spec.shrink, spec.by).flatten(1).float())
+            continue
+        if stored is None:
+            return None
+        found.append(stored[:, start : start + spec.size].float())
+        start += spec.size
+    return torch.cat(found, 1) if found else None
+
+
+def flat_rows(spec: ContextSpec, values: Any, count: int) -> Tensor:
+    """The arrays of `count` images, flat, float32 [count, size]; that of one image is for all.
+
+    Raises:
+        UsageError: for another number of images.
+        DataError: for another shape, or values out of range.
+    """
+    where = f"context, {spec.name}"
+    found = spec.check(values, where)
+    if len(found) not in (1, count):
+        raise UsageError(
+            "the context does not fit the number of images",
+            where=where,
+            found=str(len(found)),
+            expected=str(count) if count == 1 else f"1 or {count}",
+        )
+    return found.reshape(len(found), spec.size).float().expand(count, -1)
+
+
+def shrunk(x: Tensor, factor: int, by: str) -> Tensor:
+    """Images made smaller, [B, C, H, W] to [B, C, ceil(H / factor), ceil(W / factor)], of their own levels.
+
+    "every" takes every n-th pixel, from the first on; "average" the mean of each block, halves rounded up.
+    """
+    if by == "every":
+        return x[:, :, ::factor, ::factor]
+    import torch.nn.functional as F
+
+    return (F.avg_pool2d(x.double(), factor) + 0.5).floor().long()

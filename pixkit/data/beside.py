@@ -1,0 +1,201 @@
+"""Reading the arrays beside the images: a row an image, by the source's own splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pixkit.context import LABEL, MOST_VALUES, ContextSpec
+from pixkit.data.base import DataConfig, SourceImages
+from pixkit.data.container import Container
+from pixkit.data.context_config import ContextConfig
+from pixkit.data.dataset import digest
+from pixkit.data.held import own_splits
+from pixkit.data.opening import open_arrays
+from pixkit.data.reference import references
+from pixkit.errors import DataError, RecipeError, listed
+from pixkit.image import ImageSpec
+
+MAX_BYTES = 2**32
+"""Bytes that one array may have, if the source's configuration does not say it."""
+EXPECTED = "FILE or FILE:NAME, an array with a row an image"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The arrays beside a source's images.
+
+    Attributes:
+        specs: what they are.
+        rows: by the source's own splits, the rows of those that are read, [N, D']; empty if none is.
+        digest: SHA-256 of what was read, in hexadecimal; empty if nothing was.
+    """
+
+    specs: tuple[ContextSpec, ...] = ()
+    rows: dict[str, Tensor] | None = None
+    digest: str = ""
+
+    def of(self, split: str, numbers: Tensor) -> Tensor | None:
+        """The rows of some images of a split of the source's own."""
+        return None if self.rows is None else self.rows[split][numbers]
+
+
+def read_beside(
+    config: DataConfig, images: SourceImages, spec: ImageSpec, resolve: Callable[[str], Path], name: str
+) -> Beside:
+    """The arrays that a configuration asks for.
+
+    Args:
+        config: the source's.
+        images: the source's images, in the order that rows have.
+        spec: of the images as models see them.
+        resolve: makes a path of the recipe absolute.
+        name: the source's.
+
+    Raises:
+        DataError: where a file or an array is missing, damaged, or of another number of images.
+        RecipeError: where images cannot be made smaller that way.
+    """
+    specs: list[ContextSpec] = []
+    read: list[dict[str, Tensor]] = []
+    for key, given in config.context.items():
+        if key == LABEL:
+            raise RecipeError(
+                "labels are the data's own", where="data.context", found=key, hint="call the array otherwise"
+            )
+        asked = ContextConfig(file=given) if isinstance(given, str) else given
+        where = f"data.context.{key}"
+        if asked.shrink is not None:
+            specs.append(_smaller(key, asked, spec))
+            continue
+        limit = getattr(config, "max_bytes", MAX_BYTES)
+        arrays = _Reader(where, resolve, limit).by_split(asked, images, name)
+        found, values = _described(key, asked, arrays, where)
+        specs.append(found)
+        read.append(values)
+    if not read:
+        return Beside(tuple(specs))
+    rows = {split: torch.cat([each[split] for each in read], 1) for split in read[0]}
+    return Beside(tuple(specs), rows, digest(*(rows[split] for split in sorted(rows))))
+
+
+def _smaller(key: str, asked: ContextConfig, spec: ImageSpec) -> ContextSpec:
+    """The image itself, made smaller."""
+    factor, where = asked.shrink or 1, f"data.context.{key}.shrink"
+    if asked.by == "average" and (spec.palette is not None or spec.height % factor or spec.width % factor):
+        raise RecipeError(
+            "tokens of a palette have no average" if spec.palette else "the blocks do not fill the image",
+            where=where,
+            found=f"{factor} of images {spec}",
+            hint="by: every takes every n-th pixel",
+        )
+    shape = spec.channels, -(-spec.height // factor), -(-spec.width // factor)
+    return ContextSpec(key, shape, spec.levels, factor, asked.by)
+
+
+class _Reader:
+    """Reads the arrays that a key refers to."""
+
+    def __init__(self, where: str, resolve: Callable[[str], Path], limit: int) -> None:
+        self.where, self._resolve, self._limit = where, resolve, limit
+
+    def by_split(self, asked: ContextConfig, images: SourceImages, name: str) -> dict[str, NDArray[Any]]:
+        """An array for each of the source's own splits, a row an image."""
+        sets = own_splits(images)
+        if asked.file is None:
+            given = {split: getattr(asked, split) for split in sets}
+            if lacked := [split for split, reference in given.items() if reference is None]:
+                raise DataError(
+                    f"the source has images of its own for {listed(lacked)}", where=self.where, expected=EXPECTED
+                )
+            found = {split: self._read(reference) for split, reference in given.items()}
+        else:
+            container, array = self._place(asked.file)
+            named = container.names() if array is None and container.named else []
+            if {"train", "test"} <= set(named):
+                found = {split: container.read(split) for split in sets}
+            else:
+                return self._of_all(self._read(asked.file), images, name)
+        for split, rows in found.items():
+            self._check(rows, len(sets[split]), f"{name}'s {split} images")
+        return found
+
+    def _of_all(self, rows: NDArray[Any], images: SourceImages, name: str) -> dict[str, NDArray[Any]]:
+        """Of one array for all images: by the numbers of those that were held out, else one split after the other."""
+        sets = own_splits(images)
+        if images.train.rows is not None or images.test.rows is not None:
+            self._check(rows, len(images.train.pixels), f"images of {name}, of which some are held out")
+            places = {s: np.arange(len(part)) if part.rows is None else part.rows.numpy() for s, part in sets.items()}
+            return {split: rows[place] for split, place in places.items()}
+        order = [split for split in ("train", "validation", "test") if split in sets]
+        sizes = [len(sets[split]) for split in order]
+        self._check(rows, sum(sizes), f"images of {name}, {' and '.join(order)}")
+        return dict(zip(order, np.split(rows, np.cumsum(sizes)[:-1]), strict=True))
+
+    def _check(self, rows: NDArray[Any], count: int, what: str) -> None:
+        if rows.ndim == 0 or len(rows) != count:
+            found = "a single number" if rows.ndim == 0 else f"{len(rows)} rows"
+            raise DataError("not a row an image", where=self.where, found=found, expected=f"{count}, {what}")
+
+    def _place(self, text: str) -> tuple[Container, str | None]:
+        """The file of a reference, and the array's name if it says one."""
+        reference, *more = references(text, self._resolve, self.where.removeprefix("data."))
+        if more or reference.file is None:
+            raise DataError("not one file of arrays", where=self.where, found=text, expected=EXPECTED)
+        return open_arrays(reference.file, self._limit, EXPECTED, self.where), reference.name
+
+    def _read(self, text: str) -> NDArray[Any]:
+        container, name = self._place(text)
+        if container.named and name is None:
+            names = container.names()
+            if len(names) != 1:
+                raise DataError(
+                    "the file has several arrays",
+                    where=self.where,
+                    found=f"{container.path}: {listed(names)}",
+                    expected=f"{container.path.name}:NAME, or arrays called train and test",
+                )
+            name = names[0]
+        return container.read(name)
+
+
+def _described(
+    key: str, asked: ContextConfig, arrays: dict[str, NDArray[Any]], where: str
+) -> tuple[ContextSpec, dict[str, Tensor]]:
+    """What an array is, and its rows by split, flat, [N, D]: of [N, h, w, C] the channels come first."""
+    shapes = {split: rows.shape[1:] for split, rows in arrays.items()}
+    shape, *others = dict.fromkeys(shapes.values())
+    if others or not 0 <= len(shape) <= 3 or 0 in shape:
+        raise DataError(
+            "not vectors [N, D], codes [N, h, w] or images [N, H, W, C]",
+            where=where,
+            found=listed(f"{split}: {rows.shape}" for split, rows in arrays.items()),
+        )
+    if len(shape) == 3:
+        arrays = {split: np.moveaxis(rows, -1, 1) for split, rows in arrays.items()}
+        shape = shape[-1], *shape[:2]
+    whole = all(rows.dtype.kind in "iub" for rows in arrays.values())
+    filled = [rows for rows in arrays.values() if rows.size]
+    levels = asked.values
+    if whole and levels is None and len(shape) != 1:
+        byte = len(shape) == 3 and all(rows.dtype == np.uint8 for rows in arrays.values())
+        levels = 256 if byte else 1 + max(int(rows.max()) for rows in filled)
+    spec = ContextSpec(key, tuple(map(int, shape)), levels)
+    if whole and any(abs(int(end)) >= MOST_VALUES for rows in filled for end in (rows.min(), rows.max())):
+        raise DataError("integers too large to be exact", where=where, expected=f"below {MOST_VALUES}")
+    kind = np.uint8 if whole and levels is not None and levels <= 256 else np.int32 if whole else np.float32
+    flat = {}
+    for split, rows in arrays.items():
+        if whole or asked.values is None:
+            spec.check(torch.from_numpy(np.ascontiguousarray(rows, np.int64 if whole else np.float32)), where)
+        else:
+            raise DataError("values counts integers", where=where, found=str(rows.dtype), hint="leave values out")
+        flat[split] = torch.from_numpy(np.ascontiguousarray(rows.reshape(len(rows), spec.size), kind))
+    return spec, flat

@@ -1,0 +1,197 @@
+"""What images are drawn and scored given, of a model with a list of conditions: by name, by image, or in turn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from pixkit.backbones.conditions import Conditions
+from pixkit.context import LABEL, ContextSpec
+from pixkit.data import Dataset, Progress
+from pixkit.data.given_array import MAX_BYTES
+from pixkit.data.opening import open_arrays
+from pixkit.errors import DataError, UsageError
+from pixkit.image import ImageSpec
+from pixkit.models.base import Model
+from pixkit.models.labelled import LabelledModel
+from pixkit.runs.load import load_data
+from pixkit.runs.run import Run
+from pixkit.tasks.drawer import Drawer
+from pixkit.tasks.inputs import named_images
+from pixkit.tasks.labels import Choice, one_label, repeat_labels
+
+PLACE = re.compile(r"(train|validation|test):([0-9]{1,12})")
+PAIRS = 16
+"""Images in a row of a grid of conditions and samples, one beside the other."""
+Asked: TypeAlias = str | Path | Sequence[str | Path] | Mapping[str, Any]
+"""Conditions as callers name them: images of the run's data (test:5), whose conditions are meant, or by name an array,
+a file of one, or such an image."""
+
+
+def conditions_of(model: Model) -> Conditions | None:
+    """A model's list of conditions; None if it has none."""
+    return model.several if isinstance(model, LabelledModel) else None
+
+
+class Conditioning:
+    """Finds the rows of a model's conditions.
+
+    Args:
+        model: it has a list of conditions.
+        run: its run, whose data are meant; None if it was given without one.
+        loading: called as loading(what, done, total) while the data are read.
+        where: which argument an error is to name.
+    """
+
+    def __init__(self, model: Model, run: Run | None, loading: Progress | None = None, where: str = "context") -> None:
+        found = conditions_of(model)
+        if found is None:
+            raise UsageError(
+                "the model has no list of conditions",
+                where=where,
+                found=type(model).__name__,
+                hint="a recipe has one by data.context and model.context",
+            )
+        self.model, self.conditions = model, found
+        self._run, self._loading, self._where = run, loading, where
+        self._data: Dataset | None = None
+
+    def rows(self, asked: Asked, labels: Choice | None = None) -> Tensor:
+        """What is asked for, a row each; of each of some labels, if they are given, in turn.
+
+        Raises:
+            UsageError: if something is missing, or does not go together.
+            DataError: if a file cannot be read or does not fit.
+        """
+        given = dict(asked) if isinstance(asked, Mapping) else self._of_images(asked)
+        specs = {spec.name: spec for spec in self.model.spec.context}
+        given = {
+            name: self._value(specs[name], value) if name in specs else torch.as_tensor(value).reshape(-1)
+            for name, value in given.items()
+        }
+        count = max((len(value) for value in given.values()), default=1)
+        if labels is not None:
+            chosen = repeat_labels(self.model, labels, 1)
+            given = {name: value.repeat_interleave(len(chosen), 0) if len(value) == count else value
+                     for name, value in given.items()}  # fmt: skip
+            given[LABEL], count = chosen.repeat(count), count * len(chosen)
+        return self.conditions.given(given, count)
+
+    def _of_images(self, asked: str | Path | Sequence[str | Path]) -> dict[str, Any]:
+        """All conditions of some of the run's images."""
+        names = [asked] if isinstance(asked, str | Path) else list(asked)
+        places = [PLACE.fullmatch(str(name)) for name in names]
+        if not all(places):
+            raise UsageError(
+                "conditions are those of the run's images, or given by name",
+                where=self._where,
+                found=", ".join(map(str, names)),
+                expected=f"test:5, or one of {', '.join(f'{name}=FILE' for name in self.conditions.names)}",
+            )
+        found: dict[str, list[Tensor]] = {}
+        for place in filter(None, places):
+            for name, value in self._beside(place[1], int(place[2])).items():
+                found.setdefault(name, []).append(value)
+        return {name: torch.cat(values) for name, values in found.items()}
+
+    def _beside(self, split: str, number: int) -> dict[str, Tensor]:
+        """What stands beside an image of the run's data, by name."""
+        if self._run is None:
+            raise UsageError(
+                "a model that was not opened with its run has no data", where=self._where, found=f"{split}:{number}"
+            )
+        self._data = self._data or load_data(self._run, progress=self._loading)
+        if number >= self._data.size(split):
+            raise UsageError(
+                "there is no image of that number",
+                where=self._where,
+                found=f"{split}:{number}",
+                expected=f"0..{self._data.size(split) - 1}",
+            )
+        batch = self._data.batch(split, torch.tensor([number]))
+        found = self.conditions.by_name(batch.context)
+        return found if batch.labels is None or not self.conditions.label else found | {LABEL: batch.labels}
+
+    def _value(self, spec: ContextSpec, given: Any) -> Tensor:
+        """An array as it is, or that of a file or of an image of the run's data."""
+        if not isinstance(given, str | Path):
+            return torch.as_tensor(given)
+        place = PLACE.fullmatch(str(given))
+        if place is not None:
+            return self._beside(place[1], int(place[2]))[spec.name]
+        if len(spec.shape) == 3 and spec.levels is not None:
+            return named_images([given], ImageSpec(*spec.shape, levels=max(spec.levels, 2)), where=self._where)[1]
+        container = open_arrays(Path(given), MAX_BYTES, "a file of an array", self._where)
+        names = container.names() if container.named else []
+        if len(names) > 1:
+            raise DataError("the file has several arrays", where=str(given), found=", ".join(names), expected="one")
+        values = torch.as_tensor(container.read(names[0] if names else None))
+        return values[None] if tuple(values.shape) == spec.shape else values
+
+
+def context_of(
+    drawer: Drawer, name: str, image: Tensor, label: int | str | Tensor | None, asked: Asked | None = None
+) -> Tensor | None:
+    """The context of one image, int64 [1, C, H, W], that is called so: its label, or its conditions; [1, ...] or None.
+
+    Conditions that are not asked for are those of the image, if it is one of the run's data, or made of it.
+
+    Raises:
+        UsageError: if the model takes no such context, or needs one, or if it is of several images.
+    """
+    found = conditions_of(drawer.model)
+    if found is None:
+        if asked is not None:
+            Conditioning(drawer.model, drawer.run)  # which says that there are none
+        return one_label(drawer.model, label)
+    if asked is None and not PLACE.fullmatch(name):
+        return found.given({} if label is None else {LABEL: one_label(drawer.model, label)}, 1, image.cpu())
+    rows = Conditioning(drawer.model, drawer.run, drawer.loading).rows(name if asked is None else asked, label)
+    if len(rows) != 1:
+        raise UsageError("an image has one context", where="context", found=str(len(rows)), expected="1")
+    return rows
+
+
+def rows_in_turn(model: Model, dataset: Dataset, count: int) -> Tensor | None:
+    """The conditions of the first validation images, or else test images, from the first again at the end.
+
+    None of a model without a list of conditions.
+    """
+    found = conditions_of(model)
+    if found is None:
+        return None
+    split = next(split for split in ("validation", "test", "train") if dataset.size(split))
+    batch = dataset.batch(split, torch.arange(count) % dataset.size(split))
+    return found.rows(batch.labels, batch.context)
+
+
+def pictures_of(model: Model, rows: Tensor) -> Tensor | None:
+    """The first condition that is a grid, as images of the model's size and levels, int64 [n, C, H, W].
+
+    Each cell is shown over the sites that it is nearest to; floats by their range, codes as levels of grey. None if no
+    condition is a grid.
+    """
+    found = conditions_of(model)
+    arrays = [] if found is None else [part.spec.array for part in found.conditioners]
+    array = next((each for each in arrays if len(each.shape) >= 2), None)
+    if found is None or array is None:
+        return None
+    spec, values = model.spec, found.by_name(rows[:, rows.shape[1] - found.beside :].cpu())[array.name].double()
+    values = values[:, None] if values.ndim == 3 else values
+    low, high = (0.0, float(array.levels)) if array.levels else (float(values.min()), float(values.max()) + 1e-9)
+    levels = ((values - low) * (spec.levels / (high - low))).floor().long().clamp(0, spec.levels - 1)
+    levels = levels if levels.shape[1] == spec.channels else levels[:, :1].expand(-1, spec.channels, -1, -1)
+    down, across = (
+        torch.arange(size) * own // size for size, own in zip(spec.shape[1:], levels.shape[2:], strict=True)
+    )
+    return levels[:, :, down[:, None], across]
+
+
+def beside_each(images: Tensor, pictures: Tensor, each: int) -> Tensor:
+    """Images with a picture before each `each` of them, as rows of a grid show it: [n * each, ...] and [n, ...]."""
+    return torch.cat([pictures[:, None], images.unflatten(0, (len(pictures), each))], 1).flatten(0, 1)

@@ -1,0 +1,79 @@
+"""The contract of conditioners."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pixkit.backbones.conditions import Conditions
+from pixkit.components.spec import ComponentSpec
+from pixkit.context import LABEL, ContextSpec
+from pixkit.errors import RecipeError
+from pixkit.randomness import seed_torch
+from pixkit.testing.configs import check_config
+from pixkit.testing.parts import COLOUR, PlainBackbone, component, network, randomise
+from pixkit.testing.sitewise import check_drawn
+
+ARRAYS = (
+    ContextSpec("beside", ()),
+    ContextSpec("beside", (3,)),
+    ContextSpec("beside", (1, 2, 4), 5),
+    ContextSpec("beside", (3, 4, 8)),
+    ContextSpec("beside", (1, 2), 4),
+    ContextSpec("beside", (3, 3), 4),
+)
+"""Numbers, vectors, images and codes; of the image's size, smaller by a whole number, larger by one, and neither."""
+
+
+class _Summed(PlainBackbone):
+    """PlainBackbone with the sum of its context's maps added to its features."""
+
+    conditional = True
+
+    def forward(self, x: Tensor, *context: Tensor) -> Tensor:
+        """[B, inputs, H, W] and [B, maps, h, w] to [B, width, H, W]."""
+        return super().forward(x) + context[0].sum(1, keepdim=True)
+
+
+def check_conditioner(given: ComponentSpec) -> None:
+    """Everything that pixkit promises of a conditioner, with random parameters, for every kind of array that it takes.
+
+    It refuses arrays with a RecipeError from its constructor, and takes one kind at least. It gives as many maps as
+    `maps` says, at one site or at all; each image's depend on its own array, and on every number of it. Its parameters
+    get a gradient. A network with it is proved causal, and cached sampling draws what ancestral sampling does.
+    """
+    check_config(given)
+    taken, refused = 0, []
+    for array in ARRAYS:
+        own = given.config if given.name == LABEL else given.config.model_copy(update={"from": array.name})
+        try:
+            seed_torch(0, torch.device("cpu"))
+            made = Conditions([replace(given, config=own)], replace(COLOUR, context=(array,)), 3)
+        except RecipeError as error:
+            refused.append(str(error))
+            continue
+        taken += 1
+        _check_maps(made)
+        check_drawn(network(component("backbone", _Summed), made.image, conditioner=made.float()))
+        if given.name == LABEL:
+            break
+    assert taken, f"it takes none of these arrays: {'; '.join(refused)}"
+
+
+def _check_maps(made: Conditions) -> None:
+    randomise(made.double(), seed=0)
+    rows = made.example(3)
+    maps: Tensor = made(rows)
+    assert torch.isfinite(maps).all(), "maps that are not finite"
+    torch.testing.assert_close(made(rows[1:2]), maps[1:2], msg="an image's maps depend on those beside it")
+    (array,) = (part.spec.array for part in made.conditioners)
+    start = made.places[array.name]
+    for entry in range(start, start + array.size):
+        other = rows.clone()
+        other[0, entry] = (other[0, entry] + 1) % array.levels if array.levels else other[0, entry] + 0.3
+        assert (made(other) != maps)[0].any(), f"number {entry - start} of the array has no effect"
+    maps.square().sum().backward()
+    for name, parameter in made.named_parameters():
+        assert parameter.grad is not None or not parameter.requires_grad, f"{name} gets no gradient"

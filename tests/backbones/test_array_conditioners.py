@@ -1,0 +1,216 @@
+"""Conditioners of arrays beside the images, several at once, in one row of numbers."""
+
+import pytest
+import torch
+
+import pixkit
+from pixkit.backbones.arrays import Area, ArrayConditioner, to_grid
+from pixkit.backbones.conditions import Conditions
+from pixkit.context import ContextSpec
+from pixkit.errors import DataError, PluginError, RecipeError, UsageError
+from pixkit.image import ImageSpec
+from pixkit.readiness.law import require_law
+from pixkit.readiness.trace import Trace
+from pixkit.samplers import Ancestral, Cached
+from pixkit.samplers.guidance import Guided
+from pixkit.testing import (
+    check_causality,
+    check_conditioner,
+    check_normalised,
+    component,
+    named,
+    network,
+    random_images,
+)
+
+ARRAYS = (
+    ContextSpec("v", (3,)),
+    ContextSpec("n", ()),
+    ContextSpec("p", (1, 2, 2), 4),
+    ContextSpec("c", (2, 1), 5),
+    ContextSpec("f", (2, 6, 8)),
+    ContextSpec("o", (3, 3)),
+)
+SPEC = ImageSpec(1, 2, 4, 2, context=ARRAYS)
+SMALL = {"size": 2, "layers": 1}
+
+
+def conditions(*asked, spec=SPEC, classes=3):
+    torch.manual_seed(0)
+    return Conditions([named("conditioner", kind, **keys) for kind, keys in asked], spec, classes)
+
+
+@pytest.fixture(scope="module")
+def every():
+    """Each kind, of vectors, numbers, images and codes, smaller and larger than the image; some of them droppable."""
+    return conditions(
+        ("label", {"size": 2, "dropout": 0.5}),
+        ("vector", {"from": "v", "size": 2}),
+        ("vector", {"from": "n", "size": 1, "dropout": 0.25}),
+        ("image", {"from": "p", **SMALL}),
+        ("codes", {"from": "c", "entries": 2, **SMALL}),
+        ("image", {"from": "f", **SMALL}),
+        ("image", {"from": "o", **SMALL}),
+    )
+
+
+def arrays(count):
+    generator = torch.Generator().manual_seed(1)
+
+    def drawn(spec):
+        shape = (count, *spec.shape)
+        if spec.levels is None:
+            return torch.randn(shape, generator=generator)
+        return torch.randint(spec.levels, shape, generator=generator)
+
+    return {spec.name: drawn(spec) for spec in ARRAYS} | {"label": torch.arange(count) % 3}
+
+
+def test_a_network_of_every_kind_is_causal_normalised_and_drawn_by_plan(every):
+    net = network(named("backbone", "pixelcnn", width=4, layers=1, output_layers=1), SPEC, conditioner=every, gain=1.0)
+    assert net.backbone.spec.context == every.maps == 13
+    check_causality(net, images=2)
+    require_law(Trace(net))
+    check_normalised(net)
+    rows = every.given(arrays(4), 4)
+    noise = pixkit.Noise(0, range(4))
+    one, other = (sampler(sampler.Config()).sample(net, noise, context=rows) for sampler in (Ancestral, Cached))
+    assert torch.equal(one, other)
+
+
+def test_every_entry_of_every_array_reaches_the_maps_and_only_those_of_its_image(every):
+    rows, maps = every.given(arrays(2), 2), every(every.given(arrays(2), 2))
+    assert maps.shape == (2, every.maps, 2, 4)
+    for number in range(len(every.dropouts), every.width):
+        other = rows.clone()
+        other[0, number] = (other[0, number] + 1) % 3 if number == every.places["label"] else other[0, number] + 1
+        if other[0, number] == 5 or (every.places["p"] <= number < every.places["c"] and other[0, number] == 4):
+            other[0, number] = 0
+        moved = every(other) != maps
+        assert moved[0].any() and not moved[1].any(), number
+
+
+def test_what_is_hidden_has_maps_of_its_own_whatever_it_was(every):
+    with torch.no_grad():
+        every.missing["0"].copy_(torch.tensor([7.0, 8.0]))
+    given = every.given(arrays(3), 3)
+    hidden = every(every.hidden(given))
+    assert hidden[:, :2].eq(torch.tensor([7.0, 8.0])[:, None, None]).all() and hidden[:, 4].eq(0).all()
+    assert torch.equal(hidden[:, 2:4], every(given)[:, 2:4]) and torch.equal(hidden[:, 5:], every(given)[:, 5:])
+    without = {name: value for name, value in arrays(3).items() if name not in ("label", "n")}
+    assert torch.equal(every(every.given(without, 3)), hidden)
+    torch.manual_seed(0)
+    shown = every.dropped(given.expand(3, -1).repeat(400, 1))[:, :7].mean(0)
+    assert (shown[[1, 3, 4, 5, 6]] == 1).all()
+    assert (shown[[0, 2]] - torch.tensor([0.5, 0.75])).abs().max() < 0.06  # four standard deviations
+
+
+def test_guidance_hides_what_may_be_and_keeps_the_rest(every):
+    net = network(named("backbone", "pixelcnn", width=4, layers=1, output_layers=1), SPEC, conditioner=every)
+    rows, noise = every.given(arrays(4), 4), pixkit.Noise(0, range(4))
+    plain, hidden = (
+        Ancestral(Ancestral.Config()).sample(net, noise, context=each) for each in (rows, every.hidden(rows))
+    )
+    for weight, same in ((0.0, plain), (-1.0, hidden)):
+        guided = Guided(Ancestral(Ancestral.Config()), weight, every.hidden)
+        assert torch.equal(guided.sample(net, noise, context=rows), same)
+
+
+def test_grids_are_brought_to_the_images_one():
+    with torch.no_grad():
+        up, down = to_grid(1, (2, 2), (4, 6)), to_grid(1, (4, 6), (2, 2))
+        assert up.kernel_size == up.stride == down.kernel_size == down.stride == (2, 3)
+        x = torch.zeros(1, 1, 2, 2)
+        x[..., 1, 0] = 1
+        block = (up(x) - up(torch.zeros_like(x)))[0, 0]
+        torch.testing.assert_close(block[2:, :3], up.weight[0, 0])
+        assert block.count_nonzero() == 6
+    assert isinstance(to_grid(1, (3, 3), (2, 4)), Area) and isinstance(to_grid(1, (2, 4), (2, 4)), torch.nn.Identity)
+    column = torch.arange(3.0).view(1, 1, 3, 1)
+    assert to_grid(1, (3, 1), (2, 1))(column).flatten().tolist() == [0.5, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("vector", {"from": "p"}), "does not take this array"),
+        (("codes", {"from": "f"}), "does not take this array"),
+        (("vector", {}), "which array beside the images"),
+        (("vector", {"from": "none"}), "no such array"),
+        (("label", {"from": "v"}), "labels are the data's own"),
+    ],
+)
+def test_what_a_conditioner_does_not_take(asked, message):
+    with pytest.raises(RecipeError, match=message):
+        conditions(asked)
+
+
+def test_what_is_given_has_to_fit(every):
+    given = arrays(2)
+    for wrong, error in (
+        ({key: value for key, value in given.items() if key != "v"}, UsageError),
+        (given | {"other": given["v"]}, UsageError),
+        (given | {"v": arrays(3)["v"]}, UsageError),
+        (given | {"label": torch.tensor([0, 3])}, DataError),
+    ):
+        with pytest.raises(error):
+            every.given(wrong, 2)
+    for rows in (torch.zeros(2, every.width).long(), torch.zeros(2, 3)):
+        with pytest.raises(UsageError, match="arrays by name"):
+            every.check(rows)
+    with pytest.raises(UsageError, match="what these images do not have"):
+        every.rows(given["label"], None)
+    bad = every.given(given, 2)
+    bad[0, every.places["c"]] = 5
+    with pytest.raises(DataError, match="out of range"):
+        every.check(bad)
+
+
+class Misshapen(ArrayConditioner):
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.maps = 2
+
+    def forward(self, context):
+        return context[:, :, None, None]
+
+
+def test_a_conditioner_of_other_maps_than_it_says_is_named():
+    with pytest.raises(PluginError, match=r"misshapen.*does not give maps"):
+        Conditions([component("conditioner", Misshapen, **{"from": "v"})], SPEC, None)
+
+
+def test_what_is_the_image_itself_is_made_of_it():
+    spec = ImageSpec(1, 4, 4, 3, context=(ContextSpec("small", (1, 2, 2), 3, 2, "every"),))
+    found = conditions(("image", SMALL), spec=spec)
+    x = random_images(spec, 2)
+    assert torch.equal(found.given({}, 2, x), found.given({"small": x[:, :, ::2, ::2]}, 2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("label", {"size": 2, "dropout": 0.5}),
+        ("vector", {"size": 2}),
+        ("image", SMALL),
+        ("codes", SMALL | {"entries": 2}),
+    ],
+)
+def test_contract(kind, keys):
+    check_conditioner(named("conditioner", kind, **keys))
+
+
+def test_a_conditioner_that_ignores_a_number_is_refused():
+    class Deaf(ArrayConditioner):
+        """Reads the first number only."""
+
+        def __init__(self, config, spec):
+            super().__init__(config, spec)
+            self.require(axes=(1,))
+            self.maps = 1
+
+        def forward(self, context):
+            return context[:, :1, None, None]
+
+    with pytest.raises(AssertionError, match="number 1 of the array has no effect"):
+        check_conditioner(component("conditioner", Deaf))

@@ -1,0 +1,146 @@
+"""Models with a list of conditions, from their recipe on: trained, resumed, scored, drawn and completed."""
+
+import numpy as np
+import pytest
+import torch
+
+import pixkit
+from pixkit.cli.main import main
+from pixkit.errors import UsageError
+from pixkit.runs.load import load_data
+from pixkit.tasks.compress import codec_of
+
+RECIPE = {
+    "pixkit": 1,
+    "name": "conditioned",
+    "data": {"source": "digits", "limit_train": 32, "limit_test": 6},
+    "model": {
+        "type": "autoregressive",
+        "context": [
+            {"type": "image", "from": "small", "size": 3, "layers": 1},
+            {"type": "vector", "from": "tilt", "size": 2, "dropout": 0.5},
+            {"type": "label", "size": 2, "dropout": 0.5},
+        ],
+        "backbone": {"type": "pixelcnn", "width": 6, "layers": 1, "output_layers": 1},
+    },
+    "train": {"steps": 2, "batch_size": 8, "eval_every": 2, "checkpoint_every": 1, "keep": 3},
+    "sample": {"count": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    """Digits, each with a picture of 4x4 and two numbers beside it."""
+    folder = tmp_path_factory.mktemp("conditions")
+    np.save(folder / "tilt.npy", np.stack([np.arange(1797) / 1797, np.ones(1797)], 1))
+    context = {"small": {"shrink": 2, "by": "every"}, "tilt": str(folder / "tilt.npy")}
+    return RECIPE | {"data": RECIPE["data"] | {"context": context}}
+
+
+@pytest.fixture(scope="module")
+def run(recipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("built") / "run"
+    pixkit.build(recipe, out=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def batch(run):
+    return load_data(run).batch("test", torch.arange(6))
+
+
+@pytest.fixture(scope="module")
+def by_name(batch):
+    return {"small": batch.x[:, :, ::2, ::2], "tilt": batch.context[:, -2:], "label": batch.labels}
+
+
+def test_a_run_has_its_scores_and_samples_and_is_resumed_bit_for_bit(recipe, run, tmp_path):
+    assert (run / "samples" / "best.png").is_file() and pixkit.evaluate(run).images == 6
+    pixkit.build(recipe, out=tmp_path / "half", overrides=["train.steps=1"])
+    pixkit.build(tmp_path / "half", overrides=["train.steps=2"], resume=True)
+    one, other = (
+        pixkit.load(each, checkpoint="step-2", weights="raw").state_dict() for each in (run, tmp_path / "half")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_images_are_scored_given_their_own(run, batch, by_name):
+    model = pixkit.load(run)
+    nats = -model.log_prob(batch.x, by_name)
+    assert model.conditions == ("small", "tilt", "label") and model.guidable and model.labelled
+    assert torch.equal(model.score(batch), nats)
+    rows = list(pixkit.score(run, ["test:0", "test:1:3"]))
+    assert [row.nats for row in rows] == pytest.approx(nats[:3].tolist(), rel=1e-6)
+    other = -model.log_prob(batch.x, by_name | {"small": 16 - by_name["small"]})
+    assert (other != nats).all()
+    # What is the image itself, smaller, is made of it; the others may be left out.
+    hidden = -model.log_prob(batch.x)
+    assert torch.equal(hidden, -model.log_prob(batch.x, {"small": by_name["small"]})) and (hidden != nats).any()
+
+
+def test_images_are_drawn_given_what_is_named(run, batch, by_name, tmp_path):
+    model = pixkit.load(run)
+    own = {name: value[4:5] for name, value in by_name.items()}
+    expected = model.sample(2, context=own, seed=3)
+    np.save(tmp_path / "tilt.npy", own["tilt"][0].numpy())
+    named = {"small": "test:4", "tilt": str(tmp_path / "tilt.npy"), "label": own["label"]}
+    for context in ("test:4", named):
+        drawn = pixkit.sample(run, 2, context=context, seed=3)
+        assert torch.equal(drawn.images, expected) and drawn.columns == 2
+    shown, columns = drawn.beside()
+    assert columns == 3 and torch.equal(shown[0, 0, ::2, ::2], own["small"][0, 0]) and torch.equal(shown[1:], expected)
+    several = pixkit.sample(run, 1, context=["test:4", "test:0"], labels=[1, 2]).images
+    assert len(several) == 4
+    turn = pixkit.sample(run, 3)
+    validation = load_data(run).batch("validation", torch.arange(3))
+    assert torch.equal(turn.images, model.sample(3, context=model.context_of(validation)))
+    assert turn.pictures.shape == (3, 1, 8, 8)
+    ancestral = model.sample(2, context=own, seed=3, sampler="ancestral")
+    assert torch.equal(ancestral, expected)
+    nats = model.sample(2, context=own, seed=3, return_log_prob=True)[1]
+    assert torch.equal(nats, model.log_prob(expected, own))
+    assert (model.sample(2, context=own, seed=3, guidance=1e5) != expected).any()
+
+
+def test_images_are_completed_given_their_own_conditions(run, batch, by_name):
+    model = pixkit.load(run)
+    known = torch.zeros(1, 8, 8, dtype=torch.bool)
+    known[:, :4] = True
+    found = pixkit.complete(run, "test:4", known, 2)
+    own = {name: value[4:5] for name, value in by_name.items()}
+    sites = model.nll_map(batch.x[4:5], own)
+    assert found.nats == pytest.approx(float(sites[0, 4:].sum()), rel=1e-5)
+    assert pixkit.complete(model, batch.x[4:5], known, 2, context=own).nats == pytest.approx(found.nats, rel=1e-6)
+    continued = pixkit.sample(run, 2, given="test:4", rows=4).images
+    assert torch.equal(continued, found.samples)
+
+
+@pytest.mark.parametrize(
+    ("context", "message"),
+    [
+        ("picture.png", "those of the run's images"),
+        ("test:6", "no image of that number"),
+        ({"tilt": torch.zeros(1, 2)}, "what these images do not have"),
+        ({"small": "test:0", "size": 3}, "not conditioned on this"),
+    ],
+)
+def test_conditions_that_are_not_there(run, context, message):
+    with pytest.raises(UsageError, match=message):
+        pixkit.sample(run, 1, context=context)
+
+
+def test_what_cannot_take_a_list_of_conditions_says_so(run):
+    with pytest.raises(UsageError, match="no codec for such a model"):
+        codec_of(pixkit.load(run))
+    plain = pixkit.build_model(RECIPE | {"model": {"type": "autoregressive", "backbone": "pixelcnn"}}, (1, 4, 4, 2))
+    with pytest.raises(UsageError, match="no list of conditions"):
+        pixkit.sample(plain, 1, context="test:0")
+
+
+def test_the_command_takes_conditions_by_name_or_by_image(run, tmp_path):
+    out = tmp_path / "drawn.npz"
+    for given, context in ((["--given", "test:4"], "test:4"), (["--given", "small=test:4"], {"small": "test:4"})):
+        assert main(["sample", str(run), "-n", "2", *given, "-o", str(out), "-q"]) == 0
+        assert np.array_equal(np.load(out)["samples"], pixkit.sample(run, 2, context=context).images.numpy())
+    assert main(["sample", str(run), "-n", "2", *given, "-o", str(tmp_path / "grid.png"), "-q"]) == 0
+    assert main(["sample", str(run), "--given", "small=test:4", "--given", "test:4", "-o", str(out)]) == 2
