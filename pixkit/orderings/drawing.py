@@ -22,5 +22,5 @@ def as_text(field: Tensor) -> str:
     """
     marks = field.dtype == torch.bool
     cells = [[("#" if value else ".") if marks else str(value) for value in row] for row in field.tolist()]
-    width = max((len(cell) for row in cells for cell in row), default=0)
+    width = max(len(cell) for row in cells for cell in row)
     return "\n".join(" ".join(cell.rjust(width) for cell in row) for row in cells)
