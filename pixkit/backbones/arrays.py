@@ -1,4 +1,4 @@
-"""Conditioners that recipes name: what becomes of a label, a vector, an image or codes beside each image."""
+"""Conditioners of recipes: of a label, a vector, an image or codes beside each image."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ else:  # `from` is a keyword of Python's, and no name in a class's body
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """What a conditioner is built for.
+    """The array and the images that a conditioner is built for.
 
     Attributes:
-        array: what it is given of each image.
-        image: the images that are drawn.
+        array: its input for each image.
+        image: the images that the model draws.
     """
 
     array: ContextSpec
@@ -45,18 +45,18 @@ class ArraySpec:
 class ArrayConditioner(Conditioner):
     """Base of conditioner components: ``ArrayConditioner(config, spec)``, of one array beside the images.
 
-    `forward` maps an array of each image, [B, *spec.array.shape], int64 if it has `levels` and else floats of the
-    module's precision, to feature maps [B, maps, 1, 1] or [B, maps, H, W]. A subclass sets `maps`. Dropout of the
-    condition is not its business: an image without it gets learned maps in place of these.
+    `forward` maps an array of each image, [B, *spec.array.shape], int64 if it has `levels`, otherwise floats in the
+    module's precision, to feature maps [B, maps, 1, 1] or [B, maps, H, W]. A subclass sets `maps`. It need not handle
+    dropout: an image without the condition gets learned maps in place of these.
 
     Raises:
         RecipeError: from the constructor, for an array that it does not take.
     """
 
     class Config(_From):
-        """The keys that every conditioner has."""
+        """The keys of every conditioner."""
 
-        dropout: float = Field(0.0, ge=0, lt=1)
+        dropout: float = Field(default=0.0, ge=0, lt=1)
         """Fraction of training images for which it is hidden. Above 0 the model can draw and score without it, and be
         guided towards it (Ho and Salimans, 2022, arXiv 2207.12598)."""
 
@@ -69,7 +69,7 @@ class ArrayConditioner(Conditioner):
         """[B, *spec.array.shape] to [B, maps, h, w]."""
 
     def example(self, batch: int) -> Tensor:
-        """Integers in turn, or a smooth and arbitrary pattern."""
+        """Consecutive integers, or a smooth and arbitrary pattern."""
         array = self.spec.array
         numbers = torch.arange(batch * array.size).view(batch, *array.shape)
         return numbers.sin() if array.levels is None else numbers % array.levels
@@ -79,7 +79,7 @@ class ArrayConditioner(Conditioner):
         self.spec.array.check(context, f"context, {self.spec.array.name}")
 
     def require(self, *, axes: tuple[int, ...], whole: bool | None = None) -> None:
-        """Raise RecipeError unless the array has so many axes beside the images', and integers or floats if it says so.
+        """Raise RecipeError unless the array has one of these numbers of axes, and integers iff `whole`, if given.
 
         For constructors.
         """
@@ -95,12 +95,12 @@ class ArrayConditioner(Conditioner):
 
 
 class LabelConditioner(ArrayConditioner):
-    """A learned vector of each class of the data's labels."""
+    """A learned vector for each class of the data's labels."""
 
     class Config(ArrayConditioner.Config):
         """The common keys, and the vector's size; there is no array to name."""
 
-        size: int = Field(32, ge=1, le=4096)
+        size: int = Field(default=32, ge=1, le=4096)
         """Entries of a class's vector."""
 
     def __init__(self, config: Any, spec: ArraySpec) -> None:
@@ -115,13 +115,13 @@ class LabelConditioner(ArrayConditioner):
 
 
 class VectorConditioner(ArrayConditioner):
-    """Two linear maps with an ELU between them of a vector, or of one number: the same maps at every site."""
+    """Two linear maps of a vector or a number, with an ELU between them: the same maps at every site."""
 
     class Config(ArrayConditioner.Config):
         """The common keys, and the maps."""
 
-        size: int = Field(32, ge=1, le=4096)
-        """Entries of the vectors that both maps give."""
+        size: int = Field(default=32, ge=1, le=4096)
+        """Entries of the results of both maps."""
 
     def __init__(self, config: Any, spec: ArraySpec) -> None:
         super().__init__(config, spec)
@@ -137,18 +137,18 @@ class VectorConditioner(ArrayConditioner):
 
 
 class GridConditioner(ArrayConditioner):
-    """Base of those of a grid: 3x3 convolutions with ELUs on its own grid, then on the image's (`to_grid`)."""
+    """Base of conditioners on a grid: 3x3 convolutions with ELUs on its own grid, then `to_grid` to the image's."""
 
     class Config(ArrayConditioner.Config):
         """The common keys, and the convolutions."""
 
-        size: int = Field(32, ge=1, le=4096)
+        size: int = Field(default=32, ge=1, le=4096)
         """Number of feature maps."""
-        layers: int = Field(2, ge=1, le=64)
+        layers: int = Field(default=2, ge=1, le=64)
         """Number of convolutions."""
 
     def build(self, inputs: int) -> None:
-        """Make the layers behind `inputs` maps."""
+        """Make the layers after `inputs` maps."""
         self.maps = self.config.size
         self.body = nn.Sequential()
         for layer in range(self.config.layers):
@@ -158,7 +158,7 @@ class GridConditioner(ArrayConditioner):
 
 
 class ImageConditioner(GridConditioner):
-    """Convolutions of an image, of levels taken as numbers -1..1, or of floats as they are."""
+    """Convolutions of an image, with levels scaled to -1..1 and floats unchanged."""
 
     scale: Tensor
 
@@ -177,12 +177,12 @@ class ImageConditioner(GridConditioner):
 
 
 class CodesConditioner(GridConditioner):
-    """Convolutions of learned vectors, one of each code: for integers without an order."""
+    """Convolutions of learned vectors, one for each code: for integers without an order."""
 
     class Config(GridConditioner.Config):
         """The keys of a grid, and the vectors."""
 
-        entries: int = Field(16, ge=1, le=4096)
+        entries: int = Field(default=16, ge=1, le=4096)
         """Entries of a code's vector."""
 
     def __init__(self, config: Any, spec: ArraySpec) -> None:
@@ -212,11 +212,12 @@ class Area(nn.Module):
 
 
 def to_grid(maps: int, own: tuple[int, int], grid: tuple[int, int]) -> nn.Module:
-    """What brings feature maps of a grid of their own to the image's.
+    """A module that resamples feature maps from their own grid to the image's.
 
-    If one is a whole number of times the other in both directions: a transposed convolution whose kernel and stride are
-    that number, so that each place of a cell's block has weights of its own, or, of a larger grid, a convolution of the
-    kind, so that nothing of a block is lost. Else the mean over the cells that overlap (`Area`).
+    If the image's grid is a whole multiple of it in both directions, a transposed convolution whose kernel and stride
+    are that multiple, with separate weights for each place in a cell's block; if it is such a multiple of the image's
+    grid, a convolution likewise, so that nothing of a block is lost. Otherwise the mean over overlapping cells
+    (`Area`).
     """
     if own == grid:
         return nn.Identity()

@@ -1,7 +1,7 @@
-"""Several conditioners at once, of what stands beside each image: one row of numbers, float32 [W].
+"""Several conditioners at once, fed by one row of numbers for each image, float32 [W].
 
-A row has a 1 for each condition that is shown, and 0 for one that is hidden; the label, if one is taken; and the arrays
-beside the image (`pixkit.context`).
+A row has a 1 for each condition that is shown and a 0 for each that is hidden, then the label, if there is one, and the
+arrays beside the image (`pixkit.context`).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from pixkit.image import ImageSpec, has_values
 class Conditions(Conditioner):
     """The maps of several conditioners, one after the other: float32 [B, W] to [B, maps, h, w].
 
-    Where some give maps of the image's grid, the others' are the same at every site.
+    If some have maps on the image's grid, the maps of the others are the same at every site.
 
     Args:
         components: the conditioners, as the recipe names them.
-        image: the images; its `context` says what stands beside them.
-        classes: number of label classes, None where there are no labels.
+        image: the images; its `context` describes the arrays beside them.
+        classes: number of label classes, None if there are no labels.
 
     Raises:
         RecipeError: if there is no such array, or a conditioner does not take it.
-        PluginError: if one does not give what it promises.
+        PluginError: if one breaks its promise.
     """
 
     reference: Tensor
@@ -65,12 +65,12 @@ class Conditions(Conditioner):
 
     @property
     def conditioners(self) -> list[ArrayConditioner]:
-        """The parts, in their order."""
+        """The conditioners, in order."""
         return list(self.parts)  # type: ignore[arg-type]
 
     @property
     def beside(self) -> int:
-        """Numbers of the arrays beside an image, which are the last of a row."""
+        """The number of entries of the arrays beside an image, which end a row."""
         return sum(spec.size for spec in self.image.context)
 
     def by_name(self, beside: Tensor | None) -> dict[str, Tensor]:
@@ -87,7 +87,7 @@ class Conditions(Conditioner):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What is to be given, by name: "label", and those of arrays, each once."""
+        """The names of the conditions, each once: "label", and those of arrays."""
         return tuple(dict.fromkeys(part.spec.array.name for part in self.conditioners))
 
     @property
@@ -107,14 +107,14 @@ class Conditions(Conditioner):
         return torch.cat(found, 1)
 
     def _of(self, part: ArrayConditioner, rows: Tensor) -> Tensor:
-        """What rows have for a conditioner, [B, *shape]."""
+        """The part of the rows for one conditioner, [B, *shape]."""
         array = part.spec.array
         start = self.places[array.name]
         given = rows[:, start : start + array.size].unflatten(1, array.shape) if array.shape else rows[:, start]
         return given.type_as(self.reference) if array.levels is None else given.long()
 
     def example(self, batch: int) -> Tensor:
-        """All shown, of each what its conditioner has for an example."""
+        """An example of each condition, all shown."""
         row = torch.zeros(batch, self.width, device=self.reference.device)
         row[:, : len(self.dropouts)] = 1
         for part in self.conditioners:
@@ -124,14 +124,14 @@ class Conditions(Conditioner):
         return row
 
     def check(self, context: Tensor) -> None:
-        """Floating point [B, W], of values that the conditioners take."""
+        """Floating point [B, W] with values that the conditioners take."""
         if not context.is_floating_point() or tuple(context.shape[1:]) != (self.width,):
             raise UsageError(
                 "these are not rows of what the model is conditioned on",
                 found=f"{context.dtype} {tuple(context.shape)}",
                 expected=f"arrays by name: {', '.join(self.names)}",
             )
-        # A training step's are the data's own: on a device, nobody waits for their values.
+        # A training step's rows come from the data: on a device, checking their values would wait for it.
         if (self.training and torch.is_grad_enabled() and context.device.type != "cpu") or not has_values(context):
             return
         for part in self.conditioners:
@@ -141,7 +141,7 @@ class Conditions(Conditioner):
         """The rows of images with these labels, int64 [B], and arrays beside them, [B, D]; all shown.
 
         Raises:
-            UsageError: if they lack one that is asked for.
+            UsageError: if a condition is missing.
         """
         lacked = [name for name in self.names if (labels if name == LABEL else beside) is None]
         if lacked:
@@ -157,25 +157,26 @@ class Conditions(Conditioner):
         return row
 
     def hidden(self, rows: Tensor, where: Tensor | None = None) -> Tensor:
-        """The same rows with conditions hidden that may be: bool [B, P], or all of them."""
+        """The same rows with the conditions hidden that are marked, bool [B, P], or all, if they may be hidden."""
         count = len(self.dropouts)
         may = torch.tensor([dropout > 0 for dropout in self.dropouts], device=rows.device)
         return torch.cat([rows[:, :count] * ~(may if where is None else may & where), rows[:, count:]], 1)
 
     def dropped(self, rows: Tensor) -> Tensor:
-        """The same with each hidden by its dropout, from torch's generator."""
+        """The same rows with conditions hidden by their dropout, from torch's generator."""
         if not self.guidable:
             return rows
         drawn = torch.rand(len(rows), len(self.dropouts), device=rows.device)
         return self.hidden(rows, drawn < torch.tensor(self.dropouts, device=rows.device))
 
     def given(self, arrays: Mapping[str, Any], count: int, x: Tensor | None = None) -> Tensor:
-        """The rows of `count` images of arrays by name; an array of one image is for all.
+        """The rows of `count` images from arrays by name; an array for one image serves all.
 
-        What is left out is hidden if it may be. With the images x, what is the image itself, smaller, is made of them.
+        A missing array is hidden if it may be. One that is the image itself, made smaller, is computed from the images
+        x, if given.
 
         Raises:
-            UsageError: for arrays that are missing, that nobody asks for, or of another number of images.
+            UsageError: for arrays that are missing, unknown, or of another number of images.
             DataError: for another shape, or values out of range.
         """
         names = [*self.names, *(spec.name for spec in self.image.context if spec.name not in self.names)]
@@ -204,7 +205,7 @@ class Conditions(Conditioner):
 
 
 def _array_of(component: ComponentSpec, image: ImageSpec, classes: int | None) -> ContextSpec:
-    """The array that a conditioner is to be given."""
+    """The array that a conditioner reads."""
     config, named = component.config, getattr(component.config, "from")
     if component.name == LABEL:
         if named is not None:
@@ -228,7 +229,7 @@ def _array_of(component: ComponentSpec, image: ImageSpec, classes: int | None) -
 
 @torch.no_grad()
 def _grid_of(component: ComponentSpec, part: ArrayConditioner) -> tuple[int, int]:
-    """(1, 1) or (H, W): of which the maps are that a conditioner gives."""
+    """The grid of a conditioner's maps, (1, 1) or (H, W)."""
     maps, grid = part(part.example(2)), part.spec.grid
     if maps.shape[:2] != (2, part.maps) or tuple(maps.shape[2:]) not in ((1, 1), grid):
         raise PluginError(

@@ -29,26 +29,28 @@ Progress = Callable[[str, int, int], None]
 class DataConfig(ComponentConfig):
     """Keys that every data source has."""
 
-    levels: int | None = Field(None, ge=2, le=65536)
+    levels: int | None = Field(default=None, ge=2, le=65536)
     """Quantise the source's N levels to this many, K: floor(v * K / N)."""
     binarise: Literal["threshold", "static", "dynamic"] | None = None
     """Make K = 2: v >= threshold * (N - 1); or one seeded draw with P(1) = v / (N - 1), made once (static) or at
     every visit of a training image (dynamic)."""
-    threshold: float = Field(0.5, gt=0, lt=1)
+    threshold: float = Field(default=0.5, gt=0, lt=1)
     """Where `binarise: threshold` cuts, as a fraction of the highest level."""
-    palette: Annotated[int, Field(ge=2, le=4096)] | str | None = Field(None, json_schema_extra={"x-pixkit-path": True})
+    palette: Annotated[int, Field(ge=2, le=4096)] | str | None = Field(
+        default=None, json_schema_extra={"x-pixkit-path": True}
+    )
     """Turn colour pictures (RGB with 256 levels) into tokens: each pixel becomes the number of the nearest colour of a
     palette, one channel of N levels, stored with the run; images are drawn and completed as tokens and shown in colour.
     N colours are found by k-means on those of the training images, from a start by `split_seed`; if there are fewer,
     all of them are used. Or FILE or FILE:NAME, an array [N, 3] of 0..255, or an indexed picture. Excludes `levels` and
     `binarise`."""
-    validation: float = Field(0.1, ge=0, lt=1)
+    validation: float = Field(default=0.1, ge=0, lt=1)
     """Fraction of the training images used for validation."""
-    split_seed: int = Field(0, ge=0, lt=2**31)
+    split_seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the validation split, of static draws, and of a palette's first colours."""
-    limit_train: int | None = Field(None, ge=1)
+    limit_train: int | None = Field(default=None, ge=1)
     """Use only this many of the training images (after the split)."""
-    limit_test: int | None = Field(None, ge=1)
+    limit_test: int | None = Field(default=None, ge=1)
     """Use only this many of the test images."""
     context: dict[Annotated[str, Field(pattern=NAME)], str | ContextConfig] = Field(
         {}, json_schema_extra={"x-pixkit-path": list(SUFFIXES)}
@@ -56,7 +58,7 @@ class DataConfig(ComponentConfig):
     """Arrays beside the images, by name, which a model may be conditioned on: FILE or FILE:NAME, a row an image; a
     mapping that says more (`file`, `train`, `test`, `validation`, `values`); or `{shrink: N}`, the image made smaller.
     """
-    class_names: list[str] | None = Field(None, min_length=1)
+    class_names: list[str] | None = Field(default=None, min_length=1)
     """The classes in the order of their numbers, including those of the data; numbers are named in this order."""
 
     @model_validator(mode="after")

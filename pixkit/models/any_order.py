@@ -41,7 +41,7 @@ class AnyOrderModel(OrderAgnosticModel):
             default=({"type": "permutation"},), min_length=1, max_length=64, strict=False, validate_default=True
         )
         """Those that images are scored and drawn in; left out, one permutation."""
-        batch_orderings: int = Field(8, ge=1, le=4096)
+        batch_orderings: int = Field(default=8, ge=1, le=4096)
         """Random orderings in a training batch; at most one for each image."""
 
     config: Config

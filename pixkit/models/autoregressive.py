@@ -39,7 +39,7 @@ class AutoregressiveModel(LabelledModel):
         """The network."""
         head: HeadRef = Field(default={"type": "softmax"}, validate_default=True)
         """The distribution of a sub-pixel."""
-        mutation: float = Field(0.0, ge=0, lt=1)
+        mutation: float = Field(default=0.0, ge=0, lt=1)
         """Each level of a training image is replaced with this probability by a random one: the model then learns the
         background of images, for likelihood ratios (Ren et al., 2019, arXiv 1906.02845, section 3)."""
 

@@ -35,7 +35,7 @@ ContextRef: TypeAlias = LabelConfig | Annotated[list[ConditionerRef], Field(min_
 
 
 class NoLabels(RecipeError):
-    """A recipe asks for labels that its data do not have."""
+    """A recipe asks for labels, and its data have none."""
 
 
 class LabelledModel(Model):
@@ -99,7 +99,7 @@ class LabelledModel(Model):
         return self.labels_shown(batch.labels)
 
     def initialise(self, batch: Batch) -> None:
-        """Set the layers that the first batch sets (`pixkit.layers.DataInitialised`), in the network's order."""
+        """Initialise the data-dependent layers (`pixkit.layers.DataInitialised`), in the network's order."""
         context = self.context_of(batch)
         initialise_from_data(self.network, lambda: self.network(batch.x, context))
 
@@ -132,19 +132,19 @@ class LabelledModel(Model):
     def log_prob(self, x: Tensor, context: Given = None, *, batch_size: int | None = None) -> Tensor:
         """log p(x) of each image, nats [B], on the model's device.
 
-        In training mode it is that of a network with dropout. Labels are taken as they are given: to train a model with
-        label dropout by this, give it ``model.labels_shown(labels)``, as the loss of `phases` does.
+        In training mode it is computed with dropout. Labels are used as given: to train a model with label dropout,
+        pass ``model.labels_shown(labels)``, as the loss of `phases` does.
 
             loss = -model.log_prob(x).mean()
             loss.backward()  # of a model that pixkit.build_model gave, or pixkit.load(run, trainable=True)
 
         Args:
             x: int64 [B, C, H, W].
-            context: int64 [B], the images' labels, where the model takes labels. Left out, the images have none, which
-                only a model that was trained with label dropout knows. Of a list of conditions, arrays by name, [B,
-                ...] each: what is left out is made of the image, if it is the image, smaller, or hidden if it may be.
-            batch_size: images at a time. Left out, 256 where no gradient is recorded, as of frozen parameters, which
-                `pixkit.load` gives, or under ``torch.no_grad()``; else all of them.
+            context: int64 [B], the images' labels, if the model takes labels; by default none, which requires a model
+                trained with label dropout. Of a list of conditions, arrays by name, [B, ...] each: what is left out is
+                made of the image, if it is the image, smaller, or hidden if it may be.
+            batch_size: images at a time; by default 256 if no gradients are recorded (under ``torch.no_grad()``, or
+                with the frozen parameters of `pixkit.load`), otherwise all of them.
 
         Raises:
             DataError: if x is not a batch of such images.
@@ -158,9 +158,9 @@ class LabelledModel(Model):
             sites = model.nll_map(x)
             sites.flatten(1).sum(1)  # -model.log_prob(x)
 
-        Of a mixture over orderings, p(x) = mean over o of p_o(x), each site has the mean over o of its shares of
-        -log p_o(x), with the weights p(o | x); what remains of -log p(x), at most the log of their number, is spread
-        evenly. Labels, batches and errors are those of `log_prob`.
+        For a mixture over orderings, p(x) = mean over o of p_o(x), each site gets the mean over o of its shares of -log
+        p_o(x), with weights p(o | x); the rest of -log p(x), at most the log of their number, is spread evenly. Labels,
+        batches and errors are those of `log_prob`.
         """
         return self._in_batches(self.site_nats, x, context, batch_size, (self.spec.height, self.spec.width))
 
@@ -172,7 +172,7 @@ class LabelledModel(Model):
         batch_size: int | None,
         shape: tuple[int, ...] = (),
     ) -> Tensor:
-        """What is said of each image, [B, *shape]."""
+        """Score images in batches, [B, *shape]."""
         self.spec.check(x)
         labels = self.labels_scored(x, context)
         self.network.check_context(labels, len(x))
@@ -185,7 +185,7 @@ class LabelledModel(Model):
         return torch.cat(parts)
 
     def forward(self, x: Tensor, context: Given = None) -> Tensor:
-        """`log_prob`, all images together: for what wraps a module, such as DistributedDataParallel."""
+        """`log_prob` of all images together, for wrappers of modules such as DistributedDataParallel."""
         return self.log_prob(x, context, batch_size=max(1, x.shape[0]))
 
     def labels_scored(self, x: Tensor, context: Given) -> Tensor | None:
@@ -223,7 +223,7 @@ class LabelledModel(Model):
             return self.log_prob(images, request.context, batch_size=request.batch_size)
 
     def draw_by(self, network: Autoregressive, request: SampleRequest) -> Drawn:
-        """Have one of the networks draw what is asked, guided by labels if that is asked."""
+        """Draw a request's images by one of the networks, with guidance if requested."""
         sampler = request.sampler
         if request.guidance:
             sampler = Guided(

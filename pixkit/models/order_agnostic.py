@@ -103,7 +103,7 @@ class OrderAgnosticModel(LabelledModel):
         return self.assess(batch)["nats"]
 
     def assess(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The ensemble's 'nats', and the mean of the single orderings', 'one ordering'."""
+        """'nats', the ensemble's, and 'one ordering', the mean of the single orderings'."""
         each = self.ordering_log_probs(batch.x, self.context_of(batch))
         return {"nats": -mixed(each), "one ordering": -each.mean(0)}
 
