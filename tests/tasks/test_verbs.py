@@ -128,7 +128,7 @@ def test_sample_by_label_and_from_rows(runs):
     ({"vary": "latent"}, "vary: the model has no latent code"),
     ({"given": "test:999", "rows": 2}, "given: there is no"),
     ({"interpolate": ["test:0", "test:1"]}, "interpolate: the model has no latent code"),
-    ({"vary": "latent", "guidance": 1.0}, "vary and guidance do not"), ({"temperature": 0.0}, "temperature"),
+    ({"vary": "latent", "guidance": 1.0}, "vary and guidance cannot"), ({"temperature": 0.0}, "temperature"),
 ])  # fmt: skip
 def test_what_cannot_be_drawn_names_the_argument(runs, options, text):
     with pytest.raises(pixkit.UsageError, match=text):
