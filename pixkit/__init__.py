@@ -35,10 +35,10 @@ Images are int64 tensors [B, C, H, W] of levels 0..K-1, described by an `ImageSp
 
 There are also the base class of each kind of component (Ordering TapShape Backbone Head Sampler Model DataSource
 Tracker Activation Norm Initialiser Encoding Optimiser Schedule ArrayConditioner), the types of their arguments
-(BackboneSpec ArraySpec ComponentConfig ComponentSpec Dataset Batch ImageSpec Phase Noise Run Drawn Known), the
-interface for plugins (hookimpl Registrar), and the errors, all derived from PixkitError. Everything else is in public
-modules: pixkit.layers, pixkit.figures, pixkit.testing and so on. Names are imported when first used, so ``import
-pixkit`` needs neither torch nor numpy.
+(BackboneSpec ArraySpec ComponentConfig ComponentSpec Dataset Batch ImageSpec Phase Noise Run SampleRequest BatchRequest
+Drawn Known), the interface for plugins (hookimpl Registrar), and the errors, all derived from PixkitError. Everything
+else is in public modules: pixkit.layers, pixkit.figures, pixkit.testing and so on. Names are imported when first used,
+so ``import pixkit`` needs neither torch nor numpy.
 """
 
 from __future__ import annotations

@@ -48,8 +48,10 @@ from pixkit.data.dataset import Dataset as Dataset
 from pixkit.image import Batch as Batch
 from pixkit.image import ImageSpec as ImageSpec
 from pixkit.models.phase import Phase as Phase
+from pixkit.models.request import SampleRequest as SampleRequest
 from pixkit.noise import Noise as Noise
 from pixkit.runs.run import Run as Run
+from pixkit.samplers.batch import BatchRequest as BatchRequest
 from pixkit.samplers.batch import Drawn as Drawn
 from pixkit.samplers.known import Known as Known
 

@@ -1,7 +1,7 @@
 """Images: their sources, and their preparation for a model."""
 
 from pixkit.data.arrays import Arrays
-from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
+from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, bounded, hold_out, read_whole
 from pixkit.data.cifar10 import Cifar10, Cifar100
 from pixkit.data.dataset import Dataset
 from pixkit.data.digits import Digits
@@ -38,5 +38,8 @@ __all__ = [
     "ImageSet",
     "Progress",
     "SourceImages",
+    "bounded",
+    "hold_out",
     "prepare",
+    "read_whole",
 ]

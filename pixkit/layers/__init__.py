@@ -9,16 +9,18 @@ from pixkit.layers.base import MaskedLayer, MixingLayer, PointwiseLayer, TapLaye
 from pixkit.layers.composed import Composed
 from pixkit.layers.elementwise import Elementwise
 from pixkit.layers.fusing import Fusing, fuses, fusing
+from pixkit.layers.geometry import tap_sources
 from pixkit.layers.initialise import DataInitialised, initialise, initialise_from_data
 from pixkit.layers.initialisers import Initialiser, initialiser
 from pixkit.layers.local import LocalConv2d
 from pixkit.layers.lstm import DiagonalLSTM, RowLSTM
-from pixkit.layers.masked import MaskedConv2d, Pointwise
+from pixkit.layers.masked import MaskedConv2d, Pointwise, check_maps
 from pixkit.layers.multiscale import Decimate, Lattice, Mosaic
 from pixkit.layers.norms import SiteLayerNorm, SiteNorm, SiteRMSNorm
 from pixkit.layers.orient import Reorient, Turn
 from pixkit.layers.pointwise import ColourLayerNorm, Norm, norm
 from pixkit.layers.rearrange import Rearrange
+from pixkit.layers.recurrent import Fronts, Recurrence
 from pixkit.layers.resample import MaskedDownsample, MaskedUpsample
 from pixkit.layers.sequence import SequenceRecurrence
 from pixkit.layers.shifted import Shift, ShiftedConv2d, ShiftedConvTranspose2d
@@ -35,6 +37,7 @@ __all__ = [
     "Decimate",
     "DiagonalLSTM",
     "Elementwise",
+    "Fronts",
     "Fusing",
     "Initialiser",
     "KeepBefore",
@@ -51,6 +54,7 @@ __all__ = [
     "Pointwise",
     "PointwiseLayer",
     "Rearrange",
+    "Recurrence",
     "Reorient",
     "RowLSTM",
     "SequenceRecurrence",
@@ -67,6 +71,7 @@ __all__ = [
     "WeightNormConvTranspose2d",
     "activated_maps",
     "activation",
+    "check_maps",
     "fuses",
     "fusing",
     "initialise",
@@ -74,6 +79,7 @@ __all__ = [
     "initialiser",
     "norm",
     "positions",
+    "tap_sources",
 ]
 
 

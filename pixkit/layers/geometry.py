@@ -39,6 +39,13 @@ def tap_sources(source: Grid, target: Grid, rows: Span, columns: Span, stride: i
 
     Returns:
         int64 [S target, T], taps row by row, flat source sites; S source where the tap lies outside.
+
+    Example:
+        >>> tap_sources((2, 2), (2, 2), (-1, -1), (0, 1))  # above, and above on the right
+        tensor([[4, 4],
+                [4, 4],
+                [0, 1],
+                [1, 4]])
     """
     return _flat(_along(target[0], rows, stride), _along(target[1], columns, stride), source)
 

@@ -144,7 +144,12 @@ def check_side(kernel_size: int) -> None:
 
 
 def check_maps(maps: int, ordering: Ordering) -> None:
-    """RecipeError unless every colour group has the same number of maps."""
+    """Raise RecipeError unless every colour group has the same number of maps.
+
+    Example:
+        >>> spec = pixkit.ImageSpec(3, 2, 2, 256)
+        >>> check_maps(6, pixkit.component("ordering", "raster").build(spec, "sequential"))  # 2 maps for each colour
+    """
     if maps < 1 or maps % ordering.groups:
         raise RecipeError(
             "feature maps must divide evenly among the colours",

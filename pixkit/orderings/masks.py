@@ -115,6 +115,12 @@ def site_masks(steps: Tensor, kernel: Size, mask_type: MaskType, shape: TapShape
 
     Returns:
         bool [G out, G in, H, W, kh, kw]; False where the tap lies outside the image.
+
+    Example:
+        >>> ordering = pixkit.component("ordering", "hilbert").build(pixkit.ImageSpec(1, 2, 2, 2))
+        >>> site_masks(ordering.group_steps, (1, 3), "A", MASKS["full"]()).sum((-1, -2)).view(2, 2)
+        tensor([[0, 1],
+                [0, 1]])
     """
     (kh, kw), outside = kernel, int(steps.max()) + 1
     padded = F.pad(steps, (kw // 2, kw // 2, kh // 2, kh // 2), value=outside)
@@ -128,6 +134,13 @@ def kernel_mask(steps: Tensor, kernel: Size, mask_type: MaskType, shape: TapShap
     """The mask that serves every site, bool [G out, G in, kh, kw]; None if sites differ.
 
     Sites are compared only in taps inside the image: outside, a tap reads padding.
+
+    Example:
+        >>> raster = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 2))
+        >>> kernel_mask(raster.group_steps, (3, 3), "A", MASKS["full"]())[0, 0].int()
+        tensor([[1, 1, 1],
+                [1, 0, 0],
+                [0, 0, 0]], dtype=torch.int32)
     """
     allowed = site_masks(steps, kernel, mask_type, shape)
     inside = _inside(steps.shape[1:], kernel)

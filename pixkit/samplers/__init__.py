@@ -1,10 +1,11 @@
 """Samplers: how images are drawn from a network."""
 
 from pixkit.components.plugins import registry
+from pixkit.execution.reference import Progress
 from pixkit.samplers.ancestral import Ancestral
 from pixkit.samplers.auto import Auto
 from pixkit.samplers.base import Sampler
-from pixkit.samplers.batch import BatchRequest, BatchSampler, Drawn
+from pixkit.samplers.batch import BatchRequest, BatchSampler, Drawn, check_forward
 from pixkit.samplers.cached import Cached
 from pixkit.samplers.fixed_point import FixedPoint
 from pixkit.samplers.known import Known
@@ -21,7 +22,9 @@ __all__ = [
     "Drawn",
     "FixedPoint",
     "Known",
+    "Progress",
     "Sampler",
+    "check_forward",
     "sampler_for",
 ]
 

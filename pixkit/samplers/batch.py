@@ -114,7 +114,12 @@ def check_count(name: str, number: int, least: int, most: float, expected: str) 
 
 @torch.no_grad()
 def check_forward(network: Autoregressive, images: int) -> None:
-    """Raise UsageError if a forward pass of that many images would not fit in memory."""
+    """Raise UsageError if a forward pass of that many images would not fit in memory.
+
+    Example:
+        >>> net = pixkit.testing.network(pixkit.testing.plain_backbone(), pixkit.ImageSpec(1, 3, 5, 2))
+        >>> check_forward(net, 100)
+    """
     if images <= FEWEST:
         return
     device = network.reference.device

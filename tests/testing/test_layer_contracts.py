@@ -9,15 +9,18 @@ from torch import nn
 from pixkit.image import ImageSpec
 from pixkit.layers import (
     CausalAttention,
+    Fronts,
     KeepBefore,
     MaskedConv2d,
     MaskedDownsample,
     MaskedUpsample,
     MixingLayer,
     Pointwise,
+    Recurrence,
     Shift,
     ShiftedConv2d,
     ShiftedConvTranspose2d,
+    tap_sources,
 )
 from pixkit.layers.state import initial_state
 from pixkit.orderings.masks import MASKS
@@ -335,3 +338,28 @@ def test_a_layer_of_the_former_interface_may_ask_the_class_that_it_derives_from(
 
     with pytest.warns(DeprecationWarning, match="Doubled"):
         check_layer(Doubled(2, 3, (-1, 0), (-1, 1)), [(2, 3, 4)])
+
+
+class ColumnLSTM(Recurrence):
+    """Each site of a column reads its neighbour on the left: a recurrence of public names only."""
+
+    axis = 1
+
+    def __init__(self, maps, ordering):
+        grid = height, width = ordering.spec.height, ordering.spec.width
+        sites = torch.arange(height * width).view(height, width).T.contiguous().unbind(0)
+        pads = [(height, 0), *[(0, 0)] * (width - 1)]
+        super().__init__(maps, ordering, Fronts(grid, sites, pads, tap_sources(grid, grid, (0, 0), (-1, -1))), 0)
+
+    def split(self, x):
+        return x.unbind(3)
+
+    def join(self, parts):
+        return torch.stack(parts, 3)
+
+    def drive(self, part, read):
+        return part + torch.einsum("oi,bin->bon", self.weight[..., 0], read)
+
+
+def test_a_recurrence_of_a_plugin_keeps_the_contract():
+    check_layer(ColumnLSTM(2, ordering_of("raster", 1, 2, 3)), [(8, 2, 3)])
