@@ -89,7 +89,9 @@ class Keys:
     def _component(self, schema: Mapping[str, Any], given: Any) -> Rule:
         """The keys of the current component, and the one that names it."""
         key = schema[KEY]
-        name = given.get(key) if isinstance(given, dict) else given
+        usual = schema.get("default")  # of a section that is left out, or does not say its type
+        usual = usual.get(key) if isinstance(usual, dict) else usual
+        name = given.get(key, usual) if isinstance(given, dict) else usual if given is None else given
         found = named(self._catalogue, schema[KIND], name) if isinstance(name, str) else []
         inner = self._catalogue.details(found[0]).get("schema") if found else None
         if schema[KIND] in BARE and not (inner or {}).get("properties"):

@@ -99,12 +99,13 @@ OFFERED = {
     "pixkit build mine.yaml ": ["pixkit=", "name=", "seed=", "data.", "model.", "train.", "sample."],
     "pixkit build mine.yaml train.optimizer.": [
         f"train.optimizer.{key}="
-        for key in ("type", "lr", "betas", "eps", "weight_decay", "momentum", "nesterov", "alpha")
+        for key in ("type", "lr", "betas", "eps", "weight_decay")
     ],
     "pixkit build mine.yaml train.optimizer.type=sgd train.optimizer.n": ["train.optimizer.nesterov="],
     "pixkit build mine.yaml train.optimizer.type=adam train.optimizer.n": [],
     "pixkit build mine.yaml train.optimizer.type=a": ["train.optimizer.type=adam", "train.optimizer.type=adamw"],
-    "pixkit build mine.yaml train.optimizer.nesterov=": [
+    "pixkit build mine.yaml train.schedule.w": ["train.schedule.warmup="],
+    "pixkit build mine.yaml train.optimizer.type=sgd train.optimizer.nesterov=": [
         "train.optimizer.nesterov=true",
         "train.optimizer.nesterov=false",
     ],
