@@ -23,17 +23,17 @@ class ContextConfig(ComponentConfig):
     them by split.
     """
 
-    file: str | None = Field(None, json_schema_extra=MARKER)
+    file: str | None = Field(default=None, json_schema_extra=MARKER)
     """FILE or FILE:NAME, with a row for each image, or with the arrays `train`, `test` and perhaps `validation`."""
-    train: str | None = Field(None, json_schema_extra=MARKER)
+    train: str | None = Field(default=None, json_schema_extra=MARKER)
     """FILE or FILE:NAME of the source's training images."""
-    test: str | None = Field(None, json_schema_extra=MARKER)
+    test: str | None = Field(default=None, json_schema_extra=MARKER)
     """The same of its test images."""
-    validation: str | None = Field(None, json_schema_extra=MARKER)
+    validation: str | None = Field(default=None, json_schema_extra=MARKER)
     """The same of its own validation images; those that are set apart from the training images are in `train`."""
     values: Annotated[int, Field(ge=1, le=MOST_VALUES)] | None = None
     """Number of values of integers, 0..values-1; left out, 256 of uint8 images, else one more than the greatest."""
-    shrink: int | None = Field(None, ge=2, le=4096)
+    shrink: int | None = Field(default=None, ge=2, le=4096)
     """The image itself, this many times smaller in both directions, in place of a file."""
     by: Literal["average", "every"] = "average"
     """How it is made smaller: by the rounded mean of each block, or by every n-th pixel, from the first on."""
