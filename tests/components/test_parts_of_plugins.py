@@ -98,8 +98,9 @@ BACKBONES = {
 }
 
 
-@pytest.mark.parametrize("activation", ["odd", {"type": "swish", "beta": 2.0}], ids=["odd", "swish"])
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(
+    ("name", "activation"), [*((name, "odd") for name in BACKBONES), ("pixelcnnpp", {"type": "swish", "beta": 2.0})]
+)
 def test_an_activation_works_in_every_backbone_that_takes_one(name, activation):
     width = {"pixelcnnpp": "filters"}.get(name, "width")
     backbone = named("backbone", name, activation=activation, **{**BACKBONES[name], width: 2})
