@@ -160,7 +160,7 @@ class DataSource(ABC):
         return None
 
     def outline(self, spec: ImageSpec) -> tuple[SourceImages, ReadFile] | None:
-        """The result of `load`, but with the number of each image's file, int64 [N, 1, 1, 1], as pixels, and no labels.
+        """The result of `load`, but with the number of each image's file, int64 [N, 1, 1, 1], as pixels, and no notes.
 
         Also returns a function that reads one of the files, for images of `spec`. None, as here, if that is not known
         without reading them all.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pixkit.context import rows_of
+from pixkit.context import ContextSpec, rows_of
 from pixkit.data.base import DataSource, ImageSet
 from pixkit.data.classes import table_of
 from pixkit.data.levels import Binariser
@@ -100,6 +100,10 @@ class Dataset:
     def labels(self, split: str) -> Tensor | None:
         """The labels of a split's images, int64 [n]; None if there are none."""
         return self.part(split).labels
+
+    def context(self, split: str) -> tuple[tuple[ContextSpec, ...], Tensor | None]:
+        """The arrays beside a split's images, and the rows of those that are stored, [n, D'], as for `rows_of`."""
+        return self.spec.context, self.part(split).context
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 in hexadecimal: `train` and `test`, the source's images and labels as loaded; `split`, the choice."""

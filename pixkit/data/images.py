@@ -101,20 +101,29 @@ class Images(DataSource):
             for split in parts
             if split != "train"
         }
-        classes = None if config.labels is False else train.classes(config.class_names)
-        sets = {"train": train.images(classes)} | {split: part.images(classes) for split, part in others.items()}
-        if "test" not in sets:
-            order = train.order(config.split_seed)
-            where = str(train.listing.folder)
-            sets["train"], sets["test"] = hold_out(sets["train"], order, config.test_fraction, where)
         notes = [note for part in (train, *others.values()) for note in part.notes]
+        images = self._images({"train": train, **others})
+        return replace(images, notes=(*notes, *said, *self._said(parts)), fresh=True)
+
+    def _images(self, parts: Mapping[str, Folder]) -> SourceImages:
+        """The images of folders by split, with labels; test images are held out if there is no folder of them.
+
+        Raises:
+            DataError: if images have classes that no training image has.
+        """
+        config, train = self.config, parts["train"]
+        classes = None if config.labels is False else train.classes(config.class_names)
+        sets = {split: part.images(classes) for split, part in parts.items()}
+        if "test" not in sets:
+            order, where = train.order(config.split_seed), str(train.listing.folder)
+            sets["train"], sets["test"] = hold_out(sets["train"], order, config.test_fraction, where)
         return SourceImages(
-            **sets,
+            sets["train"],
+            sets["test"],
+            validation=sets.get("validation"),
             levels=config.source_levels,
             classes=None if classes is None else len(classes),
-            notes=(*notes, *said, *self._said(parts)),
             class_names=None if classes is None else tuple(classes),
-            fresh=True,
         )
 
     def known_classes(self) -> tuple[str, ...] | None:
@@ -140,22 +149,14 @@ class Images(DataSource):
     def outline(self, spec: ImageSpec) -> tuple[SourceImages, ReadFile] | None:
         """See DataSource: if each file is one image, or the cache of decoded images says which files are used."""
         config, parts = self.config, self._parts()
-        if isinstance(config.labels, str) and config.on_bad == "skip":
-            self._table(parts)
+        table = self._table(parts)[0] if isinstance(config.labels, str) else None
         how = self._how()
         files: dict[str, Folder] = {}
         for split, listing in parts.items():
             names = files_used(listing, how if split == "train" else self._as_train(how, spec.height, spec.width))
             if names is None:
                 return None
-            files[split] = Folder(listing, torch.arange(len(names)).view(-1, 1, 1, 1), names)
-        sets = {split: part.images(None) for split, part in files.items()}
-        if "test" not in sets:
-            order, where = files["train"].order(config.split_seed), str(parts["train"].folder)
-            sets["train"], sets["test"] = hold_out(sets["train"], order, config.test_fraction, where)
-        images = SourceImages(
-            sets["train"], sets["test"], levels=config.source_levels, validation=sets.get("validation")
-        )
+            files[split] = Folder(listing, torch.arange(len(names)).view(-1, 1, 1, 1), names, table=table)
 
         def read(split: str, number: int) -> torch.Tensor:
             part = files.get(split, files["train"])
@@ -166,7 +167,7 @@ class Images(DataSource):
             frame = number - part.names.index(name)
             return torch.from_numpy(next(islice(read_frames(path, form), frame, None)).pixels.copy())
 
-        return images, read
+        return self._images(files), read
 
     def _how(self) -> How:
         return How(self.form(), self.config.on_bad, self.config.frames)

@@ -46,11 +46,7 @@ def loaded(
     except OSError as error:
         raise DataError("cannot be read", where=error.filename or ref.name, found=reason(error)) from error
     check(images, ref.entry.recipe_name)
-    images = with_names(images)
-    if config.class_names is not None:
-        images = renamed(images, config.class_names)
-    elif numbering is not None:
-        images = numbering(ref.name, images)
+    images = numbered(ref, images, numbering)
     if config.levels is not None and config.levels > images.levels:
         raise RecipeError(
             "quantising can only reduce the number of levels",
@@ -59,6 +55,18 @@ def loaded(
             expected=f"at most {images.levels}, the levels of {ref.name}",
         )
     return source, images
+
+
+def numbered(ref: ComponentSpec, images: SourceImages, numbering: Numbering | None) -> SourceImages:
+    """The images with their classes numbered: by `class_names`, else by `numbering`, else by the source.
+
+    Raises:
+        RecipeError: if `class_names` are not those of the data.
+    """
+    images, names = with_names(images), cast(DataConfig, ref.config).class_names
+    if names is not None:
+        return renamed(images, names)
+    return images if numbering is None else numbering(ref.name, images)
 
 
 def classes_of(ref: ComponentSpec, base: Path) -> Names | None:

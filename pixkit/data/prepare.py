@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -10,13 +11,14 @@ import torch
 from torch import Tensor
 
 from pixkit.components.spec import ComponentSpec
+from pixkit.context import ContextSpec
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, ReadFile, SourceImages
-from pixkit.data.beside import read_beside
+from pixkit.data.beside import Beside, read_beside
 from pixkit.data.classes import plain_numbers
 from pixkit.data.dataset import Dataset, Part, digest
 from pixkit.data.held import Seen, look_through, own_splits
 from pixkit.data.levels import Binariser, images_at_once, quantise, storage, threshold
-from pixkit.data.loading import Numbering, choose, loaded, spec_of
+from pixkit.data.loading import Numbering, choose, loaded, numbered, spec_of
 from pixkit.data.palette import as_tokens, palette_for
 from pixkit.errors import listed
 from pixkit.image import ImageSpec, Palette
@@ -126,26 +128,50 @@ class Outlined:
     """The results of `prepare` for a source that can list its images without reading them, and reads them one by one.
 
     Args:
-        ref: the data section of a recipe.
-        outline: the images, as in `DataSource.outline`.
+        name: the source's registered name.
+        source: the source.
+        outline: its images, as in `DataSource.outline`, with their classes numbered.
         read: reads one of its files.
         spec: of the images.
+
+    Attributes:
+        name: the source's registered name.
+        source: the source.
+        classes: number of label classes, None if there are no labels.
+        class_names: their names in the order of their numbers; None if only their numbers are known.
     """
 
-    def __init__(self, ref: ComponentSpec, outline: SourceImages, read: ReadFile, spec: ImageSpec) -> None:
-        self._config, self._outline, self._read, self._spec = cast(DataConfig, ref.config), outline, read, spec
-        self._chosen = choose(self._config, outline, ref.name)
+    def __init__(self, name: str, source: DataSource, outline: SourceImages, read: ReadFile, spec: ImageSpec) -> None:
+        self.name, self.source = name, source
+        self.classes, self.class_names = outline.classes, outline.class_names
+        self._outline, self._read, self._spec = outline, read, spec
+        self._chosen = choose(source.config, outline, name)
 
     @classmethod
-    def of(cls, ref: ComponentSpec, base: Path, spec: ImageSpec) -> Outlined | None:
-        """Return None if a source cannot do that; relative paths start from `base`."""
+    def of(cls, ref: ComponentSpec, base: Path, spec: ImageSpec, numbering: Numbering | None = None) -> Outlined | None:
+        """Return None if a source cannot do that; arguments and errors are those of `prepare`."""
         source: DataSource = ref.build(base)
         found = source.outline(spec)
-        return None if found is None else cls(ref, *found, spec)
+        return None if found is None else cls(ref.name, source, numbered(ref, found[0], numbering), found[1], spec)
 
     def size(self, split: str) -> int:
         """Number of images of a split: train, validation or test."""
         return len(self._chosen[split])
+
+    def labels(self, split: str) -> Tensor | None:
+        """The labels of a split's images, int64 [n]; None if there are none."""
+        sets = own_splits(self._outline)
+        labels = sets[split if split in sets else "train"].labels
+        return None if labels is None else labels[self._chosen[split]]
+
+    def context(self, split: str) -> tuple[tuple[ContextSpec, ...], Tensor | None]:
+        """See `Dataset.context`; the arrays are read at the first call, with the errors of `prepare`."""
+        own = split if split in own_splits(self._outline) else "train"
+        return self._beside.specs, self._beside.of(own, self._chosen[split])
+
+    @functools.cached_property
+    def _beside(self) -> Beside:
+        return read_beside(self.source.config, self._outline, self._spec, self.source.resolve, self.name)
 
     def image(self, split: str, number: int) -> tuple[Tensor, float | None]:
         """An image by its number in a split, int64 [C, H, W], and its `Part.moved`.
@@ -160,7 +186,7 @@ class Outlined:
         same = ImageSet(pixels.expand(len(sets[own]), -1, -1, -1))
         validation = same if own == "validation" else None
         part = _part(
-            self._config,
+            self.source.config,
             SourceImages(same, same, self._outline.levels, validation=validation),
             split,
             row,

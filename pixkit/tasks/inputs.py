@@ -21,7 +21,7 @@ from pixkit.data.picture import Form, read_picture
 from pixkit.data.prepare import Outlined
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
-from pixkit.runs.load import load_data
+from pixkit.runs.load import load_data, numbering_of
 from pixkit.runs.run import Run
 
 WHITE = 128
@@ -134,7 +134,7 @@ class OwnData:
     def outlined(self) -> Outlined | None:
         """The images one by one, if possible."""
         assert self.run is not None
-        return Outlined.of(self.run.recipe().data, Path.cwd(), self.run.spec)
+        return Outlined.of(self.run.recipe().data, Path.cwd(), self.run.spec, numbering_of(self.run))
 
     def all(self) -> Dataset:
         """All of the data, read at the first call."""
@@ -143,11 +143,13 @@ class OwnData:
             self.whole = load_data(self.run, progress=self.loading)
         return self.whole
 
+    def listed(self) -> Dataset | Outlined:
+        """The images by number, with their labels: those that can be read one by one are not read."""
+        return self.outlined if self.whole is None and self.outlined is not None else self.all()
+
     def size(self, split: str) -> int:
         """The number of images in a split."""
-        if self.whole is None and self.outlined is not None:
-            return self.outlined.size(split)
-        return self.all().size(split)
+        return self.listed().size(split)
 
     def image(self, split: str, number: int) -> Tensor:
         """An image of a split, int64 [C, H, W].

@@ -13,6 +13,7 @@ from pixkit.components.spec import ComponentSpec
 from pixkit.data import Dataset
 from pixkit.data.classes import how_to_label, number_of, plain_numbers, table_of
 from pixkit.data.loading import classes_of
+from pixkit.data.prepare import Outlined
 from pixkit.errors import DataError, UsageError, listed
 from pixkit.figures.grids import Titles
 from pixkit.models.base import Model
@@ -151,10 +152,30 @@ def labelled_for(model: Model, dataset: Dataset) -> Dataset:
     """
     if not model.labelled or model.classes is None:
         return dataset
-    if dataset.classes is None:
+    _classes_in(dataset)
+    return dataset.labelled_for(model.classes, model.class_names)
+
+
+def labels_for(model: Model, data: Dataset | Outlined, split: str) -> Tensor | None:
+    """The labels that `labelled_for` gives the images of a split, int64 [n]; None if the model reads none.
+
+    Raises:
+        DataError: as `labelled_for`.
+    """
+    if not model.labelled:
+        return None
+    labels, table = data.labels(split), None
+    if model.classes is not None:
+        table = table_of(data.class_names, _classes_in(data), model.class_names, model.classes, data.name)
+    return labels if table is None or labels is None else table[labels]
+
+
+def _classes_in(data: Dataset | Outlined) -> int:
+    """The number of classes; DataError without labels."""
+    if data.classes is None:
         raise DataError(
             "the model scores images given their labels, and these have none",
-            where=dataset.name,
-            hint=how_to_label(dataset.source.config) or "labels=y, the number of each image's class",
+            where=data.name,
+            hint=how_to_label(data.source.config) or "labels=y, the number of each image's class",
         )
-    return dataset.labelled_for(model.classes, model.class_names)
+    return data.classes

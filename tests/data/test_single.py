@@ -7,8 +7,11 @@ from PIL import Image
 
 from pixkit.components.spec import ComponentSpec, Entry
 from pixkit.data import SOURCES, picture, remembered
+from pixkit.data.classes import renumbered
 from pixkit.data.images import Images
 from pixkit.data.prepare import Outlined, prepare
+from pixkit.errors import DataError
+from pixkit.image import ImageSpec
 
 CONFIGS = [
     {},
@@ -16,10 +19,16 @@ CONFIGS = [
     {"binarise": "threshold", "channels": 1},
     {"binarise": "static", "size": 3},
     {"binarise": "dynamic", "validation": 0.3, "split_seed": 4},
-    {"test_path": "held", "labels": False},
-    {"path": "split"},
+    {"test_path": "held", "labels": True},
+    {"path": "split", "labels": True, "class_names": ["b", "x", "a"]},
     {"path": "split", "binarise": "static"},
+    {"labels": "t.csv", "levels": 4, "context": {"code": "code.npy", "small": {"shrink": 2, "by": "every"}}},
 ]
+
+
+def turned(_, images):
+    """Classes numbered as by a run that knows more of them."""
+    return renumbered(images, ("d", "c", "b", "a"))
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -29,16 +38,26 @@ def test_an_image_that_is_read_alone_is_that_of_the_whole(tmp_path, monkeypatch,
         (tmp_path / folder).mkdir(parents=True)
         for number in range(count):
             pixels = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+            (tmp_path / folder / "ab"[number % 2]).mkdir(exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / folder / "ab"[number % 2] / f"{number}.png")
+    (tmp_path / "t.csv").write_text("".join(f"{number},{'cab'[number % 3]}\n" for number in range(14)))
+    np.save(tmp_path / "code.npy", np.arange(28).reshape(14, 2))
     ref = ComponentSpec(Entry("data", "images", Images, "pixkit", "0"), Images.Config(**{"path": "all"} | config), "x")
-    data = prepare(ref, tmp_path)
+    data = prepare(ref, tmp_path, numbering=turned)
     opened = []
     real = picture.opened
     monkeypatch.setattr(picture, "opened", lambda path: opened.append(path) or real(path))
-    alone = Outlined.of(ref, tmp_path, data.spec)
+    alone = Outlined.of(ref, tmp_path, data.spec, turned)
+    assert (alone.classes, alone.class_names) == (data.classes, data.class_names)
     for split in data.SPLITS:
         size = data.size(split)
         assert alone.size(split) == size
+        for own, whole in (
+            (alone.labels(split), data.labels(split)),
+            (alone.context(split)[1], data.context(split)[1]),
+        ):
+            assert torch.equal(own, whole) if isinstance(whole, torch.Tensor) else own is whole
+        assert alone.context(split)[0] == data.spec.context
         for number in range(size):
             found, _ = alone.image(split, number)
             assert torch.equal(found, data.batch(split, torch.tensor([number])).x[0])
@@ -86,3 +105,19 @@ def test_what_cannot_be_read_alone_is_left_to_the_whole(tmp_path):
     digits = SOURCES["digits"]
     ref = ComponentSpec(Entry("data", "digits", digits, "pixkit", "0"), digits.Config(), "x")
     assert Outlined.of(ref, tmp_path, prepare(ref, tmp_path).spec) is None
+
+
+def test_labels_that_do_not_fit_are_refused_as_by_the_whole(tmp_path):
+    for folder in ("all/a", "all/b", "held/c"):
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(2):
+            Image.new("L", (3, 3)).save(tmp_path / folder / f"{number}.png")
+    (tmp_path / "t.csv").write_text("a/0,x\na/1,x\nb/0,y\n")
+    for config in ({"labels": True, "test_path": "held"}, {"labels": "t.csv"}):
+        entry = Entry("data", "images", Images, "pixkit", "0")
+        ref, said = ComponentSpec(entry, Images.Config(path="all", **config), "x"), []
+        for read in (prepare, lambda ref, base: Outlined.of(ref, base, ImageSpec(3, 3, 3, 256))):
+            with pytest.raises(DataError) as caught:
+                read(ref, tmp_path)
+            said.append(str(caught.value))
+        assert said[0] == said[1]

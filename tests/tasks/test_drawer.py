@@ -114,7 +114,7 @@ def run(monkeypatch):
     """A run whose data cannot be read one by one, and how often they were read."""
     reads = []
     data = SimpleNamespace(build=lambda base: None)
-    run = SimpleNamespace(recipe=lambda: SimpleNamespace(data=data), spec=SPEC, reads=reads)
+    run = SimpleNamespace(recipe=lambda: SimpleNamespace(data=data), spec=SPEC, classes=None, reads=reads)
     monkeypatch.setattr(inputs.Outlined, "of", lambda *given: None)
     monkeypatch.setattr(
         inputs, "load_data", lambda run, progress: reads.append(progress) or Whole({"train": 5, "test": 3})
@@ -147,7 +147,7 @@ def test_an_image_that_can_be_read_alone_is(run, monkeypatch):
 
     monkeypatch.setattr(inputs.Outlined, "of", lambda *given: asked.append(given) or Alone())
     _, found = inputs.named_images(["train:6", "train:2"], SPEC, run)
-    assert found[:, 0, 0, 0].tolist() == [6, 2] and [spec for _, _, spec in asked] == [SPEC]
+    assert found[:, 0, 0, 0].tolist() == [6, 2] and [spec for _, _, spec, _ in asked] == [SPEC]
     with pytest.raises(UsageError, match="no image with that number") as caught:
         inputs.read_images(["train:7"], SPEC, run)
     assert caught.value.expected == "0..6" and not run.reads

@@ -1,8 +1,10 @@
 """Images scored one by one: eval's numbers, whatever the batch, in order, and a row for what cannot be read."""
 
 import math
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,10 +12,12 @@ import torch
 from PIL import Image
 
 import pixkit
-from pixkit.data import stored
+from pixkit.components.spec import ComponentSpec, Entry
+from pixkit.data import SOURCES, prepare, stored
 from pixkit.errors import DataError, UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.runs.load import load_data
+from pixkit.tasks import inputs
 from pixkit.tasks.scoring import ImageScore, Tally, common_top, several, uniform_nats, unlikely
 from pixkit.tasks.scoring.labels import LabelsAsked
 from pixkit.tasks.scoring.stream import Stream
@@ -146,6 +150,35 @@ def test_images_of_a_runs_data_have_their_own_labels():
         with pytest.raises(UsageError, match=r"numbers in 0\.\.31") as caught:
             list(Stream([name], model, run, None))
         assert (caught.value.message, caught.value.found, caught.value.hint) == (text, name, hint)
+
+
+def test_labelled_pictures_of_a_runs_data_are_in_memory_one_at_a_time(tmp_path, monkeypatch):
+    """Labels are known by the files' names, in the model's numbers; a file that cannot be read has a row."""
+    names, spec, count = ("c", "b", "a"), ImageSpec(3, 96, 96, 256), 30
+    for number in range(count):
+        (folder := tmp_path / "abc"[number % 3]).mkdir(exist_ok=True)
+        Image.new("RGB", (96, 96), (number % 3, number, 0)).save(folder / f"{number}.png")
+    entry = Entry("data", "images", SOURCES["images"], "pixkit", "0")
+    ref = ComponentSpec(entry, SOURCES["images"].Config(path=str(tmp_path), labels=True, test_fraction=0.8), "x")
+    run = SimpleNamespace(recipe=lambda: SimpleNamespace(data=ref), spec=spec, classes=3, class_names=("b", "a", "c"))
+    model = SimpleNamespace(spec=spec, labelled=True, classes=3, class_names=names)
+    data = prepare(ref, tmp_path)
+    expected = [(int(green), 2 - int(kind)) for kind, green in data.part("test").levels(slice(None))[:, :2, 0, 0]]
+    monkeypatch.setattr(inputs, "load_data", None)
+    given = iter(stream := Stream(["validation:0", "test::", "train:2"], model, run, None))
+    assert (first := next(given)).label == 2 - int(first.image[0, 0, 0]) and first.name == "validation:0"
+    bad = expected[4][0]
+    (tmp_path / "abc"[bad % 3] / f"{bad}.png").write_bytes(b"no picture")
+    found = []
+    tracemalloc.start()
+    for number, each in enumerate(given):
+        found.append((each.name, None if each.image is None else (int(each.image[1, 0, 0]), each.label)))
+        assert (each.error is None) == (number != 4)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    expected[4] = None
+    assert found[:-1] == [(f"test:{number}", one) for number, one in enumerate(expected)] and len(expected) == 24
+    assert found[-1][0] == "train:2" and stream.total == 26 and peak < 6 * 96 * 96 * 3
 
 
 def test_an_array_that_changes_while_it_is_read_has_a_row_that_says_so(tmp_path, monkeypatch):

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from pixkit.context import rows_of
 from pixkit.data import Progress
 from pixkit.data.given import Reader
 from pixkit.data.packed import Member
@@ -19,7 +19,7 @@ from pixkit.models.base import Model
 from pixkit.runs.run import Run
 from pixkit.tasks.beside import conditions_of
 from pixkit.tasks.inputs import OwnData
-from pixkit.tasks.labels import labelled_for
+from pixkit.tasks.labels import labels_for
 
 SPLITS = "train|validation|test"
 ONE = re.compile(rf"({SPLITS}):([0-9]{{1,12}})")
@@ -47,8 +47,8 @@ class Stream:
     """Images by name, read on demand; memory does not grow with their number.
 
     Files are prepared as in `pixkit.tasks.inputs.each_image`: one picture is in memory at a time, and a few images of
-    arrays and of the run's own pictures. The run's other data are read as for training: whole, except for large arrays,
-    which stay in their files; the same holds for its pictures if the model takes their labels.
+    arrays and of the run's own pictures, whose labels are known by their names. The run's other data are read as for
+    training: whole, except for large arrays, which stay in their files; so are arrays beside its pictures.
 
     Args:
         images: pictures, folders and archives of pictures, arrays of levels, or the run's own images: ``test:5``,
@@ -119,9 +119,9 @@ class Stream:
                 hint="give the run's folder instead of the model",
             )
         split, one = own[1], own.re is ONE
-        labels = labelled_for(self._model, self._own.all()).labels(split) if self._model.labelled else None
-        whole = self._own.all() if conditions_of(self._model) is not None else None
-        size = self._own.size(split)
+        listed = self._own.listed()
+        labels, size = labels_for(self._model, listed, split), listed.size(split)
+        specs, stored = listed.context(split) if conditions_of(self._model) is not None else ((), None)
         numbers = range(int(own[2]), int(own[2]) + 1) if one else range(int(own[2] or 0), int(own[3] or size))
         if not numbers or numbers[-1] >= size:
             cut = not one and bool(numbers) and numbers[0] < size
@@ -135,13 +135,10 @@ class Stream:
         self.total += len(numbers) - 1
         for number in numbers:
             label = None if labels is None else int(labels[number])
-            rows = None if whole is None else whole.batch(split, torch.tensor([number])).context
             try:
-                yield Given(
-                    f"{split}:{number}",
-                    self._own.image(split, number),
-                    label=label,
-                    beside=None if rows is None else rows[0],
-                )
+                image = self._own.image(split, number)
             except DataError as error:
                 yield Given(f"{split}:{number}", error=message(error))
+                continue
+            rows = rows_of(specs, image[None], None if stored is None else stored[number : number + 1])
+            yield Given(f"{split}:{number}", image, label=label, beside=None if rows is None else rows[0])
