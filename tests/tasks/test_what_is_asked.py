@@ -123,7 +123,7 @@ def test_what_goes_together():
 
 def asked(given=None, **wishes):
     drawer = SimpleNamespace(model=Stand(), images=lambda images, where: images)
-    wishes = {"labels": None, "codes": None, "rows": None, "guidance": 0.5, **wishes}
+    wishes = {"labels": None, "codes": None, "context": None, "rows": None, "guidance": 0.5, **wishes}
     return _request(drawer, 2, given=given, **wishes)
 
 
