@@ -1,7 +1,17 @@
 """Images: their sources, and their preparation for a model."""
 
 from pixkit.data.arrays import Arrays
-from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, bounded, hold_out, read_whole
+from pixkit.data.base import (
+    DataConfig,
+    DataSource,
+    Decoder,
+    ImageSet,
+    Progress,
+    SourceImages,
+    bounded,
+    hold_out,
+    read_whole,
+)
 from pixkit.data.cifar10 import Cifar10, Cifar100
 from pixkit.data.dataset import Dataset
 from pixkit.data.digits import Digits
@@ -32,9 +42,11 @@ SOURCES: dict[str, type[DataSource]] = {
 
 __all__ = [
     "SOURCES",
+    "Arrays",
     "DataConfig",
     "DataSource",
     "Dataset",
+    "Decoder",
     "ImageSet",
     "Progress",
     "SourceImages",

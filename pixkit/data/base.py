@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,9 @@ from pixkit.image import ImageSpec, Shown
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(what, done, total); total is 0 if unknown."""
+Decoder = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
+"""Called as decoder(codes, beside) with int64 [N, C, H, W] and the arrays beside each of them by name, [N, ...], on the
+CPU; returns pictures, integers 0..255, [N, 1 or 3, H', W']."""
 
 
 class DataConfig(ComponentConfig):
@@ -171,6 +174,13 @@ class DataSource(ABC):
         """The names of the classes that `load` finds, in the order of their numbers, without reading the images.
 
         None, as here, if there are no labels, or if only `load` can tell.
+        """
+        return None
+
+    def decoder(self) -> Decoder | None:
+        """The function that turns codes into pictures where samples are shown; None, as here, for images as they are.
+
+        It is called before images are drawn, so that a missing file is found then.
         """
         return None
 

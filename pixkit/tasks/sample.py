@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pixkit.errors import UsageError
 from pixkit.figures.grids import Titles
+from pixkit.image import ImageSpec
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.models.base import Model
@@ -31,6 +32,7 @@ from pixkit.tasks.beside import (
     pictures_of,
     rows_in_turn,
 )
+from pixkit.tasks.decoded import PICTURE, decoded, decoder_of
 from pixkit.tasks.drawer import Drawer, DrawingOptions, Images, Source, open_drawer
 from pixkit.tasks.labels import Choice, class_titles, repeat_codes, repeat_labels
 from pixkit.tasks.masks import keep_edge
@@ -50,12 +52,15 @@ class Sampled(Drawn):
         log_prob: log p(x) of each image, nats [N] on the CPU, if requested: see `Model.sample`.
         pictures: for a model that is conditioned on an image or codes, a picture of these for each row of `columns`, or
             for each image without it, int64 [m, C, H, W].
+        decoded: if the images are codes that the run's data source decodes, their pictures, int64 [N, C', H', W'] of
+            256 levels.
     """
 
     columns: int | None = None
     titles: Titles | None = None
     log_prob: Tensor | None = None
     pictures: Tensor | None = None
+    decoded: Tensor | None = None
 
     def beside(self) -> tuple[Tensor, int | None]:
         """The images of a grid, int64 [N', C, H, W], and its columns: a row, or an image, behind its picture."""
@@ -63,6 +68,16 @@ class Sampled(Drawn):
             return self.images, self.columns
         each = self.columns or 1
         return beside_each(self.images, self.pictures, each), PAIRS if self.columns is None else each + 1
+
+    def figure(self, spec: ImageSpec, *, grid: bool = True) -> tuple[Tensor, ImageSpec | int, int | None]:
+        """What is shown of images of `spec`: pictures [N', C', H', W'], their levels, and the columns of a grid.
+
+        Codes are shown decoded, if they can be, and other images as they are, in a grid behind their conditions.
+        """
+        if self.decoded is not None:
+            return self.decoded, PICTURE, self.columns
+        images, columns = self.beside() if grid else (self.images, self.columns)
+        return images, spec, columns
 
 
 @float32_products()
@@ -142,21 +157,24 @@ def sample(
     together = any(each is not None for each in (labels, codes, interpolate, context))
     number = n if n is not None else IN_A_ROW if together else drawer.count
     check_room(number, drawer.model.spec)
+    decoder = None if drawer.run is None else decoder_of(drawer.run.recipe().data.build(Path.cwd()))
     drawn = _along_the_code(drawer, number, vary, interpolate)
-    nats, pictures = None, None
+    nats, pictures, under = None, None, None
     if drawn is None:
         asked = _request(
             drawer, number, labels=labels, codes=codes, given=given, rows=rows, context=context, guidance=guidance
         )
         request = drawer.request(**asked)
-        if request.context is not None:
-            pictures = pictures_of(drawer.model, request.context[:: number if together else 1])
+        under = request.context
+        if under is not None:
+            pictures = pictures_of(drawer.model, under[:: number if together else 1])
         drawn = drawer.model.draw(request)
         nats = drawer.model.drawn_log_prob(drawn.images, request).cpu() if return_log_prob else None
     columns, titles = _layout(drawer.model, number if together else None, labels)
     if titles is not None and labels is not None and number:
         titles = replace(titles, names=[*titles.names] * (len(drawn.images) // (number * len(titles.names))))
-    return Sampled(drawn.images.cpu(), drawn.summary, columns, titles, nats, pictures)
+    shown = None if decoder is None else decoded(decoder, drawer.model, drawn.images, under)
+    return Sampled(drawn.images.cpu(), drawn.summary, columns, titles, nats, pictures, shown)
 
 
 def _layout(model: Model, columns: int | None, labels: Choice | None) -> tuple[int | None, Titles | None]:

@@ -20,6 +20,7 @@ from pixkit.runs.checkpoint import load_model
 from pixkit.runs.load import WEIGHTS, read_weights
 from pixkit.runs.run import Run
 from pixkit.tasks.beside import PAIRS, beside_each, pictures_of, rows_in_turn
+from pixkit.tasks.decoded import PICTURE, decoded, decoder_of
 from pixkit.tasks.labels import class_titles
 from pixkit.tasks.score import TOKENS, Scores, score
 from pixkit.training.precision import Arithmetic
@@ -67,7 +68,8 @@ def draw_samples(model: Model, recipe: Recipe, run: Run, dataset: Dataset, name:
     """Draw what the recipe's `sample` section says into samples/NAME.npz, then the picture; return its path.
 
     The noise is the same each time, so that one sees the model change and not the draw. A model with a list of
-    conditions is given those of validation images; one that is a picture stands on the left of its sample.
+    conditions is given those of validation images; one that is a picture stands on the left of its sample. Codes that
+    the data source decodes are shown as pictures.
     `watch(images done, images in all)` is told of the progress; if it raises, nothing is written.
 
     Raises:
@@ -88,15 +90,15 @@ def draw_samples(model: Model, recipe: Recipe, run: Run, dataset: Dataset, name:
     # The numbers first: if the picture fails, the samples are there.
     with run.writing(run.samples):
         save_npz(x, model.spec, run.samples / f"{name}.npz")
+        path, decoder = run.samples / f"{name}.png", decoder_of(dataset.source)
+        shown, levels = (x, model.spec) if decoder is None else (decoded(decoder, model, x, context), PICTURE)
         if context is not None:
-            pictures = pictures_of(model, context)
-            shown = x if pictures is None else beside_each(x, pictures, 1)
-            return save_grid(
-                shown, model.spec, run.samples / f"{name}.png", columns=None if pictures is None else PAIRS
-            )
+            pictures = None if decoder else pictures_of(model, context)
+            shown = shown if pictures is None else beside_each(shown, pictures, 1)
+            return save_grid(shown, levels, path, columns=None if pictures is None else PAIRS)
         columns = model.classes if model.labelled else None  # where labels come in turn, a column is a class
         titles = class_titles(model, "columns")
-        return save_grid(x, model.spec, run.samples / f"{name}.png", columns=columns, titles=titles)
+        return save_grid(shown, levels, path, columns=columns, titles=titles)
 
 
 def final_results(

@@ -65,7 +65,8 @@ def command(
     """Draw images from a trained model.
 
     With -o they go into a grid (FILE.png), an archive of the levels themselves (FILE.npz, array `samples`, [N, C, H,
-    W]) or a folder of PNG pictures, whose path is printed. On a terminal they are also shown there.
+    W]) or a folder of PNG pictures, whose path is printed. On a terminal they are also shown there. Codes that the
+    run's data source decodes are shown as pictures; an archive has the codes.
 
     Defaults come from the recipe's section `sample`. An image depends only on the seed and its number, not on how many
     are drawn or how.
@@ -112,11 +113,13 @@ def command(
     if not drawing["ranks"].first:
         return
     if shown:
-        emit_picture(picture(drawn.beside()[0], opened.spec))
+        emit_picture(picture(*drawn.figure(opened.spec)[:2]))
     if save is not None and out is not None:
-        shown_images, columns = drawn.beside() if out.suffix == ".png" else (drawn.images, drawn.columns)
+        x, levels, columns = drawn.figure(opened.spec, grid=out.suffix == ".png")
+        if out.suffix == ".npz":
+            x, levels = drawn.images, opened.spec
         with saving(out):
-            save(shown_images, opened.spec, out, columns, drawn.titles)
+            save(x, levels, out, columns, drawn.titles)
         emit_line(out)
 
 
