@@ -96,6 +96,16 @@ def test_plugins_import_public_names_alone(path, nodes):
             assert node.attr in dir(pixkit), f"pixkit does not export {node.attr}"
 
 
+def test_fields_name_their_default(nodes):
+    """Type checkers without pydantic's plugin take a key with a positional default for a required one."""
+
+    def positional(path):
+        found = [node for node in nodes(path) if isinstance(node, ast.Call) and node.args]
+        return [call.lineno for call in found if re.match(r"(pydantic\.)?Field\((?!\.\.\.)", ast.unparse(call))]
+
+    assert not offending(CORE + PLUGINS, positional)
+
+
 LOOKING = [path for path in CORE if path.relative_to(ROOT).parts[1] in ("runs", "training", "data", "figures")]
 
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     _From = ComponentConfig
 else:  # `from` is a keyword of Python's, and no name in a class's body
     _said = "The array, by its name in `data.context`; left out, the only one there is."
-    _From = create_model("_From", __base__=ComponentConfig, **{"from": (str | None, Field(None, description=_said))})
+    _From = create_model(
+        "_From", __base__=ComponentConfig, **{"from": (str | None, Field(default=None, description=_said))}
+    )
 
 
 @dataclass(frozen=True)

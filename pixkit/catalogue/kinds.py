@@ -19,12 +19,12 @@ BASES = {
     "schedule": "pixkit.optimisers.schedules:Schedule",
     "conditioner": "pixkit.backbones.arrays:ArrayConditioner",
 }
-"""The base class of each kind of component, by name: it is looked up when a component is registered, since the parts of
-pixkit that define the kinds import this one."""
+"""The base class of each kind, as a name: the modules that define these classes import this one, so it is resolved
+when a component is registered."""
 KINDS = tuple(BASES)
 BARE = frozenset({"activation", "norm", "initialiser", "encoding"})
-"""Kinds of which recipes, locks among them, write a component without keys as its name only: `activation: relu`, not
-`activation: {type: relu}`, though they may say either."""
+"""Kinds whose components are dumped as a bare name if they have no keys: `activation: relu`, not
+`activation: {type: relu}`. Recipes may contain either."""
 
 
 def one_of(kind: str) -> str:

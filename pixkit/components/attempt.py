@@ -22,7 +22,7 @@ def attempt(module: Any, key: str, registrar: Registrar) -> None:
         registrar: receives its components.
 
     Raises:
-        PluginError: for another `pixkit_api_version`, a misspelt or unmarked hook, or none at all.
+        PluginError: for another `pixkit_api_version`, a misspelt or unmarked hook, or no hook at all.
         Exception: whatever the plugin raises.
     """
     stated = getattr(module, "pixkit_api_version", None)
@@ -34,7 +34,7 @@ def attempt(module: Any, key: str, registrar: Registrar) -> None:
     trial.check_pending()
     _check_names(module)
     if not trial.get_hookcallers(module):
-        raise PluginError(f"implements no pixkit hook; there are {', '.join(sorted(HOOKS))}")
+        raise PluginError(f"implements no pixkit hook; the hooks are {', '.join(sorted(HOOKS))}")
     trial.hook.pixkit_register(registry=registrar)
 
 
@@ -57,6 +57,6 @@ def _check_names(module: Any) -> None:
         value = getattr(module, name)
         if name.startswith("pixkit_") and callable(value):
             if name not in HOOKS:
-                raise PluginError(f"'{name}' is not a pixkit hook; there are {', '.join(sorted(HOOKS))}")
+                raise PluginError(f"'{name}' is not a pixkit hook; the hooks are {', '.join(sorted(HOOKS))}")
             if not hasattr(value, "pixkit_impl"):
                 raise PluginError(f"'{name}' lacks the @pixkit.hookimpl marker")

@@ -1,4 +1,4 @@
-"""A component from a configuration, or one that a program gives by its name."""
+"""A component from a configuration, or by its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def chosen(kind: str, given: ComponentSpec | str) -> ComponentSpec:
     """Return the component itself, or the one with that name and default keys.
 
     Raises:
-        PluginError: if there is no component of that name.
+        PluginError: if no component has that name.
     """
     if isinstance(given, ComponentSpec):
         return given

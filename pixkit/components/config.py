@@ -51,7 +51,7 @@ class ComponentConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _one_name_each(cls, given: Any) -> Any:
-        """Refuse a key that is given under two of its names."""
+        """Refuse a section that has a key under two of its names."""
         for names in _names(cls).values() if isinstance(given, dict) else ():
             used = [f"'{name}'" for name in names if name in given]
             if len(used) > 1:
@@ -60,7 +60,7 @@ class ComponentConfig(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """pydantic's, with the other names of keys as deprecated properties, of which a recipe gives one."""
+        """pydantic's schema plus a deprecated property for each alias; at most one name of a key may be present."""
         schema = handler(core)
         rule = handler.resolve_ref_schema(schema)
         for name, names in _names(cls).items():
@@ -83,20 +83,20 @@ class ComponentConfig(BaseModel):
         return dotted((*self._place.path, *([key] if key else [])))
 
     def settle(self, at: KeyPath | ComponentConfig) -> None:
-        """Record where it stands, for `where`: at a path, or at the place of another one. ComponentSpec calls this."""
+        """Record its path, or that of another configuration, for `where`. ComponentSpec calls this."""
         self._place = at._place if isinstance(at, ComponentConfig) else _Place(at)
 
 
 def aliases(config: type[BaseModel]) -> dict[str, str]:
-    """The other names under which a configuration takes its keys, each with the key's name.
+    """The aliases of a configuration's keys, each mapped to the key's name.
 
-    A field declares them by `validation_alias=AliasChoices("width", "filters")`, its own name first.
+    A field declares them as `validation_alias=AliasChoices("width", "filters")`, its own name first.
     """
     return {alias: name for name, names in _names(config).items() for alias in names[1:]}
 
 
 def _names(config: type[BaseModel]) -> dict[str, list[str]]:
-    """The keys that have several names, with all of them, the key's own first."""
+    """The keys with aliases, each with all its names, its own first."""
     return {
         name: [name, *(str(each) for each in field.validation_alias.choices if each != name)]
         for name, field in config.model_fields.items()

@@ -49,7 +49,7 @@ class Blamed:
 
     @contextmanager
     def at(self, what: str, expected: str) -> Iterator[None]:
-        """Turn an exception in the component's own code into its error; `what` says what it was asked for.
+        """Turn an exception in the component's own code into a PluginError; `what` says what failed ("to draw").
 
         Errors raised by pixkit, and those of the operating system and its memory, are left unchanged.
         """
@@ -75,7 +75,7 @@ def built(component: ComponentSpec, *args: Any) -> Any:
         made = component.build(*args)
     if isinstance(made, nn.Module) and "_modules" not in vars(made):
         call = "super().__init__(config, ...), the constructor's first line"
-        raise blamed.error("is no module of torch's yet", "a constructor that does not call its base's", call)
+        raise blamed.error("is not yet a torch module", "a constructor that does not call its base's", call)
     return made
 
 
@@ -98,10 +98,10 @@ def require_registered(module: nn.Module, blamed: Blamed) -> None:
             if unknown is not None:
                 found, instead = _unregistered(value, unknown)
                 raise blamed.error(
-                    "holds what torch does not know of: it would be neither trained nor saved nor moved to a GPU",
+                    "holds a part that torch does not know: it would not be trained, saved or moved to a GPU",
                     f"self.{'.'.join(filter(None, (path, name)))}, {found}",
                     instead,
-                    "requires_grad_(False) of it, if it is not to be trained",
+                    "if it is not to be trained, call requires_grad_(False) on it",
                 )
 
 
@@ -122,7 +122,7 @@ def _learning(value: Any, within: list[Any]) -> Iterator[nn.Module | Tensor]:
 
 
 def _unregistered(value: Any, unknown: nn.Module | Tensor) -> tuple[str, str]:
-    """Describe an attribute that is, or contains, something unknown to torch; and what would register it."""
+    """Describe an attribute that is or contains something unknown to torch, and say how to register it."""
     if value is unknown:
         return "a tensor that requires a gradient", "nn.Parameter(...) of it"
     proper = f"nn.{'Module' if isinstance(unknown, nn.Module) else 'Parameter'}"
@@ -130,11 +130,11 @@ def _unregistered(value: Any, unknown: nn.Module | Tensor) -> tuple[str, str]:
     items = list(value.values() if isinstance(value, dict) else value)
     if any(unknown is one for one in items):
         return f"a {type(value).__name__} of {type(unknown).__name__}", f"{proper}(...) of it"
-    return f"a {type(value).__name__} with a {type(unknown).__name__} deep in it", f"{proper}(...), and so within it"
+    return f"a {type(value).__name__} with a {type(unknown).__name__} deep in it", f"{proper}(...), and so inside it"
 
 
 def _hint(error: Exception) -> str:
     text = str(error)
     if "device" in text and ("same" in text or "expected" in text):
-        return "what is no parameter goes with the model as a buffer: self.register_buffer(name, tensor)"
+        return "register tensors that are not parameters as buffers: self.register_buffer(name, tensor)"
     return TRACE

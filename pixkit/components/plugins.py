@@ -93,7 +93,7 @@ class Plugins:
         return info
 
     def note(self, found: Unreadable) -> None:
-        """Record unreadable metadata as a broken plugin without a name, since it may hold what a recipe asks for."""
+        """Record unreadable metadata as a broken plugin without a name, since it may provide what a recipe names."""
         info = PluginInfo("?", found.distribution, found.version)
         self.infos.append(info)
         if not self._is_disabled(info):
@@ -102,8 +102,8 @@ class Plugins:
     def load_file(self, path: str | Path) -> PluginInfo:
         """Load a plugin from a Python file: a module with hooks and `pixkit_api_version`, as for entry points.
 
-        Its components are qualified by the file's name: ``my_net.py:NAME``. A file that is already loaded is left
-        alone, or loaded again if it has changed since.
+        Its components are qualified by the file's name: ``my_net.py:NAME``. A file that is already loaded is
+        loaded again only if it has changed since.
 
         Raises:
             PluginError: if it cannot be loaded, for any reason; everything is then left as before.
@@ -145,7 +145,7 @@ class Plugins:
                 f"there is {one_of(kind)} '{name}' already",
                 where=NOTEBOOK,
                 found=" and ".join(theirs),
-                hint="register it under another name: what plugins bring is not replaced",
+                hint="register it under another name: components of plugins are not replaced",
             )
         self.registry.withdraw(same)
         self.registry.extend(registrar.entries)
@@ -158,12 +158,10 @@ class Plugins:
         """Require a unique file name, since components are qualified by that only."""
         taken = [info for info in self.infos if canonical(info.distribution) == canonical(file.distribution)]
         if taken and file.path not in self._files:
-            raise PluginError(
-                "there is another plugin of this name", where=str(file.path), hint="rename one of the two files"
-            )
+            raise PluginError("another plugin has this name", where=str(file.path), hint="rename one of the two files")
 
     def _forget(self, info: PluginInfo) -> None:
-        """Remove what a plugin has registered."""
+        """Remove a plugin and its components."""
         self.infos.remove(info)
         self.manager.unregister(name=info.key)
         self.registry.withdraw([entry for entry in self.registry if entry.distribution == info.distribution])

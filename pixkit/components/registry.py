@@ -48,8 +48,7 @@ class Registrar:
 
         Raises:
             PluginError: for an unknown kind, a bad name, something that is not a class of that kind, lacks a method or
-                has no
-                ``Config``, a key reserved for recipes, or a name that this plugin has already registered.
+                has no ``Config``, a key reserved for recipes, or a name that this plugin has already registered.
         """
         if kind not in KINDS:
             raise PluginError(f"no registry '{kind}'", where=self.distribution, expected=", ".join(KINDS))
@@ -173,7 +172,7 @@ class Registry:
         """The entry named `name`.
 
         Raises:
-            PluginError: if there is none, with the nearest name or the plugin that is missing.
+            PluginError: if none has that name; names the nearest one, or the plugin that is missing.
         """
         entry = self.find(kind, name)
         if entry is None:
@@ -181,7 +180,7 @@ class Registry:
         return entry
 
     def explain(self, kind: str, name: str, built_with: Mapping[str, str] | None = None) -> str | None:
-        """Which plugin would provide a missing component; None if none is known to be missing.
+        """Say which plugin would provide a missing component; None if no plugin is known to be missing.
 
         Args:
             kind: kind of the component.
@@ -199,7 +198,7 @@ class Registry:
                 version = {canonical(key): value for key, value in (built_with or {}).items()}.get(asked)
                 name = OWN if is_own(distribution) else distribution
                 wanted = f"{name} >= {version}" if version else name
-                return f"no plugin of {distribution} that is loaded here brings it: install {wanted}"
+                return f"no plugin of {distribution} that is loaded here provides it: install {wanted}"
         if certain:
             return f"it belongs to {' or '.join(map(str, certain))}"
         if self._absences:
@@ -222,7 +221,7 @@ class Registry:
 
 
 def _how_to_bring(distribution: str) -> str:
-    """How to provide a component that is from no distribution: from a file, or registered by hand."""
+    """How to provide a component from a file, or one registered by hand."""
     if distribution == NOTEBOOK:
         return (
             "it was registered by hand: do so again with pixkit.register(...), or put it into a plugin file "
@@ -236,4 +235,4 @@ def _how_to_bring(distribution: str) -> str:
 
 def _conflict(kind: str, name: str, entries: list[Entry]) -> str:
     who = " and ".join(f"{entry.distribution} {entry.version}" for entry in entries)
-    return f"the {kind} '{name}' is brought by {who}"
+    return f"the {kind} '{name}' is provided by {who}"

@@ -91,7 +91,7 @@ class ComponentSpec:
 
     # Any: plain data, as YAML has it
     def dump(self) -> Any:
-        """The recipe section for this component, with all defaults written out: a mapping, or a name (`BARE`)."""
+        """The recipe section for this component with all defaults: a mapping, or a bare name (see `BARE`)."""
         if self.entry.kind in BARE and not type(self.config).model_fields:
             return self.entry.recipe_name
         return {self.key: self.entry.recipe_name, **self.config.model_dump(mode="json")}
@@ -110,16 +110,15 @@ _PLACES: dict[str, KeyPath] = {
     "schedule": ("train", "schedule"),
     "conditioner": ("model", "context"),
 }
-"""Where recipes have a component of a kind, if not in a section of the model named after the kind."""
+"""Where recipes name a component of each kind, unless that is the model's section named after the kind."""
 
 
 def walk(
     value: Any, path: KeyPath = (), declared: FieldInfo | None = None
 ) -> Iterator[tuple[KeyPath, Any, FieldInfo | None]]:
-    """Everything that a validated configuration holds, itself first: where it stands, what it is, how it is declared.
+    """Yield (path, value, field) for everything in a validated configuration, starting with itself.
 
-    A component stands where its configuration does, and comes before it. Members of a list are declared by the list's
-    field.
+    A component has the path of its configuration, and comes before it. Members of a list have the list's field.
     """
     yield path, value, declared
     if isinstance(value, ComponentSpec):
@@ -141,7 +140,7 @@ class Resolve:
     Args:
         kind: kind of the component.
         key: the key of a mapping that names it.
-        usual: the name of a mapping without that key; None where it must not be left out.
+        usual: the name to use for a mapping without that key; None if the key is required.
     """
 
     def __init__(self, kind: str, key: str = "type", usual: str | None = None) -> None:

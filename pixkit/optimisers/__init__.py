@@ -1,4 +1,4 @@
-"""How weights are updated: optimisers, and the learning rate over the steps."""
+"""Optimisers and learning-rate schedules."""
 
 from pixkit.optimisers.base import Optimiser
 from pixkit.optimisers.own import SGD, Adam, AdamW, RMSprop, TorchOptimiser

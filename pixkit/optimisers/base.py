@@ -1,4 +1,4 @@
-"""What an optimiser is."""
+"""The base class of optimisers."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from torch import Tensor, nn
 from pixkit.components.config import ComponentConfig
 
 State = Mapping[str, Mapping[str, Tensor]]
-"""An optimiser's tensors: of each parameter, by its name, those that it keeps, by theirs."""
+"""An optimiser's tensors: by parameter name, then by their own name."""
 
 
 class Optimiser(ABC):
-    """Base of optimisers: ``Optimiser(config)``; a subclass implements `make`, which gives one of `torch.optim`'s kind.
+    """Base of optimisers: ``Optimiser(config)``; a subclass implements `make`, which returns a torch.optim.Optimizer.
 
-    The learning rate is the key `lr`; before each step it is written to every parameter group. Checkpoints hold the
-    tensors of the optimiser's `state` of each parameter, and nothing else: a count of steps is a float32 tensor.
+    The learning rate is the key `lr`; it is written to every parameter group before each step. Checkpoints contain only
+    the tensors in the optimiser's `state` of each parameter, so a step counter must be a float32 tensor.
 
     Attributes:
         config: its keys.
-        capturable: whether a step can be recorded as a CUDA graph and replayed: the rate is then a tensor on the
-            parameters' device, as is all that changes from step to step. Otherwise steps are launched one by one.
+        capturable: whether a step can be recorded as a CUDA graph and replayed. The rate, and everything else that
+            changes from step to step, is then a tensor on the parameters' device. Otherwise steps are launched one by
+            one.
     """
 
     capturable: ClassVar[bool] = False
 
     class Config(ComponentConfig):
-        """Only the rate."""
+        """The learning rate."""
 
         lr: float = Field(default=1e-3, gt=0)
-        """The learning rate, which the schedule multiplies."""
+        """The learning rate, before the schedule's factor."""
 
-    # Any: a subclass has a Config of its own.
+    # Any: each class has its own Config
     def __init__(self, config: Any) -> None:
         self.config = config
 
@@ -47,20 +48,20 @@ class Optimiser(ABC):
 
     @abstractmethod
     def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimiser of some parameters, with these keys."""
+        """Make the optimiser for some parameters, with the recipe's keys."""
 
     def make_guarded(self, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
-        """The optimiser for `guarded_step`, of parameters on a device; its digits may be others than `make`'s."""
+        """Make the optimiser for `guarded_step`, of parameters on a device; its digits may differ from `make`'s."""
         return self.make(parameters)
 
     def step(self, optimizer: torch.optim.Optimizer, *, fused: bool) -> None:
-        """Make a step of what `make` gave; if `fused`, a quicker way with other last digits may be taken."""
+        """Take a step with the result of `make`; if `fused`, a faster version may be used whose last digits differ."""
         optimizer.step()
 
     def guarded_step(self, optimizer: torch.optim.Optimizer, flag: Tensor) -> None:
-        """Make a step of what `make_guarded` gave that changes no parameter and no state if the flag is not 0.
+        """Take a step with the result of `make_guarded`; if the flag is not 0, leave parameters and state unchanged.
 
-        The flag is a float32 scalar on the parameters' device, which is not to be waited for. By default everything is
+        The flag is a float32 scalar on the parameters' device; do not wait for its value. By default everything is
         restored after the step.
         """
         trained = [one for group in optimizer.param_groups for one in group["params"] if one.grad is not None]
@@ -73,12 +74,12 @@ class Optimiser(ABC):
         take_back(made, [torch.zeros_like(value) for value in made], flag)
 
     def check_state(self, state: State, parameters: Mapping[str, nn.Parameter], where: str) -> None:  # noqa: B027
-        """Raise CheckpointError if a checkpoint's tensors cannot be this optimiser's; by default all can.
+        """Raise CheckpointError if a checkpoint's tensors do not fit this optimiser; by default all are accepted.
 
         Args:
             state: the tensors.
             parameters: the parameters, by name.
-            where: the checkpoint, and the phase, for the error.
+            where: the checkpoint and the phase, for the error.
         """
 
 
@@ -87,7 +88,7 @@ def _tensors(optimizer: torch.optim.Optimizer, parameter: Tensor) -> list[Tensor
 
 
 def take_back(tensors: Sequence[Tensor], before: Sequence[Tensor], flag: Tensor) -> None:
-    """Give tensors the values that they had before, if the flag is not 0, without waiting for it."""
+    """Restore the values from before if the flag is not 0, without waiting for the flag."""
     with torch.no_grad():
         for tensor, kept in zip(tensors, before, strict=True):
             tensor.copy_(torch.where(flag > 0, kept, tensor))

@@ -1,4 +1,4 @@
-"""torch's optimisers, as recipes have them."""
+"""torch's optimisers as components."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TorchOptimiser(Optimiser):
-    """Base of torch's own: the keys are their arguments, and they keep scalars and tensors of the parameter's size."""
+    """Base of torch's optimisers: keys are their arguments; state tensors are scalars or have the parameter's shape."""
 
     capturable = True
     cls: ClassVar[Callable[..., torch.optim.Optimizer]]
-    """Torch's class."""
+    """torch's class."""
 
-    # Any: whatever torch's class takes.
+    # Any: the arguments of torch's class
     def make(self, parameters: Iterable[nn.Parameter], **options: Any) -> torch.optim.Optimizer:
-        """Torch's optimiser, with `options` that say how it computes."""
+        """torch's optimiser; `options` are arguments such as `fused` and `capturable`."""
         return self.cls(parameters, **self.config.model_dump(), **options)
 
     def make_guarded(self, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
-        """Torch's fused one, which takes a flag. Its digits differ from those of the others."""
+        """torch's fused version, which takes a flag. Its digits differ from those of the other versions."""
         return self._on_device(self.make(parameters, fused=True), device)
 
     def _on_device(self, optimizer: torch.optim.Optimizer, device: torch.device) -> torch.optim.Optimizer:
-        """With its rate on the weights' device."""
-        # Steps that no graph records use it as well; torch would warn of each such optimiser once.
+        """The optimiser with its rate on the weights' device."""
+        # Steps outside a graph use it too, for which torch would warn once per optimiser.
         optimizer._warned_capturable_if_run_uncaptured = True
         for group in optimizer.param_groups:
-            # Not in the constructor, which would ask the device whether the rate is positive.
+            # Not in the constructor: its check that the rate is positive would wait for the device.
             group["lr"] = torch.full((), self.rate, device=device)
         return optimizer
 
@@ -68,10 +68,10 @@ class Adam(TorchOptimiser):
     cls: ClassVar[Callable[..., torch.optim.Optimizer]] = torch.optim.Adam
 
     class Config(Optimiser.Config):
-        """Those of torch."""
+        """torch's arguments."""
 
         lr: float = Field(default=1e-3, gt=0)
-        """The learning rate, which the schedule multiplies."""
+        """The learning rate, before the schedule's factor."""
         betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), strict=False)
         """Decay of the running means of gradients and of their squares."""
         eps: float = Field(default=1e-8, gt=0)
@@ -80,14 +80,14 @@ class Adam(TorchOptimiser):
         """Added to the gradient: the weight times this."""
 
     def make_guarded(self, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
-        """Fused, with its counts on the device: a CUDA graph records no others. On a CPU torch refuses that option."""
+        """The fused version, with step counts on the device for CUDA graphs; on a CPU torch refuses that option."""
         return self._on_device(self.make(parameters, fused=True, capturable=device.type != "cpu"), device)
 
     def step(self, optimizer: torch.optim.Optimizer, *, fused: bool) -> None:
-        """If `fused`, in one pass over memory, where torch has one on a CPU.
+        """If `fused`, update in one pass over memory where torch supports that on a CPU.
 
-        torch's fused step goes through memory as it lies, and would pair other elements where a gradient or what the
-        optimiser keeps lies otherwise than the weight; and it refuses complex numbers.
+        torch's fused step walks through memory in order. It would pair the wrong elements if the gradient or the
+        optimiser's state has another memory layout than the weight, and it refuses complex numbers.
         """
         for group in optimizer.param_groups:
             group["fused"] = (fused and all(_dense(optimizer, one) for one in group["params"])) or None
@@ -100,10 +100,10 @@ class AdamW(Adam):
     cls = torch.optim.AdamW
 
     class Config(Adam.Config):
-        """Those of Adam."""
+        """Adam's keys."""
 
         weight_decay: float = Field(default=0.01, ge=0)
-        """Weights shrink by the rate times this, beside the gradient's step."""
+        """Weights shrink by the rate times this, independently of the gradient."""
 
 
 class SGD(TorchOptimiser):
@@ -112,27 +112,27 @@ class SGD(TorchOptimiser):
     cls = torch.optim.SGD
 
     class Config(Optimiser.Config):
-        """Those of torch."""
+        """torch's arguments."""
 
         lr: float = Field(default=1e-2, gt=0)
-        """The learning rate, which the schedule multiplies."""
+        """The learning rate, before the schedule's factor."""
         momentum: float = Field(default=0.0, ge=0, lt=1)
-        """Of the steps before, the part that goes into the next."""
+        """Fraction of the previous step that is added to the next."""
         nesterov: bool = False
-        """Look ahead along the momentum, of which there has to be some."""
+        """Nesterov momentum; needs a momentum above 0."""
         weight_decay: float = Field(default=0.0, ge=0)
         """Added to the gradient: the weight times this."""
 
         @field_validator("nesterov")
         @classmethod
         def _with_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
-            # Without a momentum in the data, that key has an error of its own.
+            # If momentum is not in the data, it was refused with its own error.
             if nesterov and info.data.get("momentum") == 0:
-                raise ValueError("nesterov needs a momentum above 0: there is nothing to look ahead along without one")
+                raise ValueError("nesterov needs a momentum above 0")
             return nesterov
 
     def guarded_step(self, optimizer: torch.optim.Optimizer, flag: Tensor) -> None:
-        """See Optimiser. A skipped first step would leave its state in uninitialised memory."""
+        """See Optimiser. torch would leave uninitialised memory as state if the first step is skipped."""
         for group in optimizer.param_groups:
             for one in group["params"]:
                 if group["momentum"] and one.grad is not None and "momentum_buffer" not in optimizer.state[one]:
@@ -141,31 +141,31 @@ class SGD(TorchOptimiser):
 
 
 class RMSprop(TorchOptimiser):
-    """RMSprop (Hinton, 2012), what the PixelRNN paper trains with."""
+    """RMSprop (Hinton, 2012), the optimiser of the PixelRNN paper."""
 
     cls = torch.optim.RMSprop
 
     class Config(Optimiser.Config):
-        """Those of torch."""
+        """torch's arguments."""
 
         lr: float = Field(default=1e-3, gt=0)
-        """The learning rate, which the schedule multiplies."""
+        """The learning rate, before the schedule's factor."""
         alpha: float = Field(default=0.95, ge=0, lt=1)
         """Decay of the running mean of squared gradients."""
         momentum: float = Field(default=0.0, ge=0, lt=1)
-        """Of the steps before, the part that goes into the next."""
+        """Fraction of the previous step that is added to the next."""
         eps: float = Field(default=1e-8, gt=0)
         """Added to the denominator."""
         weight_decay: float = Field(default=0.0, ge=0)
         """Added to the gradient: the weight times this."""
 
     def make_guarded(self, parameters: Iterable[nn.Parameter], device: torch.device) -> torch.optim.Optimizer:
-        """Its foreach form: the other waits for the rate. On a CPU torch refuses to keep counts on the device."""
+        """The foreach version, since the other one waits for the rate; on a CPU torch refuses `capturable`."""
         there = device.type != "cpu"
         return self._on_device(self.make(parameters, foreach=there, capturable=there), device)
 
     def guarded_step(self, optimizer: torch.optim.Optimizer, flag: Tensor) -> None:
-        """See Optimiser; torch's takes no flag."""
+        """See Optimiser; torch's RMSprop takes no flag."""
         Optimiser.guarded_step(self, optimizer, flag)
 
 

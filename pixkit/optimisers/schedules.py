@@ -1,4 +1,4 @@
-"""Learning rates over the steps."""
+"""Learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pixkit.components.config import ComponentConfig
 
 
 class Schedule(ABC):
-    """Base of schedules, the learning rate over the steps: ``Schedule(config)``; a subclass implements `factor`.
+    """Base of learning-rate schedules: ``Schedule(config)``; a subclass implements `factor`.
 
     Attributes:
         config: its keys.
-        ends: whether the rate of a step depends on how many steps there are. Such a schedule begins anew for the steps
-            that a run is extended by, and a run cannot be resumed with more steps before its own are made.
+        ends: whether the rate at a step depends on the total number of steps. Such a schedule starts again for the
+            steps by which a run is extended, and a run cannot be resumed with more steps before it has made its own.
     """
 
     ends: ClassVar[bool] = False
@@ -25,32 +25,32 @@ class Schedule(ABC):
     class Config(ComponentConfig):
         """No keys."""
 
-    # Any: a subclass has a Config of its own.
+    # Any: each class has its own Config
     def __init__(self, config: Any) -> None:
         self.config = config
 
     @abstractmethod
     def factor(self, step: int, steps: int) -> float:
-        """The learning rate of step 1..steps as a fraction of the recipe's, finite and not below 0.
+        """The learning rate at step 1..steps as a fraction of the recipe's, finite and at least 0.
 
-        It depends on nothing else, so that a resumed run has the rates of one that was not interrupted. Of a schedule
-        that does not end, also of later steps.
+        It must depend on nothing else, so that a resumed run has the same rates as an uninterrupted one. A schedule
+        without `ends` is also asked about later steps.
         """
 
 
 class WarmedUp(Schedule):
     """Base of schedules with a linear warm-up: a subclass implements `after`.
 
-    The rate rises as step / warmup to 1 at step max(warmup, 1), which is step 0 of what follows.
+    The factor rises as step / warmup to 1 at step max(warmup, 1), which is step 0 for `after`.
     """
 
     class Config(Schedule.Config):
-        """The warm-up, and what pixkit's own schedules do with the rate after it."""
+        """The warm-up, and the keys of pixkit's own schedules after it."""
 
         warmup: int = Field(default=0, ge=0)
         """Steps over which the rate rises linearly from 0."""
         floor: float = Field(default=0.0, ge=0, le=1)
-        """Cosine: the fraction of the rate that is left at the last step."""
+        """Cosine: the fraction of the rate at the last step."""
         decay: float = Field(default=0.999995, gt=0, le=1)
         """Exponential: the factor of each step."""
 
@@ -61,11 +61,11 @@ class WarmedUp(Schedule):
 
     @abstractmethod
     def after(self, step: int, steps: int) -> float:
-        """The fraction of the rate so far after the warm-up; `steps` is below 0 where the run is shorter than that."""
+        """The factor this many steps after the warm-up; `steps` is below 0 if the run is shorter than the warm-up."""
 
 
 class Constant(WarmedUp):
-    """A linear warm-up, then the rate as it is."""
+    """A linear warm-up, then the full rate."""
 
     def after(self, step: int, steps: int) -> float:
         """1."""

@@ -20,7 +20,7 @@ from pixkit.training.recompute import Recomputed
 
 @dataclass(frozen=True)
 class TrainedPhase:
-    """A phase, the parameters that it may change, by name, and their optimiser, which the component made."""
+    """A phase with the parameters that it updates, by name, and their optimiser, made by the component."""
 
     phase: Phase
     parameters: dict[str, nn.Parameter]
@@ -38,11 +38,11 @@ class TrainedPhase:
         return self.component.rate
 
     def update(self, *, fused: bool = False) -> None:
-        """Make the optimiser's step; if `fused`, in the quicker way that it may have."""
+        """Take an optimiser step; if `fused`, it may be a faster version."""
         self.component.step(self.optimizer, fused=fused)
 
     def set_rate(self, factor: float) -> float:
-        """Make the learning rate `factor` times the recipe's; return it."""
+        """Set the learning rate to `factor` times the recipe's, and return it."""
         rate = self.rate * factor
         for group in self.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):
@@ -57,7 +57,7 @@ def trained_phases(model: Model, config: TrainConfig) -> list[TrainedPhase]:
 
     Raises:
         RecipeError: if `train.optimizers` names a phase that the model does not have.
-        ValueError: if the model's phases clash in name, or one has nothing to train.
+        ValueError: if two phases have the same name, or one has nothing to train.
     """
     phases = model.phases()
     if config.recompute:
@@ -88,10 +88,10 @@ def _trained(phase: Phase, spec: ComponentSpec, name_of: Mapping[int, str]) -> T
 
 
 def made(component: Optimiser, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """What the component makes for some parameters.
+    """The component's optimiser for some parameters.
 
     Raises:
-        PluginError: if it fails, or is not one of torch's kind.
+        PluginError: if `make` fails, or returns anything but a torch.optim.Optimizer.
     """
     blamed, expected = Blamed.of("optimiser", component), "a torch.optim.Optimizer"
     with blamed.at("to be made", expected):
@@ -119,7 +119,7 @@ def clip(parameters: Iterable[nn.Parameter], norm: Tensor, largest: float) -> No
 
 
 def clip_unread(parameters: Iterable[nn.Parameter], norm: Tensor, largest: float) -> None:
-    """The same, without a look at the norm: by 1 where it is small enough."""
+    """`clip` without reading the norm: the factor is 1 if the norm is small enough."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if gradients:
         torch._foreach_mul_(gradients, (largest / norm).clamp_max(1.0))
@@ -137,10 +137,10 @@ def optimizer_tensors(phases: Iterable[TrainedPhase]) -> dict[str, Tensor]:
 
 
 def load_optimizer_tensors(phases: Iterable[TrainedPhase], tensors: Mapping[str, Tensor], where: str) -> None:
-    """Give all optimisers the state that `optimizer_tensors` named.
+    """Load the state of all optimisers from tensors named by `optimizer_tensors`.
 
     Raises:
-        CheckpointError: if a tensor belongs to no parameter, or is of another shape.
+        CheckpointError: if a tensor belongs to no parameter, or has another shape.
     """
     states: dict[tuple[str, str], dict[str, Tensor]] = {}
     for label, value in tensors.items():
@@ -156,4 +156,4 @@ def load_optimizer_tensors(phases: Iterable[TrainedPhase], tensors: Mapping[str,
         trained.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
     if states:
         extra = ", ".join("/".join(place) for place in list(states)[:5])
-        raise CheckpointError("the optimiser's state is another model's", where=where, found=extra)
+        raise CheckpointError("the optimiser's state belongs to another model", where=where, found=extra)

@@ -67,11 +67,11 @@ def test_a_backbone_is_held_to_its_promises(made, rule, advice):
 @pytest.mark.parametrize(("held", "found", "expected"), [
     ([nn.Conv2d(6, 6, 1), nn.ELU()], "a list of Conv2d", "nn.ModuleList(...) of it"),
     ([nn.Parameter(torch.ones(1)), 2], "a list of Parameter", "nn.ParameterList(...) of it"),
-    ({"blocks": [nn.Conv2d(6, 6, 1)]}, "a dict with a Conv2d deep in it", "nn.ModuleDict(...), and so within it"),
+    ({"blocks": [nn.Conv2d(6, 6, 1)]}, "a dict with a Conv2d deep in it", "nn.ModuleDict(...), and so inside it"),
     (torch.ones(1, requires_grad=True), "a tensor that requires a gradient", "nn.Parameter(...) of it"),
 ], ids=["a plain list", "a list of parameters", "lists in a dict", "no parameter"])  # fmt: skip
 def test_what_torch_does_not_know_of_is_named_with_what_it_is_and_should_be(held, found, expected):
-    with pytest.raises(PluginError, match="holds what torch does not know of") as error:
+    with pytest.raises(PluginError, match="holds a part that torch does not know") as error:
         checked(network(backbone(lambda self: setattr(self, "more", held)), GREY))
     assert (error.value.found, error.value.expected) == (f"self.more, {found}", expected)
     assert error.value.where.endswith(".Slip") and "requires_grad_(False)" in error.value.hint
@@ -133,7 +133,7 @@ def test_what_does_not_call_its_base_is_no_module():
         def __init__(self, config, spec):
             pass
 
-    with pytest.raises(PluginError, match=r"the backbone 'bare' \(.*\) is no module of torch's yet"):
+    with pytest.raises(PluginError, match=r"the backbone 'bare' \(.*\) is not yet a torch module"):
         network(component("backbone", Bare), GREY)
 
 

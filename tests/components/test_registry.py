@@ -122,8 +122,8 @@ def test_a_duplicate_names_both_distributions_and_the_way_out():
     registry = Registry()
     registry.extend(brought("one", "a", version="1.0"))
     registry.extend(brought("two", "a", "b", version="2.0"))
-    assert registry.conflicts() == {("backbone", "a"): "the backbone 'a' is brought by one 1.0 and two 2.0"}
-    with pytest.raises(PluginError, match=r"the backbone 'a' is brought by one 1\.0 and two 2\.0") as error:
+    assert registry.conflicts() == {("backbone", "a"): "the backbone 'a' is provided by one 1.0 and two 2.0"}
+    with pytest.raises(PluginError, match=r"the backbone 'a' is provided by one 1\.0 and two 2\.0") as error:
         registry.get("backbone", "a")
     assert error.value.hint.startswith("write one of one:a, two:a, or leave a plugin out")
     assert error.value.exit_code == 4

@@ -109,12 +109,12 @@ def test_what_needs_a_broken_plugin_fails_naming_it(among_broken):
 def test_what_needs_a_plugin_that_is_not_installed_says_so(among_broken):
     code, _, err = among_broken["absent"]
     assert code == 4
-    assert "no plugin of elsewhere that is loaded here brings it: install elsewhere" in err
+    assert "no plugin of elsewhere that is loaded here provides it: install elsewhere" in err
 
 
 def test_two_that_collide_are_both_named_and_both_usable(door):
     opened = door("first_of_two", "second_of_two")
-    sentence = "the ordering 'zigzag' is brought by pixkit-door-first 2.0 and pixkit-door-second 3.0"
+    sentence = "the ordering 'zigzag' is provided by pixkit-door-first 2.0 and pixkit-door-second 3.0"
     listing, bare, strict, *qualified = opened.pixkit(
         ["plugins", "--json"],
         ["show", "ordering", "zigzag"],

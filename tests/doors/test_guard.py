@@ -85,8 +85,8 @@ class Unspeakable(Exception):
     ({"pixkit_api_version": None}, "states no pixkit_api_version; this pixkit has 1"),
     ({"pixkit_api_version": 2}, "states pixkit_api_version = 2; this pixkit has 1"),
     ({"pixkit_api_version": "1"}, "states pixkit_api_version = '1'; this pixkit has 1"),
-    ({}, "implements no pixkit hook; there are pixkit_commands, pixkit_register"),
-    ({"pixkit_registre": lambda registry: None}, "'pixkit_registre' is not a pixkit hook; there are"),
+    ({}, "implements no pixkit hook; the hooks are pixkit_commands, pixkit_register"),
+    ({"pixkit_registre": lambda registry: None}, "'pixkit_registre' is not a pixkit hook; the hooks are"),
     ({"pixkit_register": lambda registry: None}, "'pixkit_register' lacks the @pixkit.hookimpl marker"),
     ({"pixkit_regster": hookimpl(lambda registry: None)}, "unknown hook 'pixkit_regster'"),
     ({"register": hookimpl(lambda registry: None)}, "unknown hook 'register'"),
@@ -240,7 +240,7 @@ def absent(name="guest", distribution="Guest_Dist", reason="broken: E: why", nam
 def test_a_registry_explains_what_is_missing():
     registry = Registry()
     assert registry.explain("mask", "a") is None, "a slip of the pen needs no plugin"
-    assert registry.explain("mask", "far:a") == "no plugin of far that is loaded here brings it: install far"
+    assert registry.explain("mask", "far:a") == "no plugin of far that is loaded here provides it: install far"
     assert registry.explain("mask", "far-off:a", {"Far_Off": "2.1"}).endswith("install far-off >= 2.1")
     registry.left_out(absent())
     registry.left_out(absent("other", "other-dist", "disabled: by hand", [("mask", "known")]))

@@ -173,7 +173,7 @@ def test_what_is_no_file_is_refused(tmp_path, name, message):
 def test_two_files_of_one_name_are_refused(write):
     loaded = Plugins()
     loaded.load_file(write())
-    with pytest.raises(PluginError, match="there is another plugin of this name"):
+    with pytest.raises(PluginError, match="another plugin has this name"):
         loaded.load_file(write(name="elsewhere/my_shapes.py"))
 
 
@@ -181,7 +181,7 @@ def test_a_file_that_collides_with_a_plugin_is_told_so_and_both_are_usable(write
     loaded = load_plugins()
     info = loaded.load_file(write(SOURCE.replace('"column"', '"full"')))
     assert info.health == "conflict"
-    with pytest.raises(PluginError, match=r"is brought by .* and my_shapes.py"):
+    with pytest.raises(PluginError, match=r"is provided by .* and my_shapes.py"):
         loaded.registry.get("mask", "full")
     assert loaded.registry.get("mask", "my_shapes.py:full").cls.__name__ == "Column"
 

@@ -70,7 +70,7 @@ class Scorer:
         return self.model.score_kind if self.importance is None else "estimate"
 
     def parts(self) -> list[str]:
-        """The figures of an image beside its nats, if its label is known or not needed; found with a blank image."""
+        """Names of an image's figures besides its nats, if its label is known or not needed; scores a blank image."""
         if self.importance is not None:
             return []
         blank = torch.zeros(1, *self.model.spec.shape, dtype=torch.int64)
@@ -81,10 +81,10 @@ class Scorer:
     @float32_products()
     @memory_errors("a smaller batch_size")
     def __call__(self, x: Tensor, labels: Tensor | None = None, beside: Tensor | None = None) -> Said:
-        """What is said of images int64 [B, C, H, W] given their labels, int64 [B], and the arrays beside them, [B, D].
+        """Score images int64 [B, C, H, W], given labels, int64 [B], and the arrays beside them, [B, D].
 
-        Without labels, for a model that takes some: each image under an unknown label, with all equally likely, p(x) =
-        mean over labels y of p(x | y), and the label with the largest p(x | y).
+        Without labels, a labelled model scores each image under a uniform prior over labels, p(x) = mean over y of
+        p(x | y), and reports the label with the largest p(x | y).
         """
         model = self.model
         with torch.no_grad(), evaluating(model), isolated_rng(model.device):
@@ -93,7 +93,7 @@ class Scorer:
             return self._every(x, beside) if model.labelled and labels is None else self._given(x, labels, beside)
 
     def _given(self, x: Tensor, labels: Tensor | None, beside: Tensor | None) -> Said:
-        """Given their labels: together, if noise is each image's own; else alone, each drawn with the same seed."""
+        """Score images given their labels: together if noise belongs to images, otherwise one by one from one seed."""
         if self.kind == "exact" or (self.kind == "bound" and self.model.draws_by_number):
             return self._one_pass(x, labels, beside)
         rows = [slice(row, row + 1) for row in range(len(x))]
@@ -122,7 +122,7 @@ class Scorer:
         return Said(plain, sites.cpu() if self.maps and sites is not None else None)
 
     def _every(self, x: Tensor, beside: Tensor | None) -> Said:
-        """Under each label in turn: the mixture's nats, 'best label' those given the likeliest label, and that."""
+        """Score under every label: nats of the mixture and, as 'best label', given the likeliest; and that label."""
         count = self.model.classes or 0
         each = [self._given(x, torch.full((len(x),), label), beside) for label in range(count)]
         log_probs = torch.stack([-said.figures["nats"] for said in each])

@@ -27,7 +27,7 @@ class Neighbours(pixkit.Backbone):
     class Config(pixkit.ComponentConfig):
         """Its size."""
 
-        width: int = Field(12, ge=1)
+        width: int = Field(default=12, ge=1)
         """Number of maps."""
 
     def __init__(self, config: Config, spec: pixkit.BackboneSpec) -> None:
@@ -50,7 +50,7 @@ class Scaled(pixkit.Head):
     class Config(pixkit.ComponentConfig):
         """The constant."""
 
-        scale: float = Field(2.0, gt=0)
+        scale: float = Field(default=2.0, gt=0)
         """What logits are multiplied by."""
 
     def __init__(self, config: Config, spec: pixkit.ImageSpec, ordering: pixkit.Ordering) -> None:
