@@ -1,7 +1,7 @@
-"""Arrays beside the images, which a model may be conditioned on: what each is, and all of an image's in one row.
+"""Arrays beside the images, as conditions for a model: their description, and all of an image's arrays in one row.
 
-A row, float32 [D], has the arrays of an image one after the other, flat, in the order of the recipe's `data.context`.
-Integers are exact in it: they are below 2**24.
+A row, float32 [D], is the concatenation of an image's flattened arrays, in the order of the recipe's `data.context`.
+Integers are exact in it, since they are below 2**24.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LABEL = "label"
-"""What the label is called where conditions go by name; no array beside the images is."""
+"""The label's name among conditions; no array beside the images may have it."""
 MOST_VALUES = 2**24
 """Integers below this are exact in float32."""
 
 
 @dataclass(frozen=True)
 class ContextSpec:
-    """One array beside the images, as each image has it.
+    """The array of one name that stands beside each image.
 
     Attributes:
         name: its name in `data.context`.
-        shape: without the axis of images: () of a number, (D,) of a vector, (h, w) of codes, (C, h, w) of an image.
-        levels: number of values of integers 0..levels-1; None of floats.
-        shrink: where it is the image itself, smaller: by which factor; None of an array of its own.
-        by: how that is done: "average" of a block's levels, rounded, or "every" n-th pixel, from the first on.
+        shape: without the axis of images: () for a number, (D,) for a vector, (h, w) for codes, (C, h, w) for an image.
+        levels: number of values if they are integers 0..levels-1; None for floats.
+        shrink: the factor if the array is a smaller version of the image itself; None for any other array.
+        by: how to shrink: "average" of a block's levels, rounded, or "every" n-th pixel, from the first on.
     """
 
     name: str
@@ -42,7 +42,7 @@ class ContextSpec:
 
     @property
     def size(self) -> int:
-        """Numbers of it in a row."""
+        """The number of its entries in a row."""
         return prod(self.shape)
 
     def dump(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class ContextSpec:
         return f"{self.name} {shape}" + ("" if self.levels is None else f", K = {self.levels}")
 
     def check(self, values: Any, where: str) -> Tensor:
-        """Some images' arrays as a tensor, [n, *shape]; of one channel the axis may be left out.
+        """The arrays of some images as a tensor, [n, *shape]; the axis of a single channel may be missing.
 
         Raises:
             DataError: for another shape, or values out of range.
@@ -85,12 +85,12 @@ class ContextSpec:
 
 
 def rows_of(specs: Sequence[ContextSpec], x: Tensor, stored: Tensor | None) -> Tensor | None:
-    """The rows of some images, float32 [B, D]; None where nothing stands beside them, or that is not known.
+    """The rows of some images, float32 [B, D]; None if there are no arrays, or they are not known.
 
     Args:
         specs: the arrays.
         x: the images, [B, C, H, W].
-        stored: rows of those that are not the image itself, [B, D']; None if they are not known.
+        stored: rows of the arrays that are not computed from the image, [B, D']; None if they are not known.
     """
     import torch
 
@@ -107,7 +107,7 @@ def rows_of(specs: Sequence[ContextSpec], x: Tensor, stored: Tensor | None) -> T
 
 
 def flat_rows(spec: ContextSpec, values: Any, count: int) -> Tensor:
-    """The arrays of `count` images, flat, float32 [count, size]; that of one image is for all.
+    """The arrays of `count` images, flattened, float32 [count, size]; a single array is repeated for all.
 
     Raises:
         UsageError: for another number of images.
@@ -126,9 +126,9 @@ def flat_rows(spec: ContextSpec, values: Any, count: int) -> Tensor:
 
 
 def shrunk(x: Tensor, factor: int, by: str) -> Tensor:
-    """Images made smaller, [B, C, H, W] to [B, C, ceil(H / factor), ceil(W / factor)], of their own levels.
+    """Shrink images, [B, C, H, W] to [B, C, ceil(H / factor), ceil(W / factor)], keeping their levels.
 
-    "every" takes every n-th pixel, from the first on; "average" the mean of each block, halves rounded up.
+    "every" takes every n-th pixel, from the first on; "average" takes the mean of each block, rounding halves up.
     """
     if by == "every":
         return x[:, :, ::factor, ::factor]

@@ -1,4 +1,4 @@
-"""Conditioners of recipes: of a label, a vector, an image or codes beside each image."""
+"""Conditioner components: for a label, a vector, an image or codes beside each image."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from pixkit.image import ImageSpec
 
 if TYPE_CHECKING:
     _From = ComponentConfig
-else:  # `from` is a keyword of Python's, and no name in a class's body
-    _said = "The array, by its name in `data.context`; left out, the only one there is."
+else:  # `from` is a Python keyword, so no class body can define it
+    _said = "The array, by its name in `data.context`; may be left out if there is only one."
     _From = create_model(
         "_From", __base__=ComponentConfig, **{"from": (str | None, Field(default=None, description=_said))}
     )
@@ -52,15 +52,15 @@ class ArrayConditioner(Conditioner):
     dropout: an image without the condition gets learned maps in place of these.
 
     Raises:
-        RecipeError: from the constructor, for an array that it does not take.
+        RecipeError: from the constructor, for an array that it does not accept.
     """
 
     class Config(_From):
         """The keys of every conditioner."""
 
         dropout: float = Field(default=0.0, ge=0, lt=1)
-        """Fraction of training images for which it is hidden. Above 0 the model can draw and score without it, and be
-        guided towards it (Ho and Salimans, 2022, arXiv 2207.12598)."""
+        """Fraction of training images for which it is hidden. If above 0, the model can draw and score without it, and
+        be guided towards it (Ho and Salimans, 2022, arXiv 2207.12598)."""
 
     def __init__(self, config: Any, spec: ArraySpec) -> None:  # config: the subclass's own
         super().__init__()
@@ -83,13 +83,13 @@ class ArrayConditioner(Conditioner):
     def require(self, *, axes: tuple[int, ...], whole: bool | None = None) -> None:
         """Raise RecipeError unless the array has one of these numbers of axes, and integers iff `whole`, if given.
 
-        For constructors.
+        Call this from the constructor.
         """
         array = self.spec.array
         if len(array.shape) not in axes or whole not in (None, array.levels is not None):
             kinds = {0: "a number", 1: "a vector [D]", 2: "a grid [h, w]", 3: "an image [h, w, C]"}
             raise RecipeError(
-                "the conditioner does not take this array",
+                "the conditioner does not accept this array",
                 where=self.config.where("type"),
                 found=f"{array}{'' if array.levels else ', floats'}",
                 expected=" or ".join(kinds[count] for count in axes) + (" of integers 0..K-1" if whole else ""),
@@ -100,7 +100,7 @@ class LabelConditioner(ArrayConditioner):
     """A learned vector for each class of the data's labels."""
 
     class Config(ArrayConditioner.Config):
-        """The common keys, and the vector's size; there is no array to name."""
+        """The common keys, and the vector's size; `from` must be left out."""
 
         size: int = Field(default=32, ge=1, le=4096)
         """Entries of a class's vector."""
@@ -123,7 +123,7 @@ class VectorConditioner(ArrayConditioner):
         """The common keys, and the maps."""
 
         size: int = Field(default=32, ge=1, le=4096)
-        """Entries of the results of both maps."""
+        """Size of the results of both maps."""
 
     def __init__(self, config: Any, spec: ArraySpec) -> None:
         super().__init__(config, spec)

@@ -1,7 +1,7 @@
-"""Several conditioners at once, fed by one row of numbers for each image, float32 [W].
+"""Several conditioners at once, whose input is one row of numbers for each image, float32 [W].
 
-A row has a 1 for each condition that is shown and a 0 for each that is hidden, then the label, if there is one, and the
-arrays beside the image (`pixkit.context`).
+A row has a 1 for each visible condition and a 0 for each hidden one, then the label, if there is one, and the arrays
+beside the image (`pixkit.context`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pixkit.image import ImageSpec, has_values
 class Conditions(Conditioner):
     """The maps of several conditioners, one after the other: float32 [B, W] to [B, maps, h, w].
 
-    If some have maps on the image's grid, the maps of the others are the same at every site.
+    If some have maps on the image's grid, the maps of the others are repeated at every site.
 
     Args:
         components: the conditioners, as the recipe names them.
@@ -32,8 +32,8 @@ class Conditions(Conditioner):
         classes: number of label classes, None if there are no labels.
 
     Raises:
-        RecipeError: if there is no such array, or a conditioner does not take it.
-        PluginError: if one breaks its promise.
+        RecipeError: if there is no such array, or a conditioner does not accept it.
+        PluginError: if a conditioner breaks its contract.
     """
 
     reference: Tensor
@@ -70,7 +70,7 @@ class Conditions(Conditioner):
 
     @property
     def beside(self) -> int:
-        """The number of entries of the arrays beside an image, which end a row."""
+        """The number of entries of the arrays beside an image, the last part of a row."""
         return sum(spec.size for spec in self.image.context)
 
     def by_name(self, beside: Tensor | None) -> dict[str, Tensor]:
@@ -92,7 +92,7 @@ class Conditions(Conditioner):
 
     @property
     def guidable(self) -> bool:
-        """Whether some condition may be hidden."""
+        """Whether any condition may be hidden."""
         return any(self.dropouts)
 
     def forward(self, context: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class Conditions(Conditioner):
         return given.type_as(self.reference) if array.levels is None else given.long()
 
     def example(self, batch: int) -> Tensor:
-        """An example of each condition, all shown."""
+        """An example of each condition, all visible."""
         row = torch.zeros(batch, self.width, device=self.reference.device)
         row[:, : len(self.dropouts)] = 1
         for part in self.conditioners:
@@ -124,10 +124,10 @@ class Conditions(Conditioner):
         return row
 
     def check(self, context: Tensor) -> None:
-        """Floating point [B, W] with values that the conditioners take."""
+        """Require floating point [B, W] with values that the conditioners accept."""
         if not context.is_floating_point() or tuple(context.shape[1:]) != (self.width,):
             raise UsageError(
-                "these are not rows of what the model is conditioned on",
+                "these are not rows of the model's conditions",
                 found=f"{context.dtype} {tuple(context.shape)}",
                 expected=f"arrays by name: {', '.join(self.names)}",
             )
@@ -138,7 +138,7 @@ class Conditions(Conditioner):
             part.check(self._of(part, context))
 
     def rows(self, labels: Tensor | None, beside: Tensor | None) -> Tensor:
-        """The rows of images with these labels, int64 [B], and arrays beside them, [B, D]; all shown.
+        """The rows of images with these labels, int64 [B], and arrays beside them, [B, D]; all visible.
 
         Raises:
             UsageError: if a condition is missing.
@@ -157,13 +157,13 @@ class Conditions(Conditioner):
         return row
 
     def hidden(self, rows: Tensor, where: Tensor | None = None) -> Tensor:
-        """The same rows with the conditions hidden that are marked, bool [B, P], or all, if they may be hidden."""
+        """Hide the conditions marked in `where`, bool [B, P], or all, as far as they may be hidden."""
         count = len(self.dropouts)
         may = torch.tensor([dropout > 0 for dropout in self.dropouts], device=rows.device)
         return torch.cat([rows[:, :count] * ~(may if where is None else may & where), rows[:, count:]], 1)
 
     def dropped(self, rows: Tensor) -> Tensor:
-        """The same rows with conditions hidden by their dropout, from torch's generator."""
+        """Hide conditions at random with their dropout probabilities, from torch's generator."""
         if not self.guidable:
             return rows
         drawn = torch.rand(len(rows), len(self.dropouts), device=rows.device)
@@ -172,8 +172,8 @@ class Conditions(Conditioner):
     def given(self, arrays: Mapping[str, Any], count: int, x: Tensor | None = None) -> Tensor:
         """The rows of `count` images from arrays by name; an array for one image serves all.
 
-        A missing array is hidden if it may be. One that is the image itself, made smaller, is computed from the images
-        x, if given.
+        A missing array is hidden if it may be. A smaller version of the image itself is computed from the images x, if
+        given.
 
         Raises:
             UsageError: for arrays that are missing, unknown, or of another number of images.
@@ -182,7 +182,7 @@ class Conditions(Conditioner):
         names = [*self.names, *(spec.name for spec in self.image.context if spec.name not in self.names)]
         if unknown := [name for name in arrays if name not in names]:
             raise UsageError(
-                "the model is not conditioned on this",
+                "the model has no such condition",
                 where="context",
                 found=", ".join(map(str, unknown)),
                 expected=", ".join(self.names),
@@ -210,7 +210,7 @@ def _array_of(component: ComponentSpec, image: ImageSpec, classes: int | None) -
     if component.name == LABEL:
         if named is not None:
             raise RecipeError(
-                "labels are the data's own", where=config.where("from"), found=named, hint="leave `from` out"
+                "labels come from the data", where=config.where("from"), found=named, hint="leave `from` out"
             )
         return ContextSpec(LABEL, (), classes)
     arrays = {spec.name: spec for spec in image.context}
@@ -218,7 +218,7 @@ def _array_of(component: ComponentSpec, image: ImageSpec, classes: int | None) -
         return image.context[0]
     if named not in arrays:
         raise RecipeError(
-            "which array beside the images?" if named is None else "there is no such array beside the images",
+            "which array beside the images?" if named is None else "no such array beside the images",
             where=config.where("from"),
             found=named,
             expected=", ".join(arrays) or "an array that data.context names",
@@ -233,7 +233,7 @@ def _grid_of(component: ComponentSpec, part: ArrayConditioner) -> tuple[int, int
     maps, grid = part(part.example(2)), part.spec.grid
     if maps.shape[:2] != (2, part.maps) or tuple(maps.shape[2:]) not in ((1, 1), grid):
         raise PluginError(
-            f"{component.entry} does not give maps of the images",
+            f"{component.entry} does not return maps for the images",
             where=component.entry.distribution,
             found=f"{tuple(maps.shape)} of two images",
             expected=f"(2, {part.maps}, 1, 1) or (2, {part.maps}, {grid[0]}, {grid[1]})",
@@ -244,7 +244,7 @@ def _grid_of(component: ComponentSpec, part: ArrayConditioner) -> tuple[int, int
 
 def _lacking(names: Sequence[str]) -> UsageError:
     return UsageError(
-        "the model is conditioned on what these images do not have",
+        "these images lack a condition of the model",
         where="context",
         found=f"no {' and no '.join(names)}",
         expected="images of the run's data, or arrays by name",

@@ -32,7 +32,7 @@ class Encoding(PointwiseLayer, ABC):
         entries: E, the number of maps of a colour.
 
     Attributes:
-        ordered: whether levels enter as numbers, so that neighbours are alike; tokens of a palette have no neighbours.
+        ordered: whether levels enter as numbers, so that neighbouring levels are similar; a palette has no order.
         maps: E * C.
     """
 
@@ -53,7 +53,7 @@ class Encoding(PointwiseLayer, ABC):
 
 
 class VectorConfig(ComponentConfig):
-    """The size of a level's vector. A recipe may state it for each of pixkit's encodings, and `embedded` goes by it."""
+    """The size of a level's vector. Every one of pixkit's encodings accepts it; only `embedded` uses it."""
 
     size: int = Field(default=16, ge=1, le=4096)
     """Entries of a level's vector under `embedded`."""
@@ -96,7 +96,7 @@ class OneHotLevels(Encoding):
 
 
 class EmbeddedLevels(Encoding):
-    """A learned vector of each level and colour: int64 [B, C, H, W] to [B, E * C, H, W].
+    """A learned vector for each level and colour: int64 [B, C, H, W] to [B, E * C, H, W].
 
     Map e * C + c is entry e of colour c's vector.
     """
@@ -121,9 +121,9 @@ ENCODINGS: Mapping[str, type[Encoding]] = MappingProxyType(
 
 
 class InputConfig(ComponentConfig):
-    """One of pixkit's own encodings, for programs, and for configurations that are annotated with it.
+    """One of pixkit's own encodings, for programs, and for configurations annotated with this class.
 
-    `pixkit.components.EncodingRef` in its place also takes the encodings of plugins.
+    To also accept the encodings of plugins, use `pixkit.components.EncodingRef` instead.
     """
 
     type: Literal["scaled", "one_hot", "embedded"] = "scaled"
@@ -132,17 +132,17 @@ class InputConfig(ComponentConfig):
     """Entries of a level's vector under `embedded`."""
 
     def build(self, spec: ImageSpec) -> Encoding:
-        """The module; its `maps` says how many maps it gives."""
+        """The module; `maps` is its number of maps."""
         cls: Any = ENCODINGS[self.type]
         made: Encoding = cls(cls.Config(size=self.size), spec)
         return made
 
 
 def encoding(given: ComponentSpec | InputConfig, image: ImageSpec) -> Encoding:
-    """The module of an encoding, for such images.
+    """The module of an encoding, for images of this kind.
 
     Raises:
-        PluginError: if it fails, or does not say how many maps it gives.
+        PluginError: if it fails, or does not state its number of maps.
     """
     if isinstance(given, InputConfig):
         return given.build(image)

@@ -56,7 +56,7 @@ class DataConfig(ComponentConfig):
     limit_test: int | None = Field(default=None, ge=1)
     """Use only this many of the test images."""
     context: dict[Annotated[str, Field(pattern=NAME)], str | ContextConfig] = Field(
-        {}, json_schema_extra={"x-pixkit-path": list(SUFFIXES)}
+        default={}, json_schema_extra={"x-pixkit-path": list(SUFFIXES)}
     )
     """Arrays beside the images, by name, which a model may be conditioned on: FILE or FILE:NAME, a row an image; a
     mapping that says more (`file`, `train`, `test`, `validation`, `values`); or `{shrink: N}`, the image made smaller.

@@ -22,13 +22,13 @@ class Activation(nn.Module, ABC):
     """Base of activations, the nonlinearities between layers: ``Activation(config)``, [B, M, ...] to [B, M', ...].
 
     A result reads maps of its own site and colour group only; with G groups, map m belongs to group m % G. Readiness
-    follows the operations of `forward`. A class that uses operations which are not in the table of readiness
-    (`torch.where`, say) also derives from `pixkit.layers.PointwiseLayer`: readiness then takes it at its word, and
-    `pixkit.testing.check_activation` holds it to that.
+    follows the operations of `forward`. A class that uses operations outside the table of readiness (such as
+    `torch.where`) also derives from `pixkit.layers.PointwiseLayer`: readiness then trusts it, and
+    `pixkit.testing.check_activation` tests it.
 
     Attributes:
         config: its keys.
-        multiple: what the number of maps of each colour group has to be a multiple of.
+        multiple: the number of maps of each colour group must be a multiple of this.
     """
 
     multiple: ClassVar[int] = 1
@@ -42,7 +42,7 @@ class Activation(nn.Module, ABC):
         self.config = self.Config() if config is None else config
 
     def maps(self, maps: int) -> int:
-        """The number of maps that it gives for `maps`: as many, by default."""
+        """The number of maps of a result from `maps`; by default the same."""
         return maps
 
     @abstractmethod
@@ -75,7 +75,7 @@ class ConcatenatedELU(Activation, PointwiseLayer):
     """
 
     def maps(self, maps: int) -> int:
-        """Twice as many."""
+        """Twice the number."""
         return 2 * maps
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class Maxout(Activation, PointwiseLayer):
     multiple = 2
 
     def maps(self, maps: int) -> int:
-        """Half as many."""
+        """Half the number."""
         return maps // 2
 
     def forward(self, x: Tensor) -> Tensor:
@@ -111,10 +111,10 @@ ACTIVATIONS: Mapping[str, type[Activation]] = MappingProxyType(
 
 
 def activation(name: ComponentSpec | str) -> Activation:
-    """The module of an activation, as a configuration has it, or by its name.
+    """The module of an activation, given as in a configuration or by name.
 
     Raises:
-        PluginError: if there is none of that name, or it cannot be constructed.
+        PluginError: if none has that name, or it cannot be constructed.
 
     Example:
         >>> activation("maxout")(torch.zeros(2, 8, 4, 4)).shape
@@ -125,7 +125,7 @@ def activation(name: ComponentSpec | str) -> Activation:
 
 
 def activated_maps(name: ComponentSpec | str, maps: int) -> int:
-    """The number of maps that an activation gives for `maps`.
+    """The number of maps of an activation's result from `maps`.
 
     Raises:
         PluginError: as `activation`, and if that is not a whole number of at least 1.
@@ -138,5 +138,5 @@ def activated_maps(name: ComponentSpec | str, maps: int) -> int:
     count = made.maps(maps)
     if not isinstance(count, int) or count < 1:
         asked = f"maps({maps}) gives {count!r}"
-        raise Blamed.of("activation", made).error("does not say how many maps it gives", asked, "an int of at least 1")
+        raise Blamed.of("activation", made).error("does not give its number of maps", asked, "an int of at least 1")
     return count

@@ -1,4 +1,4 @@
-"""Pointwise operations that bring an instruction for compiled executors with them."""
+"""Pointwise operations that provide their own instruction for compiled executors."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pixkit.layers.base import PointwiseLayer
 
 
 class Elementwise(PointwiseLayer, ABC):
-    """Base of operations of one to three operands, element by element, whose `expression` says the same in C.
+    """Base of operations of one to three operands, element by element, with an equivalent C `expression`.
 
-    `forward` is what torch computes in training, proofs and executors that run torch. A native executor compiles
+    `forward` runs in training, in proofs and in executors that use torch. A native executor compiles
     `expression` into the kernel of the network that has the operation, on a CPU with the machine's C compiler and on a
     GPU with NVRTC; without a compiler another executor runs `forward`. `pixkit.testing.check_operation` compares both.
 

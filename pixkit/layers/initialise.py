@@ -22,12 +22,12 @@ def initialise(module: nn.Module, name: ComponentSpec | str) -> None:
 
     Args:
         module: a network.
-        name: an initialiser, as a configuration has it, or its name; it uses the numbers of unmasked inputs and
+        name: an initialiser, given as in a configuration or by name; it uses the numbers of unmasked inputs and
             outputs.
 
     Raises:
         UsageError: if there is no masked layer.
-        PluginError: if there is no initialiser of that name, or it fails.
+        PluginError: if no initialiser has that name, or it fails.
 
     Example:
         >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 8))

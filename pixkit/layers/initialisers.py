@@ -16,7 +16,7 @@ from pixkit.components.spec import ComponentSpec
 
 
 class Initialiser(ABC):
-    """Base of initialisers: ``Initialiser(config)``, which fills a layer's weights by its number of inputs.
+    """Base of initialisers: ``Initialiser(config)``, which fills a layer's weights given its number of inputs.
 
     Attributes:
         config: its keys.

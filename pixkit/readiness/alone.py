@@ -1,4 +1,4 @@
-"""Whether a pointwise layer is pointwise: what it gives for one site without the others."""
+"""Test whether a PointwiseLayer is pointwise, by applying it to a single site."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pixkit.layers.base import PointwiseLayer
 from pixkit.readiness.libraries import is_own
 
 TOLERANCE = 1e-3
-"""Of the largest value: rounding depends on how many sites are computed at once."""
+"""Tolerance relative to the largest value: rounding depends on the number of sites computed at once."""
 
 
 def read_elsewhere(module: nn.Module | None, inputs: Sequence[Any], result: Any) -> bool:
-    """Whether a plugin's PointwiseLayer gives another value for a site of an image than for that site alone.
+    """Whether a plugin's PointwiseLayer returns a different value for a site of an image than for only that site.
 
-    Its class says that it does not, which readiness would otherwise believe. pixkit's own are tested.
+    Readiness would otherwise trust the class. pixkit's own layers are covered by tests.
 
     Args:
-        module: in evaluation mode.
-        inputs: what it was called with.
-        result: what it gave.
+        module: a module in evaluation mode, or None.
+        inputs: the arguments of a call.
+        result: the result of that call.
     """
     if not isinstance(module, PointwiseLayer) or is_own(type(module).__module__) or not isinstance(result, Tensor):
         return False

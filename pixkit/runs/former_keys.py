@@ -1,4 +1,4 @@
-"""Keys of pixkit's own components that locks of earlier versions have under another name."""
+"""Keys of pixkit's own components that have another name in locks of earlier versions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ FORMER_KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "row_rnn": {"hidden_size": "units", "num_layers": "layers"},
     }
 )
-"""By the component's name: what `pixkit.components.config.aliases` says of its Config. Locks are read without plugins,
-and runs are compared by their keys."""
+"""The aliases of each component's keys (`pixkit.components.config.aliases`), by its name. Locks are read, and
+runs compared by their keys, without loading plugins."""
 
 
 def with_present_keys(said: Any) -> Any:
-    """A recipe as plain data, with the present names of these keys; one that has both names keeps them."""
+    """Rename these keys in a recipe, given as plain data; a section with both names keeps both."""
     if isinstance(said, list):
         return [with_present_keys(each) for each in said]
     if not isinstance(said, dict):

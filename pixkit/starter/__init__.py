@@ -1,4 +1,4 @@
-"""A plugin to start from: a distribution with one component, its test, a recipe and a README."""
+"""Templates for new plugins: a distribution with one component, its test, a recipe and a README."""
 
 from pixkit.starter.distribution import new_plugin
 from pixkit.starter.names import Names

@@ -11,24 +11,24 @@ from pixkit.files import kind_at, write_text, writing
 from pixkit.starter.names import Names
 
 TEMPLATES = Path(__file__).parent / "templates"
-"""A folder for each kind, and `shared`; their files end in .in, since they are no modules of pixkit."""
+"""One folder for each kind, and `shared`; the files end in .in because they are not modules of pixkit."""
 WORDS = {"data": "data source", "mask": "mask shape"}
-"""Kinds that are called something else in prose."""
+"""Kinds with another name in prose."""
 
 
 def template(kind: str, file: str, names: Names) -> str:
-    """The text of a template, with a plugin's names.
+    """The text of a template with the plugin's names.
 
     Args:
         kind: the kind of component, or `shared`.
         file: its name, `plugin.py`.
-        names: those of the plugin.
+        names: the plugin's names.
     """
     return names.fill((TEMPLATES / kind / f"{file}.in").read_text(encoding="utf-8"))
 
 
 def plugin_files(kind: str, names: Names) -> dict[str, str]:
-    """The text of each file of a distribution that brings one component of this kind, by its path in there."""
+    """The files of a distribution with one component of this kind: their text, by path."""
     module = template(kind, "plugin.py", names)
     summary, word = (ast.get_docstring(ast.parse(module)) or "").split("\n")[0], one_of(WORDS.get(kind, kind))
 
@@ -46,10 +46,10 @@ def plugin_files(kind: str, names: Names) -> dict[str, str]:
 
 
 def new_plugin(kind: str, names: Names, folder: Path) -> list[Path]:
-    """Write a distribution into a folder, which is made if it is not there, and give the paths of its files.
+    """Write a distribution into a folder, creating it if necessary, and return the paths of the files.
 
     Raises:
-        UsageError: if one of the files exists; nothing is written then.
+        UsageError: if one of the files exists; nothing is written.
         RunError: if one cannot be written.
     """
     files = {folder / path: text for path, text in plugin_files(kind, names).items()}
@@ -57,7 +57,7 @@ def new_plugin(kind: str, names: Names, folder: Path) -> list[Path]:
         for path in files:
             if found := kind_at(path):
                 raise UsageError(
-                    "exists already", where=str(path), found=found, hint="give another folder: --output DIR"
+                    "already exists", where=str(path), found=found, hint="give another folder: --output DIR"
                 )
         for path, text in files.items():
             write_text(path, text)

@@ -1,4 +1,4 @@
-"""The names that a plugin needs, made from one."""
+"""The names of a plugin and its parts, derived from one name."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Names:
     """The names of a plugin and its parts.
 
     Attributes:
-        distribution: what pip installs, `pixkit-blue-noise`.
-        module: what Python imports, `pixkit_blue_noise`.
-        component: what recipes name, `blue_noise`.
+        distribution: the name for pip, `pixkit-blue-noise`.
+        module: the name to import, `pixkit_blue_noise`.
+        component: the name in recipes, `blue_noise`.
         cls: the component's class, `BlueNoise`.
     """
 
@@ -33,7 +33,7 @@ class Names:
 
     @classmethod
     def of(cls, name: str) -> Names:
-        """The names that follow from a distribution's; recipes leave out a leading `pixkit-`.
+        """Derive all names from the distribution's; the component's omits a leading `pixkit-`.
 
         Raises:
             UsageError: if PyPI or Python would refuse one of them, or if it is pixkit's or the standard library's.
@@ -42,17 +42,17 @@ class Names:
         module = distribution.replace("-", "_")
         component = module.removeprefix(_PREFIX)
         if not _DISTRIBUTION.fullmatch(name) or not component.isidentifier():
-            expected = "letters, digits, '-', '_' and '.'; a letter first, also after 'pixkit-', and no sign last"
-            raise UsageError("not a name for a plugin", where="NAME", found=repr(name), expected=expected)
+            expected = "letters, digits, '-', '_' and '.'; a letter first, also after 'pixkit-', a letter or digit last"
+            raise UsageError("not a valid name for a plugin", where="NAME", found=repr(name), expected=expected)
         if distribution == OWN or module == "pixkit_plugins":
-            raise UsageError("the name is pixkit's own", where="NAME", found=repr(name))
+            raise UsageError("the name belongs to pixkit", where="NAME", found=repr(name))
         if module in sys.stdlib_module_names or keyword.iskeyword(module):
             hint = f"pixkit-{distribution}"
-            raise UsageError("Python has a module or a keyword of this name", where="NAME", found=repr(name), hint=hint)
+            raise UsageError("Python has a module or keyword with this name", where="NAME", found=repr(name), hint=hint)
         return cls(distribution, module, component, "".join(word.capitalize() for word in component.split("_")))
 
     def fill(self, text: str) -> str:
-        """The text of a template, with these names in place of `pixkit-example` and its parts."""
+        """Replace `pixkit-example` and its parts in a template by these names."""
         by_token = {
             "pixkit_example": self.module,
             "pixkit-example": self.distribution,

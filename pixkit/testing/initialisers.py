@@ -24,19 +24,19 @@ def check_initialiser(given: ComponentSpec) -> None:
     first = _filled(given, 0)
     for name, value in first.items():
         assert torch.isfinite(value).all(), f"{name} is filled with numbers that are not finite"
-        assert not (value == UNSET).any(), f"{name} is not filled, or in part"
+        assert not (value == UNSET).any(), f"{name} is not filled, or only in part"
     weights = {name: value for name, value in first.items() if value.ndim > 1}
     again, other = _filled(given, 0), _filled(given, 1)
     assert all(torch.equal(again[name], value) for name, value in first.items()), "the same seed gives other numbers"
     for name, value in weights.items():
-        assert value.unique().numel() > 1, f"all numbers of {name} are alike, so that its outputs would stay alike"
+        assert value.unique().numel() > 1, f"all numbers of {name} are equal, so its outputs would stay equal"
         assert not torch.equal(other[name], value), f"another seed gives {name} the same numbers"
     half = _filled(given, 0, torch.bfloat16)
     assert all(torch.isfinite(value).all() for value in half.values()), "in bfloat16 its numbers are not finite"
 
 
 def _filled(given: ComponentSpec, seed: int, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """Parameters by name, as it fills them."""
+    """The filled parameters, by name."""
     raster = named("ordering", "raster").build(COLOUR)
     unread = named("ordering", "at_once").build(COLOUR, "joint")
     layers = nn.ModuleDict(

@@ -17,18 +17,18 @@ from pixkit.training.optim import TrainedPhase, load_optimizer_tensors, made, op
 
 STEPS = 6
 LONG = (1, 2, 3, 10, 101)
-"""Numbers of steps that schedules are asked about."""
+"""Numbers of steps to test schedules with."""
 
 
 def check_optimiser(optimiser: ComponentSpec) -> None:
-    """Everything that pixkit promises of an optimiser, on a small linear problem on the CPU.
+    """Check everything that pixkit requires of an optimiser, on a small linear problem on the CPU.
 
-    Its steps lower a loss, at the rate that its groups are given; a rate of 0 moves nothing, and a weight without a
-    gradient stays. It keeps tensors that checkpoints can hold, and resumed from them makes the same steps, bit for bit.
-    A step whose flag is set changes neither weights nor state.
+    Steps lower the loss, at the rate in the parameter groups; a rate of 0 changes nothing, and a weight without a
+    gradient is not changed. The state consists of tensors that checkpoints can hold, and steps resumed from it are the
+    same, bit for bit. A step whose flag is set changes neither weights nor state.
 
     Raises:
-        AssertionError: saying what does not hold.
+        AssertionError: naming the requirement that fails.
     """
     check_config(optimiser)
     whole = _Problem(optimiser.build())
@@ -42,7 +42,7 @@ def check_optimiser(optimiser: ComponentSpec) -> None:
 
 
 class _Problem:
-    """Least squares in two weights of different shapes, beside one that has no gradient."""
+    """Least squares in two weights of different shapes, and a third that has no gradient."""
 
     def __init__(self, component: Optimiser, *, with_flag: bool = False) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -54,7 +54,7 @@ class _Problem:
         self.trained = guarded(trained) if with_flag else trained
 
     def step(self, flag: float | None = None, factor: float = 1.0) -> float:
-        """Make a step; return the loss before it."""
+        """Take a step; return the loss before it."""
         loss = (self.x @ self.matrix.T + self.shift - self.y).square().mean()
         self.trained.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -66,7 +66,7 @@ class _Problem:
         return float(loss.detach())
 
     def tensors(self) -> dict[str, Tensor]:
-        """Copies of the weights and of what the optimiser keeps, by name."""
+        """Copies of the weights and the optimiser's state, by name."""
         kept = optimizer_tensors([self.trained])
         return {name: one.detach().clone() for name, one in {**self.trained.parameters, **kept}.items()}
 
@@ -84,7 +84,7 @@ def _check_rate(optimiser: ComponentSpec) -> None:
     before = still.tensors()
     still.step(factor=0.0)
     moved = [name for name in still.trained.parameters if not torch.equal(still.tensors()[name], before[name])]
-    assert not moved, f"a learning rate of 0 moves {moved[0]}: steps are made by the 'lr' of the parameter groups"
+    assert not moved, f"a learning rate of 0 moves {moved[0]}: steps must use the 'lr' of the parameter groups"
 
 
 def _check_resumed(optimiser: ComponentSpec, whole: _Problem) -> None:
@@ -98,7 +98,7 @@ def _check_resumed(optimiser: ComponentSpec, whole: _Problem) -> None:
     load_optimizer_tensors([second.trained], saved, "the checkpoint")
     for _ in range(STEPS - STEPS // 2):
         second.step()
-    _check_same(second.tensors(), whole.tensors(), "resumed from what the optimiser keeps, steps differ")
+    _check_same(second.tensors(), whole.tensors(), "steps differ after resuming from the saved state")
 
 
 def _check_flag(optimiser: ComponentSpec) -> None:
@@ -115,7 +115,7 @@ def _check_flag(optimiser: ComponentSpec) -> None:
     _check_same(one.tensors(), before, "a step whose flag is set is not skipped")
     for name, weight in one.trained.parameters.items():
         close = torch.allclose(weight, plain.trained.parameters[name], rtol=1e-4, atol=1e-6)
-        assert close, f"what `make_guarded` gives makes other steps than what `make` does: {name}"
+        assert close, f"the steps of `make_guarded` differ from those of `make`: {name}"
 
 
 def _check_same(found: dict[str, Tensor], expected: dict[str, Tensor], rule: str) -> None:
@@ -125,14 +125,13 @@ def _check_same(found: dict[str, Tensor], expected: dict[str, Tensor], rule: str
 
 
 def check_schedule(schedule: ComponentSpec) -> None:
-    """Everything that pixkit promises of a schedule.
+    """Check everything that pixkit requires of a schedule.
 
-    At each of 1 to 101 steps it gives a finite number, not below 0, and above 0 at one of them at least; the same in
-    whatever order it is asked, and from another object. Unless it `ends`, it does not depend on how many steps there
-    are.
+    In runs of 1 to 101 steps, its factors are finite and at least 0, and at least one is above 0. They are the same in
+    any order of calls and from another object. Unless it `ends`, they do not depend on the total number of steps.
 
     Raises:
-        AssertionError: saying what does not hold.
+        AssertionError: naming the requirement that fails.
     """
     check_config(schedule)
     built: Schedule = schedule.build()
@@ -140,9 +139,9 @@ def check_schedule(schedule: ComponentSpec) -> None:
         found = [float(built.factor(step, steps)) for step in range(1, steps + 1)]
         for step, factor in enumerate(found, 1):
             assert 0 <= factor < math.inf, f"factor({step}, {steps}) is {factor}, not a finite number of at least 0"
-        assert max(found) > 0, f"of {steps} steps none has a rate above 0"
+        assert max(found) > 0, f"none of {steps} steps has a rate above 0"
         again, other = ([one.factor(step, steps) for step in range(steps, 0, -1)] for one in (built, schedule.build()))
-        assert again[::-1] == found == other[::-1], f"asked again, it gives other fractions of {steps} steps"
+        assert again[::-1] == found == other[::-1], f"called again, it returns other factors for {steps} steps"
         if not built.ends:
             longer = [built.factor(step, 2 * steps) for step in range(1, steps + 1)]
-            assert longer == found, "it depends on how many steps there are: state `ends = True`"
+            assert longer == found, "it depends on the total number of steps: set `ends = True`"

@@ -133,8 +133,8 @@ def test_grids_are_brought_to_the_images_one():
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (("vector", {"from": "p"}), "does not take this array"),
-        (("codes", {"from": "f"}), "does not take this array"),
+        (("vector", {"from": "p"}), "does not accept this array"),
+        (("codes", {"from": "f"}), "does not accept this array"),
         (("vector", {}), "which array beside the images"),
         (("vector", {"from": "none"}), "no such array"),
         (("label", {"from": "v"}), "labels are the data's own"),
@@ -158,7 +158,7 @@ def test_what_is_given_has_to_fit(every):
     for rows in (torch.zeros(2, every.width).long(), torch.zeros(2, 3)):
         with pytest.raises(UsageError, match="arrays by name"):
             every.check(rows)
-    with pytest.raises(UsageError, match="what these images do not have"):
+    with pytest.raises(UsageError, match="these images lack a condition"):
         every.rows(given["label"], None)
     bad = every.given(given, 2)
     bad[0, every.places["c"]] = 5
@@ -176,7 +176,7 @@ class Misshapen(ArrayConditioner):
 
 
 def test_a_conditioner_of_other_maps_than_it_says_is_named():
-    with pytest.raises(PluginError, match=r"misshapen.*does not give maps"):
+    with pytest.raises(PluginError, match=r"misshapen.*does not return maps"):
         Conditions([component("conditioner", Misshapen, **{"from": "v"})], SPEC, None)
 
 

@@ -150,7 +150,7 @@ def test_an_activation_by_its_name():
 @pytest.mark.parametrize("count", [None, 0, 2.0])
 def test_an_activation_that_does_not_say_how_many_maps_it_gives_is_told_so(count, monkeypatch):
     monkeypatch.setattr("pixkit.layers.activations.ReLU.maps", lambda self, maps: count)
-    with pytest.raises(PluginError, match=r"the activation 'relu' .*does not say how many maps") as error:
+    with pytest.raises(PluginError, match=r"the activation 'relu' .*does not give its number of maps") as error:
         activated_maps("relu", 6)
     assert error.value.found == f"maps(6) gives {count!r}"
 

@@ -23,8 +23,8 @@ def test_they_follow_from_one(name, expected):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        *((name, "not a name for a plugin") for name in ("", "2d", "-a", "a-", "a b", "a/b", "blå", "pixkit-2d")),
-        *((name, "pixkit's own") for name in ("pixkit", "pixkit-models", "Pixkit_Plugins")),
+        *((name, "not a valid name for a plugin") for name in ("", "2d", "-a", "a-", "a b", "a/b", "blå", "pixkit-2d")),
+        *((name, "belongs to pixkit") for name in ("pixkit", "pixkit-models", "Pixkit_Plugins")),
         *((name, "Python has") for name in ("random", "class", "CSV")),
     ],
 )

@@ -120,8 +120,8 @@ def test_images_are_completed_given_their_own_conditions(run, batch, by_name):
     [
         ("picture.png", "those of the run's images"),
         ("test:6", "no image of that number"),
-        ({"tilt": torch.zeros(1, 2)}, "what these images do not have"),
-        ({"small": "test:0", "size": 3}, "not conditioned on this"),
+        ({"tilt": torch.zeros(1, 2)}, "these images lack a condition"),
+        ({"small": "test:0", "size": 3}, "the model has no such condition"),
     ],
 )
 def test_conditions_that_are_not_there(run, context, message):

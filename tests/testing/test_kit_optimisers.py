@@ -120,12 +120,12 @@ def test_a_foreign_optimiser_keeps_the_contract():
         (with_step(uphill), "steps raise the loss"),
         (with_step(at_its_own_rate), "a learning rate of 0 moves matrix"),
         (with_step(counting_in_python), "the optimiser keeps 'count', int: a tensor is needed"),
-        (with_step(keeping_beside), "resumed from what the optimiser keeps, steps differ: matrix"),
-        (with_step(in_whole_numbers), "resumed from what the optimiser keeps, steps differ: main/count/"),
+        (with_step(keeping_beside), "steps differ after resuming from the saved state: matrix"),
+        (with_step(in_whole_numbers), "steps differ after resuming from the saved state: main/count/"),
         (with_step(with_a_slash), "a name without '/' is needed"),
         (Heedless, "a flagged first step changes matrix"),
         (Late, "a flagged first step changes main/mean/matrix"),
-        (Another, "makes other steps than what `make` does"),
+        (Another, "the steps of `make_guarded` differ from those of `make`"),
         (Idle, "a weight without a gradient is changed"),
     ],
 )
@@ -150,9 +150,9 @@ def counted(self, step, steps):
         (lambda self, step, steps: -0.1, r"factor\(1, 1\) is -0.1"),
         (lambda self, step, steps: float("nan"), r"factor\(1, 1\) is nan"),
         (lambda self, step, steps: float("inf") if step == 3 else 1, r"factor\(3, 3\) is inf"),
-        (lambda self, step, steps: 0, "of 1 steps none has a rate above 0"),
-        (counted, "asked again, it gives other fractions of 1 steps"),
-        (lambda self, step, steps: step / steps, "state `ends = True`"),
+        (lambda self, step, steps: 0, "none of 1 steps has a rate above 0"),
+        (counted, "called again, it returns other factors for 1 steps"),
+        (lambda self, step, steps: step / steps, "set `ends = True`"),
     ],
 )
 def test_what_is_wrong_with_a_schedule_is_said(fraction, said):

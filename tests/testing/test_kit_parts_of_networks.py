@@ -104,7 +104,7 @@ SEEDED = torch.Generator()
     [
         ({"fill": lambda self, weight, fan_in, fan_out: None}, "is not filled"),
         ({"fill": lambda self, weight, fan_in, fan_out: weight.normal_().div_(0)}, "not finite"),
-        ({"fill": lambda self, weight, fan_in, fan_out: weight.fill_(0.5)}, "are alike"),
+        ({"fill": lambda self, weight, fan_in, fan_out: weight.fill_(0.5)}, "are equal"),
         ({"fill": lambda self, weight, fan_in, fan_out: weight.normal_(generator=SEEDED)}, "the same seed gives other"),
         (
             {"fill": lambda self, weight, fan_in, fan_out: weight.copy_(torch.arange(weight.numel()).view_as(weight))},
