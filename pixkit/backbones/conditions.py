@@ -210,7 +210,7 @@ def _array_of(component: ComponentSpec, image: ImageSpec, classes: int | None) -
     if component.name == LABEL:
         if named is not None:
             raise RecipeError(
-                "labels come from the data", where=config.where("from"), found=named, hint="leave `from` out"
+                "labels are the data's own", where=config.where("from"), found=named, hint="leave `from` out"
             )
         return ContextSpec(LABEL, (), classes)
     arrays = {spec.name: spec for spec in image.context}

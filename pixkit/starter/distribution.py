@@ -57,7 +57,7 @@ def new_plugin(kind: str, names: Names, folder: Path) -> list[Path]:
         for path in files:
             if found := kind_at(path):
                 raise UsageError(
-                    "already exists", where=str(path), found=found, hint="give another folder: --output DIR"
+                    "exists already", where=str(path), found=found, hint="give another folder: --output DIR"
                 )
         for path, text in files.items():
             write_text(path, text)
