@@ -9,6 +9,7 @@ from pixkit.cli.main import main
 from pixkit.errors import UsageError
 from pixkit.runs.load import load_data
 from pixkit.tasks.compress import codec_of
+from pixkit.tasks.scoring.stream import Stream
 
 RECIPE = {
     "pixkit": 1,
@@ -69,6 +70,8 @@ def test_images_are_scored_given_their_own(run, batch, by_name):
     nats = -model.log_prob(batch.x, by_name)
     assert model.conditions == ("small", "tilt", "label") and model.guidable and model.labelled
     assert torch.equal(model.score(batch), nats)
+    stream = Stream(["test:0", "test:1:3"], model, pixkit.Run.open(run), None)
+    assert torch.equal(torch.stack([each.beside for each in stream]), batch.context[:3])
     rows = list(pixkit.score(run, ["test:0", "test:1:3"]))
     assert [row.nats for row in rows] == pytest.approx(nats[:3].tolist(), rel=1e-6)
     other = -model.log_prob(batch.x, by_name | {"small": 16 - by_name["small"]})

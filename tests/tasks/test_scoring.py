@@ -142,7 +142,10 @@ def test_images_of_a_runs_data_have_their_own_labels():
     assert [each.label for each in found] == own.labels[[1, 2, 5, 4]].tolist()
     asked, unknown, none = LabelsAsked(model, None), LabelsAsked(model, "all"), LabelsAsked(model_of(), None)
     assert [each.of(found[2], 2) for each in (asked, unknown, none)] == [found[2].label, None, None]
-    assert [each.name for each in Stream(["test::2"], model_of(), run, None)] == ["test:0", "test:1"]
+    unlabelled = model_of(classes=3)  # it has classes, and does not look at them
+    assert [(each.name, each.label) for each in Stream(["test::2"], unlabelled, run, None)] == [
+        ("test:0", None), ("test:1", None),
+    ]  # fmt: skip
     one, several, rest = "there is no image with that number", "there are no such images", ": is all from there on"
     for name, text, hint in (("test:9:3", several, None), ("test:32:", several, None), ("test:3:3", several, None),
         ("test:32", one, None), ("test:32:33", several, None), ("test:1:33", several, f"test:1{rest}"),
@@ -150,6 +153,10 @@ def test_images_of_a_runs_data_have_their_own_labels():
         with pytest.raises(UsageError, match=r"numbers in 0\.\.31") as caught:
             list(Stream([name], model, run, None))
         assert (caught.value.message, caught.value.found, caught.value.hint) == (text, name, hint)
+
+
+def replace_in(stand, **others):
+    return SimpleNamespace(**{**vars(stand), **others})
 
 
 def test_labelled_pictures_of_a_runs_data_are_in_memory_one_at_a_time(tmp_path, monkeypatch):
@@ -167,9 +174,15 @@ def test_labelled_pictures_of_a_runs_data_are_in_memory_one_at_a_time(tmp_path, 
     monkeypatch.setattr(inputs, "load_data", None)
     given = iter(stream := Stream(["validation:0", "test::", "train:2"], model, run, None))
     assert (first := next(given)).label == 2 - int(first.image[0, 0, 0]) and first.name == "validation:0"
+    [as_of_run] = Stream(["validation:0"], replace_in(model, class_names=None), run, None)
+    assert as_of_run.label == [1, 0, 2][2 - first.label], "of a model that knows only numbers, they are the run's"
+    bare = ComponentSpec(entry, ref.config.model_copy(update={"labels": False}), "x")
+    with pytest.raises(DataError, match="images given their labels, and these have none"):
+        next(iter(Stream(["test:0"], model, replace_in(run, recipe=lambda: SimpleNamespace(data=bare)), None)))
     bad = expected[4][0]
     (tmp_path / "abc"[bad % 3] / f"{bad}.png").write_bytes(b"no picture")
     found = []
+    list(Stream(["test::"], model, run, None))  # what is imported for it counts as memory, too
     tracemalloc.start()
     for number, each in enumerate(given):
         found.append((each.name, None if each.image is None else (int(each.image[1, 0, 0]), each.label)))
@@ -178,7 +191,7 @@ def test_labelled_pictures_of_a_runs_data_are_in_memory_one_at_a_time(tmp_path, 
     tracemalloc.stop()
     expected[4] = None
     assert found[:-1] == [(f"test:{number}", one) for number, one in enumerate(expected)] and len(expected) == 24
-    assert found[-1][0] == "train:2" and stream.total == 26 and peak < 6 * 96 * 96 * 3
+    assert found[-1][0] == "train:2" and stream.total == 26 and peak < count * 96 * 96 * 3 // 2
 
 
 def test_an_array_that_changes_while_it_is_read_has_a_row_that_says_so(tmp_path, monkeypatch):
