@@ -46,6 +46,14 @@ class Conditions(Conditioner):
         self.parts = nn.ModuleList(
             built(component, ArraySpec(array, image)) for component, array in zip(components, arrays, strict=True)
         )
+        for component, part in zip(components, self.parts, strict=True):
+            if not isinstance(maps := getattr(part, "maps", None), int):
+                raise PluginError(
+                    f"{component.entry} does not say how many maps it gives",
+                    where=component.entry.distribution,
+                    found=f"maps = {maps!r}",
+                    expected="a number, set by the constructor",
+                )
         self.dropouts = [component.config.dropout for component in self.components]  # type: ignore[attr-defined]
         self.missing = nn.ParameterDict(
             {

@@ -12,7 +12,7 @@ from pixkit.components.plugins import registry as installed
 from pixkit.components.registry import Registry
 from pixkit.components.spec import walk
 from pixkit.distribution import release, version
-from pixkit.errors import PixkitError, PluginError, RunError
+from pixkit.errors import KeyPath, PixkitError, PluginError, RunError, dotted
 from pixkit.recipe import Recipe
 from pixkit.runs.places import ENVIRONMENT
 from pixkit.runs.runfile import MOST_JSON, RunFile
@@ -36,7 +36,7 @@ def recipe_of(settings: dict[str, Any], path: Path, registry: Registry | None = 
         earlier = _as_it_was(plain, recipe)
         return recipe if earlier == plain else Recipe.model_validate(earlier, context={"registry": components})
     except ValidationError as error:
-        raise _invalid(error, path, components) from None
+        raise _invalid(error, path, components, plain) from None
 
 
 def _without_absent_trackers(plain: dict[str, Any], registry: Registry) -> dict[str, Any]:
@@ -69,10 +69,10 @@ def _as_it_was(plain: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     return earlier
 
 
-def _invalid(error: ValidationError, path: Path, registry: Registry) -> PixkitError:
+def _invalid(error: ValidationError, path: Path, registry: Registry, plain: Any) -> PixkitError:
     """The error for an invalid lock; missing plugins come first, since other errors may follow from them."""
     first = min(error.errors(), key=lambda item: item["type"] != "unknown_component")
-    where = f"{path}, {'.'.join(str(part) for part in first['loc'])}"
+    where = f"{path}, {dotted(_key(first, plain))}"
     made_with = built_with(path.parent / ENVIRONMENT)
     stated = "the run was built with " + (", ".join(map(" ".join, made_with.items())) or "other versions")
     if first["type"] == "unknown_component":
@@ -88,6 +88,16 @@ def _invalid(error: ValidationError, path: Path, registry: Registry) -> PixkitEr
             hint="use a newer pixkit",
         )
     return RunError(first["msg"], where=where, hint=stated)
+
+
+def _key(error: Any, plain: Any) -> KeyPath:
+    """The key that is wrong: pydantic's loc without what it adds for members of unions, which is not in the lock."""
+    path: list[str | int] = []
+    for part in error["loc"]:
+        found = isinstance(plain, dict) and part in plain
+        if found or (isinstance(plain, list) and isinstance(part, int)):
+            path, plain = [*path, part], plain[part]
+    return (*path, error["loc"][-1]) if error["type"] == "missing" else tuple(path)
 
 
 def built_with(path: Path) -> dict[str, str]:

@@ -24,7 +24,16 @@ def template(kind: str, file: str, names: Names) -> str:
         file: its name, `plugin.py`.
         names: the plugin's names.
     """
-    return names.fill((TEMPLATES / kind / f"{file}.in").read_text(encoding="utf-8"))
+    return names.fill(_unfilled(kind, file))
+
+
+def _unfilled(kind: str, file: str) -> str:
+    return (TEMPLATES / kind / f"{file}.in").read_text(encoding="utf-8")
+
+
+def names_for(kind: str, name: str) -> Names:
+    """The names of a plugin of this kind; see `Names.of`. Its class is called like nothing else in its files."""
+    return Names.of(name).apart(_unfilled(kind, "plugin.py") + _unfilled(kind, "test.py"), kind)
 
 
 def plugin_files(kind: str, names: Names) -> dict[str, str]:

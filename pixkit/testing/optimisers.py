@@ -136,9 +136,10 @@ def check_schedule(schedule: ComponentSpec) -> None:
     check_config(schedule)
     built: Schedule = schedule.build()
     for steps in LONG:
-        found = [float(built.factor(step, steps)) for step in range(1, steps + 1)]
+        found = [built.factor(step, steps) for step in range(1, steps + 1)]
         for step, factor in enumerate(found, 1):
-            assert 0 <= factor < math.inf, f"factor({step}, {steps}) is {factor}, not a finite number of at least 0"
+            right = isinstance(factor, int | float) and 0 <= factor < math.inf
+            assert right, f"factor({step}, {steps}) is {factor!r}, not a finite number of at least 0"
         assert max(found) > 0, f"none of {steps} steps has a rate above 0"
         again, other = ([one.factor(step, steps) for step in range(steps, 0, -1)] for one in (built, schedule.build()))
         assert again[::-1] == found == other[::-1], f"called again, it returns other factors for {steps} steps"

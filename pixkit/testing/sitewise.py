@@ -32,6 +32,8 @@ def check_apart(module: nn.Module, x: Tensor, changes: Tensor, groups: int, maps
     out = module(x)
     expected = (2, maps, *x.shape[2:])
     assert tuple(out.shape) == expected, f"{list(x.shape)} becomes {list(out.shape)}, not {list(expected)}"
+    assert out.isfinite().all(), f"of finite numbers it gives {out[~out.isfinite()][0].item()}"
+    assert torch.equal(module(x), out), "asked again, it gives other values"
     assert maps % groups == 0, f"{maps} maps do not divide among {groups} colour groups"
     for group in range(groups):
         changed = x.clone()
@@ -51,14 +53,16 @@ def check_precision(module: nn.Module, x: Tensor) -> None:
     exact = module(wide)
     found = copy.deepcopy(module).bfloat16()(x)
     for name, each in (("float64", exact), ("bfloat16", found)):
-        assert str(each.dtype) == f"torch.{name}", f"of {name} it gives {each.dtype}"
+        assert str(each.dtype) == f"torch.{name}", f"of a network in {name} it gives {each.dtype}"
     away = (found.double() - exact).abs().amax() / exact.abs().amax().clamp_min(1e-30)
     assert float(away) <= ROUNDING, f"in bfloat16 it is {float(away):.2g} of its largest value away from float64"
 
 
 def check_gradient(module: nn.Module, x: Tensor) -> None:
     """The gradient matches the values; x is float64."""
-    assert torch.autograd.gradcheck(module, (x.clone().requires_grad_(),)), "the gradient is not that of the values"
+    x = x.clone().requires_grad_()
+    assert module(x).requires_grad, "its result has no gradient: it is detached from x"
+    assert torch.autograd.gradcheck(module, (x,)), "the gradient is not that of the values"
 
 
 def check_drawn(net: Autoregressive) -> None:

@@ -126,14 +126,24 @@ def clip_unread(parameters: Iterable[nn.Parameter], norm: Tensor, largest: float
 
 
 def optimizer_tensors(phases: Iterable[TrainedPhase]) -> dict[str, Tensor]:
-    """The state of all optimisers, named PHASE/KEY/PARAMETER."""
-    return {
-        f"{trained.name}/{key}/{name}": value
-        for trained in phases
-        for name, parameter in trained.parameters.items()
-        for key, value in trained.optimizer.state.get(parameter, {}).items()
-        if isinstance(value, Tensor)
-    }
+    """The state of all optimisers, named PHASE/KEY/PARAMETER.
+
+    Raises:
+        PluginError: if one keeps anything but tensors and None, which would be lost on resumption.
+    """
+    found: dict[str, Tensor] = {}
+    for trained in phases:
+        for name, parameter in trained.parameters.items():
+            for key, value in trained.optimizer.state.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    found[f"{trained.name}/{key}/{name}"] = value
+                elif value is not None:
+                    blamed = Blamed.of("optimiser", trained.component)
+                    said = f"its state '{key}' is of type {type(value).__name__}"
+                    raise blamed.error(
+                        "keeps what no checkpoint can hold", said, "tensors: a count is a float32 tensor"
+                    )
+    return found
 
 
 def load_optimizer_tensors(phases: Iterable[TrainedPhase], tensors: Mapping[str, Tensor], where: str) -> None:

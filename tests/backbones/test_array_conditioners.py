@@ -166,6 +166,11 @@ def test_what_is_given_has_to_fit(every):
         every.check(bad)
 
 
+class Silent(ArrayConditioner):
+    def forward(self, context):
+        return context[:, :, None, None]
+
+
 class Misshapen(ArrayConditioner):
     def __init__(self, config, spec):
         super().__init__(config, spec)
@@ -178,6 +183,8 @@ class Misshapen(ArrayConditioner):
 def test_a_conditioner_of_other_maps_than_it_says_is_named():
     with pytest.raises(PluginError, match=r"misshapen.*does not return maps"):
         Conditions([component("conditioner", Misshapen, **{"from": "v"})], SPEC, None)
+    with pytest.raises(PluginError, match=r"silent.*does not say how many maps.*(?s:.)*maps = None"):
+        Conditions([component("conditioner", Silent, **{"from": "v"})], SPEC, None)
 
 
 def test_what_is_the_image_itself_is_made_of_it():

@@ -23,7 +23,7 @@ from pixkit.cli.group import SECTIONS
 from pixkit.components.attempt import HOOKS
 from pixkit.components.plugins import load_plugins
 from pixkit.distribution import GROUP
-from pixkit.starter import Names
+from pixkit.starter import names_for
 from pixkit.starter.distribution import plugin_files
 
 PAGE = Path(__file__).parents[2] / "plugins" / "README.md"
@@ -58,12 +58,12 @@ def test_there_is_an_example_of_each_kind_as_new_plugin_writes_it():
     found = EXAMPLE.findall(TEXT)
     assert sorted(kind for _, _, kind, _ in found) == sorted(pixkit.components.KINDS)
     for _, name, kind, block in found:
-        names = Names.of(name)
+        names = names_for(kind, name)
         assert block == plugin_files(kind, names)[f"{names.module}.py"], f"{kind}: run this file to write it anew"
 
 
 def test_the_project_is_as_new_plugin_writes_it_and_the_door_takes_it(saved):
-    names = Names.of("pixkit-waves")
+    names = names_for("data", "pixkit-waves")
     project = plugin_files("data", names)["pyproject.toml"]
     assert f"```toml\n{project}```" in TEXT and f"pixkit new-plugin {names.distribution} --kind data\n" in TEXT
     saved(names.module, code("class Waves"))
@@ -139,7 +139,7 @@ def test_its_tracker_keeps_its_contract_and_sends_all_it_is_told(monkeypatch, sa
 
 
 def _anew(found):
-    names = Names.of(found[2])
+    names = names_for(found[3], found[2])
     return f"{found[1]}{plugin_files(found[3], names)[f'{names.module}.py']}```"
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pixkit.errors import PluginError, RunError
 from pixkit.recipe import load_recipe
 from pixkit.runs.lockfile import recipe_of
 
@@ -29,6 +30,18 @@ def test_a_key_that_a_lock_lacks_means_what_was_done_before_it(settings):
     before = {**settings, "data": dict(settings["data"])}
     assert recipe_of(settings, LOCK).dump() == expected
     assert settings == before, "what was read stays as it is"
+
+
+def test_a_component_that_is_missing_is_placed_as_recipes_place_it(settings):
+    """In a member of a list that other values than lists may stand for, too."""
+    model = {**settings["model"], "context": [{"type": "label"}, {"type": "gone"}]}
+    with pytest.raises(PluginError) as caught:
+        recipe_of({**settings, "model": model}, LOCK)
+    assert caught.value.where == "recipe.lock.yaml, model.context[1].type"
+    model = {**settings["model"], "backbone": {"width": 8}}
+    with pytest.raises(RunError) as caught:
+        recipe_of({**settings, "model": model}, LOCK)
+    assert caught.value.where == "recipe.lock.yaml, model.backbone.type"
 
 
 def test_another_key_that_a_lock_lacks_has_its_default(settings):

@@ -3,7 +3,7 @@
 import pytest
 
 from pixkit.errors import UsageError
-from pixkit.starter import Names
+from pixkit.starter import Names, names_for
 
 
 @pytest.mark.parametrize(
@@ -25,14 +25,28 @@ def test_they_follow_from_one(name, expected):
     [
         *((name, "not a valid name for a plugin") for name in ("", "2d", "-a", "a-", "a b", "a/b", "blå", "pixkit-2d")),
         *((name, "belongs to pixkit") for name in ("pixkit", "pixkit-models", "Pixkit_Plugins")),
-        *((name, "Python has") for name in ("random", "class", "CSV")),
+        *((name, "Python has") for name in ("random", "class", "CSV", "torch", "pillow")),
+        *((name, "recipes cannot name it") for name in ("true", "pixkit-none", "pixkit-null")),
     ],
 )
 def test_what_cannot_be_one_is_refused(name, said):
     with pytest.raises(UsageError, match=said) as caught:
         Names.of(name)
     assert (caught.value.where, caught.value.found) == ("NAME", repr(name))
-    assert (caught.value.hint is not None) == (said == "Python has")
+    assert (caught.value.hint is not None) == (said in ("Python has", "recipes cannot name it"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "cls"),
+    [
+        ("sampler", "passes", "PassesSampler"),  # a class of the module
+        ("norm", "tensor", "TensorNorm"),  # an import
+        ("tracker", "path", "PathTracker"),  # an import of the test
+        ("data", "waves", "Waves"),  # a word of the docstring
+    ],
+)
+def test_its_class_is_called_like_nothing_else_in_its_files(kind, name, cls):
+    assert names_for(kind, name).cls == cls
 
 
 def test_a_template_is_filled_in_word_by_word():

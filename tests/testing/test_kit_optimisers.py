@@ -150,6 +150,7 @@ def counted(self, step, steps):
         (lambda self, step, steps: -0.1, r"factor\(1, 1\) is -0.1"),
         (lambda self, step, steps: float("nan"), r"factor\(1, 1\) is nan"),
         (lambda self, step, steps: float("inf") if step == 3 else 1, r"factor\(3, 3\) is inf"),
+        (lambda self, step, steps: None, r"factor\(1, 1\) is None"),
         (lambda self, step, steps: 0, "none of 1 steps has a rate above 0"),
         (counted, "called again, it returns other factors for 1 steps"),
         (lambda self, step, steps: step / steps, "set `ends = True`"),

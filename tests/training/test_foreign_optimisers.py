@@ -12,7 +12,7 @@ from pixkit.starter import Names
 from pixkit.starter.distribution import plugin_files
 from pixkit.training.ahead import Ahead
 from pixkit.training.memory import estimate
-from pixkit.training.optim import trained_phases
+from pixkit.training.optim import optimizer_tensors, trained_phases
 from pixkit.training.segments import Segment, Segments
 from pixkit.training.step import Stepper
 from pixkit.training.way import Way
@@ -46,6 +46,19 @@ def test_a_run_is_resumed_with_the_same_bits(tmp_path):
     rates = [row["first/lr"] for row in whole.run.rows() if "first/lr" in row]
     assert rates == pytest.approx([0.01 * Cycle(Cycle.Config()).factor(step, 8) for step in range(1, 9)])
     assert len(set(rates)) == 8
+
+
+def test_what_a_checkpoint_cannot_hold_is_refused():
+    """A count that is a Python number would begin anew after a resumption."""
+    stepper = stepper_of(recipe_of())
+    stepper.make(1)
+    (first, *_), parameter = stepper.phases, next(iter(stepper.phases[0].parameters.values()))
+    first.optimizer.state[parameter].update(count=3, absent=None)
+    with pytest.raises(PluginError, match="keeps what no checkpoint can hold") as caught:
+        optimizer_tensors(stepper.phases)
+    assert caught.value.found == "its state 'count' is of type int"
+    first.optimizer.state[parameter]["count"] = torch.tensor(3.0)
+    assert optimizer_tensors(stepper.phases)[f"{first.name}/count/{next(iter(first.parameters))}"] == 3
 
 
 def test_steps_that_are_launched_ahead_are_those_of_the_plain_way():

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from pixkit.catalogue.kinds import KINDS
+from pixkit.catalogue.kinds import KINDS, one_of
 from pixkit.cli.look import catalogue
 from pixkit.cli.options import json_option
 from pixkit.cli.output import emit_json, emit_line, explain, warn
-from pixkit.starter import Names, new_plugin
+from pixkit.starter import names_for, new_plugin
 
 NEXT = """\
 next:
@@ -37,12 +37,12 @@ def command(plugin: str, kind: str, output: Path | None, as_json: bool) -> None:
     pyproject.toml with the entry point, a module with a component that works, a test that checks its contract, a recipe
     that uses it, and a README. Prints their paths. Nothing that exists is overwritten.
     """
-    names = Names.of(plugin)
+    names = names_for(kind, plugin)
     folder = output or Path(names.distribution)
     written = new_plugin(kind, names, folder)
     for other in catalogue(quiet=True).components:
         if (other.kind, other.name) == (kind, names.component) and other.distribution != names.distribution:
-            also = f"{other.distribution} also has a {kind} '{other.name}'"
+            also = f"{other.distribution} also has {one_of(kind)} '{other.name}'"
             warn(f"{also}: while both are installed, recipes have to say {names.distribution}:{other.name}")
     if as_json:
         emit_json({"kind": kind, **vars(names), "files": [str(path) for path in written]})
