@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import logging
 import os
 import shlex
 import shutil
@@ -10,6 +11,9 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+
+# Without a handler, Python writes warnings of loggers to stderr, which tests read.
+logging.getLogger().addHandler(logging.NullHandler())
 
 HERE = Path(__file__).parent
 QUICK = (
