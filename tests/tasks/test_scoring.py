@@ -167,7 +167,7 @@ def test_labelled_pictures_of_a_runs_data_are_in_memory_one_at_a_time(tmp_path, 
         Image.new("RGB", (96, 96), (number % 3, number, 0)).save(folder / f"{number}.png")
     entry = Entry("data", "images", SOURCES["images"], "pixkit", "0")
     ref = ComponentSpec(entry, SOURCES["images"].Config(path=str(tmp_path), labels=True, test_fraction=0.8), "x")
-    run = SimpleNamespace(recipe=lambda: SimpleNamespace(data=ref), spec=spec, classes=3, class_names=("b", "a", "c"))
+    run = SimpleNamespace(recipe=lambda: SimpleNamespace(data=ref), spec=spec, classes=3, class_names=("b", "c", "a"))
     model = SimpleNamespace(spec=spec, labelled=True, classes=3, class_names=names)
     data = prepare(ref, tmp_path)
     expected = [(int(green), 2 - int(kind)) for kind, green in data.part("test").levels(slice(None))[:, :2, 0, 0]]
@@ -175,7 +175,7 @@ def test_labelled_pictures_of_a_runs_data_are_in_memory_one_at_a_time(tmp_path, 
     given = iter(stream := Stream(["validation:0", "test::", "train:2"], model, run, None))
     assert (first := next(given)).label == 2 - int(first.image[0, 0, 0]) and first.name == "validation:0"
     [as_of_run] = Stream(["validation:0"], replace_in(model, class_names=None), run, None)
-    assert as_of_run.label == [1, 0, 2][2 - first.label], "of a model that knows only numbers, they are the run's"
+    assert as_of_run.label == [2, 0, 1][2 - first.label], "of a model that knows only numbers, they are the run's"
     bare = ComponentSpec(entry, ref.config.model_copy(update={"labels": False}), "x")
     with pytest.raises(DataError, match="images given their labels, and these have none"):
         next(iter(Stream(["test:0"], model, replace_in(run, recipe=lambda: SimpleNamespace(data=bare)), None)))
