@@ -62,7 +62,11 @@ class ContextSpec:
         """
         import torch  # here, since an ImageSpec needs none
 
-        found = torch.as_tensor(values)
+        try:
+            found = torch.as_tensor(values)
+        except (TypeError, ValueError, RuntimeError):  # text, or lists of several lengths
+            found_type = f"of type {type(values).__name__}"
+            raise DataError("not an array of numbers", where=where, found=found_type, expected=f"{self}") from None
         if len(self.shape) == 3 and self.shape[0] == 1 and tuple(found.shape[1:]) == self.shape[1:]:
             found = found[:, None]
         expected = f"({', '.join(map(str, ('n', *self.shape)))})"

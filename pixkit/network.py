@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pixkit.backbones.base import Backbone, BackboneSpec
 from pixkit.backbones.conditioners import Conditioner
-from pixkit.backbones.encodings import InputConfig, encoding
+from pixkit.backbones.encodings import Encoding, InputConfig, check_entered, encoding
 from pixkit.backbones.held import features_of
 from pixkit.components.faults import Blamed, built
 from pixkit.components.spec import ComponentSpec
@@ -141,11 +141,13 @@ class Autoregressive(nn.Module):
         return other
 
     def check_width(self) -> None:
-        """Raise PluginError, naming the culprit, unless backbone and head give what they promise for three images."""
+        """Raise PluginError, naming the culprit, unless encoding, backbone and head keep their promises."""
         with evaluating(self), torch.no_grad():
             x = torch.arange(3, device=self.reference.device).remainder(self.spec.levels)[:, None, None, None]
             x = x.expand(3, *self.spec.shape).contiguous()  # as data are
             context = () if self.conditioner is None else (self.conditioner(self.example_context(3)),)
+            if isinstance(self.encoding, Encoding):
+                check_entered(self.encoding, x)
             hold(self.head, self.projection, features_of(self.backbone, self.encoding(x), context))
 
     def check_trains(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from numbers import Integral
@@ -50,6 +51,23 @@ class Encoding(PointwiseLayer, ABC):
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """int64 [B, C, H, W] to [B, E * C, H, W]."""
+
+
+@torch.no_grad()
+def check_entered(encoding: Encoding, x: Tensor) -> None:
+    """Raise PluginError unless the encoding of x, int64 [B, C, H, W], has the promised shape and precision.
+
+    Causality is proved in float64, so that precision is asked for.
+    """
+    blamed = Blamed.of("encoding", encoding)
+    shape = (len(x), encoding.maps, *x.shape[2:])
+    expected = f"float64 {shape}, the precision of its parameters and buffers"
+    twin = copy.deepcopy(encoding).double()
+    with blamed.at(f"at images {list(x.shape)}", expected):
+        found = twin(x)
+        said = f"{str(found.dtype).removeprefix('torch.')} {tuple(found.shape)}"
+    if tuple(found.shape) != shape or found.dtype != torch.float64:
+        raise blamed.error("does not give what it promises", f"{said} of a network in float64", expected)
 
 
 class VectorConfig(ComponentConfig):

@@ -14,7 +14,7 @@ from pixkit.backbones.conditioners import Conditioner, LabelConfig, LabelContext
 from pixkit.backbones.conditions import Conditions
 from pixkit.components.spec import ComponentSpec, ConditionerRef
 from pixkit.context import LABEL
-from pixkit.errors import RecipeError
+from pixkit.errors import RecipeError, UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.layers import initialise_from_data
 from pixkit.layers.modes import evaluating
@@ -202,6 +202,13 @@ class LabelledModel(Model):
 
     def _by_name(self, context: Given) -> Given:
         """A context as it is, but labels of a model with a list of conditions, int64 [B], by their name."""
+        if self.several is not None and not isinstance(context, Tensor | Mapping | None):
+            raise UsageError(
+                "not arrays by name",
+                where="context",
+                found=f"of type {type(context).__name__}",
+                expected=f"a mapping with {', '.join(self.several.names)}",
+            )
         labels = isinstance(context, Tensor) and not context.is_floating_point() and context.ndim == 1
         return {LABEL: context} if self.several is not None and labels else context
 

@@ -70,9 +70,10 @@ class Conditioning:
         """
         given = dict(asked) if isinstance(asked, Mapping) else self._of_images(asked)
         specs = {spec.name: spec for spec in self.model.spec.context}
-        given = {
-            name: self._value(specs[name], value) if name in specs else torch.as_tensor(value).reshape(-1)
-            for name, value in given.items()
+        if self.conditions.label is not None:
+            specs[LABEL] = self.conditions.label
+        given = {  # names that the model does not know are refused with the rest, below
+            name: self._value(specs[name], value) if name in specs else torch.zeros(1) for name, value in given.items()
         }
         count = max((len(value) for value in given.values()), default=1)
         if labels is not None:
@@ -120,7 +121,7 @@ class Conditioning:
     def _value(self, spec: ContextSpec, given: Any) -> Tensor:
         """An array as it is, or that of a file or of an image of the run's data."""
         if not isinstance(given, str | Path):
-            return torch.as_tensor(given)
+            return spec.check(given, self._where) if spec.shape else torch.as_tensor(given).reshape(-1)
         place = PLACE.fullmatch(str(given))
         if place is not None:
             return self._beside(place[1], int(place[2]))[spec.name]

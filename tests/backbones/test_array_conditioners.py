@@ -152,6 +152,7 @@ def test_what_is_given_has_to_fit(every):
         (given | {"other": given["v"]}, UsageError),
         (given | {"v": arrays(3)["v"]}, UsageError),
         (given | {"label": torch.tensor([0, 3])}, DataError),
+        (given | {"v": "a name"}, DataError),
     ):
         with pytest.raises(error):
             every.given(wrong, 2)

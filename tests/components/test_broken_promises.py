@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import pixkit
+from pixkit.backbones.encodings import ScaledLevels
 from pixkit.data import prepare
 from pixkit.data.base import DataSource, ImageSet, SourceImages
 from pixkit.errors import DataError, PluginError
@@ -62,6 +63,26 @@ def test_a_backbone_is_held_to_its_promises(made, rule, advice):
         checked(network(made, GREY))
     assert rule in error.value.message and advice in str(error.value)
     assert error.value.where.split(".")[-1] in ("test", "Slip")
+
+
+@pytest.mark.parametrize(
+    ("forward", "said"),
+    [
+        (lambda self, x: self.reference * x[..., 1:], "float64 (3, 1, {0}, {2}) of a network in float64"),
+        (lambda self, x: x.float(), "float32 (3, 1, {0}, {1}) of a network in float64"),
+        (lambda self, x: x.no, "AttributeError"),
+    ],
+)
+def test_an_encoding_is_held_to_its_promises_before_a_backbone_meets_it(forward, said):
+    class Slip(ScaledLevels):
+        """An encoding."""
+
+    Slip.forward = forward
+    net = network(backbone(), GREY)
+    net.encoding = Slip(Slip.Config(), GREY).double()
+    with pytest.raises(PluginError, match="the encoding") as error:
+        net.check_width()
+    assert error.value.found.startswith(said.format(*SIZE, SIZE[1] - 1)) and error.value.where.endswith("Slip")
 
 
 @pytest.mark.parametrize(("held", "found", "expected"), [

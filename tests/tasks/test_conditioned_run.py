@@ -125,6 +125,7 @@ def test_images_are_completed_given_their_own_conditions(run, batch, by_name):
         ("test:6", "no image of that number"),
         ({"tilt": torch.zeros(1, 2)}, "these images lack a condition"),
         ({"small": "test:0", "size": 3}, "the model has no such condition"),
+        ({"small": "test:0", "size": "a.npz"}, "the model has no such condition"),
     ],
 )
 def test_conditions_that_are_not_there(run, context, message):
@@ -133,6 +134,9 @@ def test_conditions_that_are_not_there(run, context, message):
 
 
 def test_what_cannot_take_a_list_of_conditions_says_so(run):
+    with pytest.raises(UsageError, match="not arrays by name") as caught:
+        pixkit.load(run).sample(1, context=3)
+    assert caught.value.found == "of type int" and "small" in caught.value.expected
     with pytest.raises(UsageError, match="no codec for such a model"):
         codec_of(pixkit.load(run))
     plain = pixkit.build_model(RECIPE | {"model": {"type": "autoregressive", "backbone": "pixelcnn"}}, (1, 4, 4, 2))
