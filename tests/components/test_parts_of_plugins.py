@@ -99,7 +99,8 @@ BACKBONES = {
 
 
 @pytest.mark.parametrize(
-    ("name", "activation"), [*((name, "odd") for name in BACKBONES), ("pixelcnnpp", {"type": "swish", "beta": 2.0})]
+    ("name", "activation"),
+    [("pixelcnn", "odd"), ("local_pixelcnn", "odd"), ("pixelcnnpp", {"type": "swish", "beta": 2.0})],
 )
 def test_an_activation_works_in_every_backbone_that_takes_one(name, activation):
     width = {"pixelcnnpp": "filters"}.get(name, "width")

@@ -86,12 +86,10 @@ def test_schedules(name, config):
     check_schedule(named("schedule", name, **config))
 
 
-SMALL = {"type": "pixelcnn", "width": 12, "layers": 1, "output_layers": 1}
+SMALL = {"type": "pixelcnn", "width": 6, "layers": 1, "output_layers": 1}
 
 
-@pytest.mark.parametrize(
-    ("ordering", "encoding"), [("raster", "scaled"), ("checkerboard", "one_hot"), ("raster", "embedded")]
-)
+@pytest.mark.parametrize(("ordering", "encoding"), [("checkerboard", "one_hot"), ("raster", "embedded")])
 def test_the_autoregressive_model(ordering, encoding):
     check_model(named("model", "autoregressive", backbone=SMALL, ordering=ordering, input={"type": encoding}))
 
