@@ -1,4 +1,4 @@
-"""Reading the arrays beside the images: a row an image, by the source's own splits."""
+"""Read the arrays beside the images: one row per image, by the source's own splits."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from pixkit.errors import DataError, RecipeError, listed
 from pixkit.image import ImageSpec
 
 MAX_BYTES = 2**32
-"""Bytes that one array may have, if the source's configuration does not say it."""
-EXPECTED = "FILE or FILE:NAME, an array with a row an image"
+"""The most bytes of an array, if the source's configuration has no limit."""
+EXPECTED = "FILE or FILE:NAME, an array with one row per image"
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Beside:
     """The arrays beside a source's images.
 
     Attributes:
-        specs: what they are.
-        rows: by the source's own splits, the rows of those that are read, [N, D']; empty if none is.
-        digest: SHA-256 of what was read, in hexadecimal; empty if nothing was.
+        specs: their descriptions.
+        rows: by the source's own splits, the rows of the arrays from files, [N, D']; None if there are none.
+        digest: SHA-256 of these, in hexadecimal; empty if there are none.
     """
 
     specs: tuple[ContextSpec, ...] = ()
@@ -43,32 +43,32 @@ class Beside:
     digest: str = ""
 
     def of(self, split: str, numbers: Tensor) -> Tensor | None:
-        """The rows of some images of a split of the source's own."""
+        """The rows of some images of one of the source's own splits."""
         return None if self.rows is None else self.rows[split][numbers]
 
 
 def read_beside(
     config: DataConfig, images: SourceImages, spec: ImageSpec, resolve: Callable[[str], Path], name: str
 ) -> Beside:
-    """The arrays that a configuration asks for.
+    """Read the arrays of a configuration.
 
     Args:
-        config: the source's.
-        images: the source's images, in the order that rows have.
-        spec: of the images as models see them.
+        config: the source's configuration.
+        images: the source's images, in the order of the rows.
+        spec: the images as models see them.
         resolve: makes a path of the recipe absolute.
-        name: the source's.
+        name: the source's name.
 
     Raises:
-        DataError: where a file or an array is missing, damaged, or of another number of images.
-        RecipeError: where images cannot be made smaller that way.
+        DataError: if a file or an array is missing, damaged, or for another number of images.
+        RecipeError: if images cannot be shrunk in the requested way.
     """
     specs: list[ContextSpec] = []
     read: list[dict[str, Tensor]] = []
     for key, given in config.context.items():
         if key == LABEL:
             raise RecipeError(
-                "labels are the data's own", where="data.context", found=key, hint="call the array otherwise"
+                "labels are the data's own", where="data.context", found=key, hint="give the array another name"
             )
         asked = ContextConfig(file=given) if isinstance(given, str) else given
         where = f"data.context.{key}"
@@ -87,7 +87,7 @@ def read_beside(
 
 
 def _smaller(key: str, asked: ContextConfig, spec: ImageSpec) -> ContextSpec:
-    """The image itself, made smaller."""
+    """The description of a smaller version of the image itself."""
     factor, where = asked.shrink or 1, f"data.context.{key}.shrink"
     if asked.by == "average" and (spec.palette is not None or spec.height % factor or spec.width % factor):
         raise RecipeError(
@@ -101,13 +101,13 @@ def _smaller(key: str, asked: ContextConfig, spec: ImageSpec) -> ContextSpec:
 
 
 class _Reader:
-    """Reads the arrays that a key refers to."""
+    """Reads the arrays of a key."""
 
     def __init__(self, where: str, resolve: Callable[[str], Path], limit: int) -> None:
         self.where, self._resolve, self._limit = where, resolve, limit
 
     def by_split(self, asked: ContextConfig, images: SourceImages, name: str) -> dict[str, NDArray[Any]]:
-        """An array for each of the source's own splits, a row an image."""
+        """An array for each of the source's own splits, one row per image."""
         sets = own_splits(images)
         if asked.file is None:
             given = {split: getattr(asked, split) for split in sets}
@@ -128,7 +128,7 @@ class _Reader:
         return found
 
     def _of_all(self, rows: NDArray[Any], images: SourceImages, name: str) -> dict[str, NDArray[Any]]:
-        """Of one array for all images: by the numbers of those that were held out, else one split after the other."""
+        """Split an array of all images: by the numbers of held-out images, otherwise one split after the other."""
         sets = own_splits(images)
         if images.train.rows is not None or images.test.rows is not None:
             self._check(rows, len(images.train.pixels), f"images of {name}, of which some are held out")
@@ -142,10 +142,10 @@ class _Reader:
     def _check(self, rows: NDArray[Any], count: int, what: str) -> None:
         if rows.ndim == 0 or len(rows) != count:
             found = "a single number" if rows.ndim == 0 else f"{len(rows)} rows"
-            raise DataError("not a row an image", where=self.where, found=found, expected=f"{count}, {what}")
+            raise DataError("not one row per image", where=self.where, found=found, expected=f"{count}, {what}")
 
     def _place(self, text: str) -> tuple[Container, str | None]:
-        """The file of a reference, and the array's name if it says one."""
+        """The file of a reference, and the array's name if given."""
         reference, *more = references(text, self._resolve, self.where.removeprefix("data."))
         if more or reference.file is None:
             raise DataError("not one file of arrays", where=self.where, found=text, expected=EXPECTED)
@@ -160,7 +160,7 @@ class _Reader:
                     "the file has several arrays",
                     where=self.where,
                     found=f"{container.path}: {listed(names)}",
-                    expected=f"{container.path.name}:NAME, or arrays called train and test",
+                    expected=f"{container.path.name}:NAME, or arrays named train and test",
                 )
             name = names[0]
         return container.read(name)
@@ -169,7 +169,7 @@ class _Reader:
 def _described(
     key: str, asked: ContextConfig, arrays: dict[str, NDArray[Any]], where: str
 ) -> tuple[ContextSpec, dict[str, Tensor]]:
-    """What an array is, and its rows by split, flat, [N, D]: of [N, h, w, C] the channels come first."""
+    """Describe an array, and flatten its rows by split, [N, D]; channels of [N, h, w, C] come first."""
     shapes = {split: rows.shape[1:] for split, rows in arrays.items()}
     shape, *others = dict.fromkeys(shapes.values())
     if others or not 0 <= len(shape) <= 3 or 0 in shape:
@@ -196,6 +196,6 @@ def _described(
         if whole or asked.values is None:
             spec.check(torch.from_numpy(np.ascontiguousarray(rows, np.int64 if whole else np.float32)), where)
         else:
-            raise DataError("values counts integers", where=where, found=str(rows.dtype), hint="leave values out")
+            raise DataError("values is only for integers", where=where, found=str(rows.dtype), hint="leave values out")
         flat[split] = torch.from_numpy(np.ascontiguousarray(rows.reshape(len(rows), spec.size), kind))
     return spec, flat

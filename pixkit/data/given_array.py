@@ -20,7 +20,7 @@ from pixkit.image import ImageSpec, Palette
 OWN = ("samples", "original")
 """Arrays of a .npz that hold a model's levels, as pixkit writes them."""
 PALETTE = "palette"
-"""The array beside them of the colours that they stand for, if they are tokens."""
+"""The array with the colours of tokens, in the same file."""
 MAX_BYTES = 2**32
 """The most bytes of an array that is read as a whole."""
 AT_ONCE = 2**18
@@ -77,7 +77,7 @@ class GivenArray:
                 where=self.where,
                 found=f"{size} bytes",
                 expected=f"at most {MAX_BYTES}",
-                hint="numpy.save and numpy.savez store it as it is, to be read by position",
+                hint="numpy.save and numpy.savez store it uncompressed, to be read by position",
             )
 
     @property
@@ -97,7 +97,7 @@ class GivenArray:
         return own if self.palette is None or own[-3:-2] != (1,) else (*own[:-3], 3, *own[-2:])
 
     def count(self, orders: Sequence[Order]) -> int:
-        """How many images it has."""
+        """The number of images."""
         return self.shape[0] if orders[0][0] == 0 else 1
 
     def blocks(self, orders: Sequence[Order], spec: ImageSpec) -> Iterator[NDArray[Any]]:

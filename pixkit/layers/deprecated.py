@@ -1,4 +1,4 @@
-"""Names that `pixkit.layers` had for what is a component now; they keep plugins working that were written with them."""
+"""Former names of `pixkit.layers` for components, kept for plugins that use them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ANNOTATIONS: dict[str, tuple[Any, str]] = {
     ),
     "NormName": (Literal["none", "batch", "layer"], "pixkit.components.NormRef"),
 }
-"""What a configuration's key was annotated with, and is now."""
+"""Former annotations of a configuration's key, and those that replace them."""
 
 
 def find(name: str) -> Any:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def as_text(field: Tensor) -> str:
-    """A field [H, W], a line for each row: steps as numbers, allowed taps (bool) as `#` and the others as dots.
+    """A field [H, W] as text, one line per row: steps as numbers; of bools, True as `#` and False as a dot.
 
     Example:
         >>> order = pixkit.component("ordering", "diagonal").build(pixkit.ImageSpec(1, 3, 4, 2))

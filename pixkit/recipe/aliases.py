@@ -1,4 +1,4 @@
-"""Keys that a recipe gives under another of their names: they get the one that everything else knows."""
+"""Rename keys that a recipe gives under an alias to their own names."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pixkit.recipe.yaml import Node
 
 
 def settle_names(root: Node, registry: Registry) -> None:
-    """Rename the keys of a tree that components take under several names (`pixkit.components.config.aliases`).
+    """Rename the keys of a tree that are given under an alias (`pixkit.components.config.aliases`).
 
-    Of two names of one key, that of an override, or of the later one, counts.
+    If two sources give one key under two names, the one with precedence counts: an override, or the later override.
 
     Raises:
         InvalidRecipe: with every key that one source gives under two names.
@@ -42,7 +42,7 @@ def _settle(node: Node, path: Path, slot: Slot, registry: Registry, problems: li
 
 
 def _renamed(children: dict[str, Node], path: Path, named: dict[str, str], problems: list[Problem]) -> dict[str, Node]:
-    """The children under the names of their keys, in their order."""
+    """The children under their keys' own names, in order."""
     kept: dict[str, tuple[str, Node]] = {}
     for given, child in children.items():
         name = named.get(given, given)

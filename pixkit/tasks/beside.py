@@ -1,4 +1,4 @@
-"""What images are drawn and scored given, of a model with a list of conditions: by name, by image, or in turn."""
+"""Conditions for drawing and scoring, if a model has a list of them: by name, from an image, or in turn."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from pixkit.tasks.labels import Choice, one_label, repeat_labels
 
 PLACE = re.compile(r"(train|validation|test):([0-9]{1,12})")
 PAIRS = 16
-"""Images in a row of a grid of conditions and samples, one beside the other."""
+"""Images in a row of a grid that alternates conditions and samples."""
 Asked: TypeAlias = str | Path | Sequence[str | Path] | Mapping[str, Any]
-"""Conditions as callers name them: images of the run's data (test:5), whose conditions are meant, or by name an array,
-a file of one, or such an image."""
+"""Conditions as callers give them: images of the run's data (test:5), which stand for their conditions, or by name an
+array, a file with one, or such an image."""
 
 
 def conditions_of(model: Model) -> Conditions | None:
@@ -42,10 +42,10 @@ class Conditioning:
     """Finds the rows of a model's conditions.
 
     Args:
-        model: it has a list of conditions.
-        run: its run, whose data are meant; None if it was given without one.
+        model: a model with a list of conditions.
+        run: its run, whose data are used; None if the model was given without one.
         loading: called as loading(what, done, total) while the data are read.
-        where: which argument an error is to name.
+        where: the argument that errors name.
     """
 
     def __init__(self, model: Model, run: Run | None, loading: Progress | None = None, where: str = "context") -> None:
@@ -55,17 +55,17 @@ class Conditioning:
                 "the model has no list of conditions",
                 where=where,
                 found=type(model).__name__,
-                hint="a recipe has one by data.context and model.context",
+                hint="data.context and model.context define one in a recipe",
             )
         self.model, self.conditions = model, found
         self._run, self._loading, self._where = run, loading, where
         self._data: Dataset | None = None
 
     def rows(self, asked: Asked, labels: Choice | None = None) -> Tensor:
-        """What is asked for, a row each; of each of some labels, if they are given, in turn.
+        """One row for each of the requested conditions; if labels are given, one for each of these in turn.
 
         Raises:
-            UsageError: if something is missing, or does not go together.
+            UsageError: if something is missing or inconsistent.
             DataError: if a file cannot be read or does not fit.
         """
         given = dict(asked) if isinstance(asked, Mapping) else self._of_images(asked)
@@ -89,7 +89,7 @@ class Conditioning:
         places = [PLACE.fullmatch(str(name)) for name in names]
         if not all(places):
             raise UsageError(
-                "conditions are those of the run's images, or given by name",
+                "conditions come from the run's images, or by name",
                 where=self._where,
                 found=", ".join(map(str, names)),
                 expected=f"test:5, or one of {', '.join(f'{name}=FILE' for name in self.conditions.names)}",
@@ -101,7 +101,7 @@ class Conditioning:
         return {name: torch.cat(values) for name, values in found.items()}
 
     def _beside(self, split: str, number: int) -> dict[str, Tensor]:
-        """What stands beside an image of the run's data, by name."""
+        """The arrays beside an image of the run's data, by name."""
         if self._run is None:
             raise UsageError(
                 "a model that was not opened with its run has no data", where=self._where, found=f"{split}:{number}"
@@ -119,7 +119,7 @@ class Conditioning:
         return found if batch.labels is None or not self.conditions.label else found | {LABEL: batch.labels}
 
     def _value(self, spec: ContextSpec, given: Any) -> Tensor:
-        """An array as it is, or that of a file or of an image of the run's data."""
+        """An array itself, or from a file or from an image of the run's data."""
         if not isinstance(given, str | Path):
             return spec.check(given, self._where) if spec.shape else torch.as_tensor(given).reshape(-1)
         place = PLACE.fullmatch(str(given))
@@ -127,7 +127,7 @@ class Conditioning:
             return self._beside(place[1], int(place[2]))[spec.name]
         if len(spec.shape) == 3 and spec.levels is not None:
             return named_images([given], ImageSpec(*spec.shape, levels=max(spec.levels, 2)), where=self._where)[1]
-        container = open_arrays(Path(given), MAX_BYTES, "a file of an array", self._where)
+        container = open_arrays(Path(given), MAX_BYTES, "a file with an array", self._where)
         names = container.names() if container.named else []
         if len(names) > 1:
             raise DataError("the file has several arrays", where=str(given), found=", ".join(names), expected="one")
@@ -138,17 +138,17 @@ class Conditioning:
 def context_of(
     drawer: Drawer, name: str, image: Tensor, label: int | str | Tensor | None, asked: Asked | None = None
 ) -> Tensor | None:
-    """The context of one image, int64 [1, C, H, W], that is called so: its label, or its conditions; [1, ...] or None.
+    """The context of one image, int64 [1, C, H, W], of this name: its label, or its conditions; [1, ...] or None.
 
-    Conditions that are not asked for are those of the image, if it is one of the run's data, or made of it.
+    By default, conditions are those of the image, if it belongs to the run's data, or are computed from it.
 
     Raises:
-        UsageError: if the model takes no such context, or needs one, or if it is of several images.
+        UsageError: if the model takes no such context, if one is missing, or if there are several.
     """
     found = conditions_of(drawer.model)
     if found is None:
         if asked is not None:
-            Conditioning(drawer.model, drawer.run)  # which says that there are none
+            Conditioning(drawer.model, drawer.run)  # raises the error
         return one_label(drawer.model, label)
     if asked is None and not PLACE.fullmatch(name):
         return found.given({} if label is None else {LABEL: one_label(drawer.model, label)}, 1, image.cpu())
@@ -159,9 +159,9 @@ def context_of(
 
 
 def rows_in_turn(model: Model, dataset: Dataset, count: int) -> Tensor | None:
-    """The conditions of the first validation images, or else test images, from the first again at the end.
+    """The conditions of the first validation images, or else test images, starting over at the end.
 
-    None of a model without a list of conditions.
+    None if the model has no list of conditions.
     """
     found = conditions_of(model)
     if found is None:
@@ -174,8 +174,8 @@ def rows_in_turn(model: Model, dataset: Dataset, count: int) -> Tensor | None:
 def pictures_of(model: Model, rows: Tensor) -> Tensor | None:
     """The first condition that is a grid, as images of the model's size and levels, int64 [n, C, H, W].
 
-    Each cell is shown over the sites that it is nearest to; floats by their range, codes as levels of grey. None if no
-    condition is a grid.
+    Cells are enlarged to the sites nearest to them; floats are scaled by their range, and codes become levels of grey.
+    None if no condition is a grid.
     """
     found = conditions_of(model)
     arrays = [] if found is None else [part.spec.array for part in found.conditioners]
@@ -194,5 +194,5 @@ def pictures_of(model: Model, rows: Tensor) -> Tensor | None:
 
 
 def beside_each(images: Tensor, pictures: Tensor, each: int) -> Tensor:
-    """Images with a picture before each `each` of them, as rows of a grid show it: [n * each, ...] and [n, ...]."""
+    """Insert a picture before every `each` images, for the rows of a grid: [n * each, ...] and [n, ...]."""
     return torch.cat([pictures[:, None], images.unflatten(0, (len(pictures), each))], 1).flatten(0, 1)

@@ -24,7 +24,7 @@ ARRAYS = (
     ContextSpec("beside", (1, 2), 4),
     ContextSpec("beside", (3, 3), 4),
 )
-"""Numbers, vectors, images and codes; of the image's size, smaller by a whole number, larger by one, and neither."""
+"""Numbers, vectors, images and codes; of the image's size, smaller or larger by a whole factor, and neither."""
 
 
 class _Summed(PlainBackbone):
@@ -38,11 +38,12 @@ class _Summed(PlainBackbone):
 
 
 def check_conditioner(given: ComponentSpec) -> None:
-    """Everything that pixkit promises of a conditioner, with random parameters, for every kind of array that it takes.
+    """Check everything that pixkit requires of a conditioner, with random parameters, for every kind of array.
 
-    It refuses arrays with a RecipeError from its constructor, and takes one kind at least. It gives as many maps as
-    `maps` says, at one site or at all; each image's depend on its own array, and on every number of it. Its parameters
-    get a gradient. A network with it is proved causal, and cached sampling draws what ancestral sampling does.
+    It accepts at least one kind, and refuses others with a RecipeError from its constructor. It returns as many maps as
+    `maps` says, at one site or at all; an image's maps depend on its own array only, and on all entries of it. Its
+    parameters get a gradient. A network with it is proved causal, and cached sampling draws the same as ancestral
+    sampling.
     """
     check_config(given)
     taken, refused = 0, []
@@ -59,7 +60,7 @@ def check_conditioner(given: ComponentSpec) -> None:
         check_drawn(network(component("backbone", _Summed), made.image, conditioner=made.float()))
         if given.name == LABEL:
             break
-    assert taken, f"it takes none of these arrays: {'; '.join(refused)}"
+    assert taken, f"it accepts none of these arrays: {'; '.join(refused)}"
 
 
 def _check_maps(made: Conditions) -> None:
@@ -67,13 +68,13 @@ def _check_maps(made: Conditions) -> None:
     rows = made.example(3)
     maps: Tensor = made(rows)
     assert torch.isfinite(maps).all(), "maps that are not finite"
-    torch.testing.assert_close(made(rows[1:2]), maps[1:2], msg="an image's maps depend on those beside it")
+    torch.testing.assert_close(made(rows[1:2]), maps[1:2], msg="an image's maps depend on other images of the batch")
     (array,) = (part.spec.array for part in made.conditioners)
     start = made.places[array.name]
     for entry in range(start, start + array.size):
         other = rows.clone()
         other[0, entry] = (other[0, entry] + 1) % array.levels if array.levels else other[0, entry] + 0.3
-        assert (made(other) != maps)[0].any(), f"number {entry - start} of the array has no effect"
+        assert (made(other) != maps)[0].any(), f"entry {entry - start} of the array has no effect"
     maps.square().sum().backward()
     for name, parameter in made.named_parameters():
         assert parameter.grad is not None or not parameter.requires_grad, f"{name} gets no gradient"

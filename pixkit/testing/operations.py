@@ -20,7 +20,7 @@ from pixkit.testing.parts import COLOUR, PlainBackbone, component, named, networ
 from pixkit.testing.samplers import check_agreement
 
 SPECIAL = (0.0, -0.0, 1.0, -1.0, 30.0, -30.0, 1e3, -1e3, float("nan"))
-"""Operands that random numbers do not reach."""
+"""Operands that random numbers do not cover."""
 
 
 def check_operation(operation: Elementwise, *, tolerance: float = 0.0, single: float = 1e-5) -> None:
@@ -72,11 +72,11 @@ def _check_elements(operation: Elementwise, x: list[Tensor]) -> None:
     """Each element depends only on the same element, wherever it is and however many there are."""
     with torch.no_grad():
         whole = operation(*x)
-        assert whole.shape == x[0].shape, f"`forward` makes {tuple(whole.shape)} of {tuple(x[0].shape)}"
-        assert whole.dtype == torch.float64, f"`forward` makes {whole.dtype} of torch.float64"
+        assert whole.shape == x[0].shape, f"`forward` returns {tuple(whole.shape)} for {tuple(x[0].shape)}"
+        assert whole.dtype == torch.float64, f"`forward` returns {whole.dtype} for torch.float64"
         some = operation(*(each.flatten(2)[:, :, 3:8, None] for each in x))
         same = torch.equal(some[..., 0], whole.flatten(2)[:, :, 3:8])
-        assert same, "`forward` gives other values for some of the sites: it reads more than its element"
+        assert same, "`forward` returns other values for a subset of the sites: it reads more than its element"
         for number in range(len(x)):
             changed = [each.clone() for each in x]
             changed[number][0, 2, 1, 1] += 1.7
@@ -90,19 +90,19 @@ def _check_gradient(operation: Elementwise, x: list[Tensor]) -> None:
     few = [each[:1, :, :1, :2].clone().requires_grad_() for each in x]
     assert operation(*few).requires_grad, "`forward` has no gradient: nothing before it would be trained"
     right = torch.autograd.gradcheck(operation, few, raise_exception=False)
-    assert right, "the gradient of `forward` is not that of its differences"
+    assert right, "the gradient of `forward` differs from finite differences"
 
 
 def _check_instruction(operation: Elementwise, net: nn.Module, count: int, tolerance: float, single: float) -> None:
     """The instruction is used, and computes the values of `forward`."""
     trace = Trace(net)  # type: ignore[arg-type]
     (found,) = [one for one in trace.operations.values() if one.module is operation]
-    assert found.kind == "elementwise", f"the operation is taken to mix '{found.kind}'"
+    assert found.kind == "elementwise", f"the operation is treated as mixing '{found.kind}'"
     call = call_of(found.node, operation)
     taken = call is not None and isinstance(call.instruction, Expression)
     assert call is not None and taken, (
         f"the expression of {type(operation).__name__} is not used: a subclass that overrides `forward` states its "
-        "own, and there are at most three operands and two numbers"
+        "own, with at most three operands and two numbers"
     )
     make_plan(trace)
     generator = torch.Generator().manual_seed(2)
@@ -120,7 +120,7 @@ def _check_instruction(operation: Elementwise, net: nn.Module, count: int, toler
         try:
             ours = evaluate(call.instruction, [*rows, *wide], call.numbers).double()
         except NoCompiler as error:
-            assert "could not build" not in error.message, f"the expression is no C: {error.found}"
+            assert "could not build" not in error.message, f"the expression is not valid C: {error.found}"
             return
         _compare(ours, expected, allowed, dtype, rows)
 
@@ -131,6 +131,6 @@ def _compare(ours: Tensor, expected: Tensor, allowed: float, dtype: torch.dtype,
     wrong = unlike | (apart > allowed) | (ours.isinf() != expected.isinf())
     first = int(wrong.nonzero()[0]) if wrong.any() else 0
     assert not wrong.any(), (
-        f"of {rows[:, first].tolist()} the expression makes {ours[first]:.17g} in {dtype}, `forward` "
-        f"{expected[first]:.17g}: {apart[first]:.1e} apart, {allowed:g} are allowed"
+        f"for {rows[:, first].tolist()} the expression gives {ours[first]:.17g} in {dtype}, `forward` "
+        f"{expected[first]:.17g}: they differ by {apart[first]:.1e}, and {allowed:g} is allowed"
     )

@@ -15,7 +15,7 @@ from pixkit.testing.samplers import check_drawing
 
 GROUPS = (1, 3)
 ROUNDING = 2.0**-6
-"""How far bfloat16, with 8 bits, may be from float64, relative to the largest value."""
+"""Tolerance of bfloat16, with 8 bits, relative to the largest value in float64."""
 
 
 @torch.no_grad()
@@ -43,7 +43,7 @@ def check_apart(module: nn.Module, x: Tensor, changes: Tensor, groups: int, maps
         found = moved.nonzero().tolist()
         assert not found, f"(image, colour group, row, column) = {found[0]} reads (1, {group}, 0, 2), which is another"
     part = module(x[:, :, 1:, 1:])
-    assert torch.allclose(part, out[:, :, 1:, 1:], rtol=0, atol=1e-12), "of some of the sites it gives other values"
+    assert torch.allclose(part, out[:, :, 1:, 1:], rtol=0, atol=1e-12), "a subset of the sites gives other values"
 
 
 @torch.no_grad()
@@ -53,7 +53,7 @@ def check_precision(module: nn.Module, x: Tensor) -> None:
     exact = module(wide)
     found = copy.deepcopy(module).bfloat16()(x)
     for name, each in (("float64", exact), ("bfloat16", found)):
-        assert str(each.dtype) == f"torch.{name}", f"of a network in {name} it gives {each.dtype}"
+        assert str(each.dtype) == f"torch.{name}", f"for a network in {name} it returns {each.dtype}"
     away = (found.double() - exact).abs().amax() / exact.abs().amax().clamp_min(1e-30)
     assert float(away) <= ROUNDING, f"in bfloat16 it is {float(away):.2g} of its largest value away from float64"
 
@@ -77,8 +77,8 @@ def require_followed(mixing: Iterable[str]) -> None:
     """Raise AssertionError if there are operations that readiness takes to mix everything."""
     named = ", ".join(mixing)
     assert not named, (
-        f"readiness cannot follow {named}: make `forward` of operations in its table, or derive the class "
-        "from pixkit.layers.PointwiseLayer as well, by which it says that sites and colours stay apart"
+        f"readiness cannot follow {named}: use only operations of its table in `forward`, or also derive the "
+        "class from pixkit.layers.PointwiseLayer, which states that sites and colours stay apart"
     )
 
 

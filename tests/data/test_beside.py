@@ -93,7 +93,7 @@ def test_what_is_kept_on_a_device_has_the_same_rows(make, files):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("all.npz:codes|short", "not a row an image"),
+        ("all.npz:codes|short", "not one row per image"),
         ("all.npz", "several arrays"),
         ("none.npy", "no such file"),
         ("nan.npy", "not finite"),

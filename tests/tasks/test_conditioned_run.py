@@ -121,7 +121,7 @@ def test_images_are_completed_given_their_own_conditions(run, batch, by_name):
 @pytest.mark.parametrize(
     ("context", "message"),
     [
-        ("picture.png", "those of the run's images"),
+        ("picture.png", "conditions come from the run's images"),
         ("test:6", "no image of that number"),
         ({"tilt": torch.zeros(1, 2)}, "these images lack a condition"),
         ({"small": "test:0", "size": 3}, "the model has no such condition"),

@@ -37,10 +37,10 @@ class Detached(torch.autograd.Function):
         (activation(lambda self, x: torch.cat([x, x], 1)), r"becomes \[2, 4, 2, 3\], not \[2, 2, 2, 3\]"),
         (
             activation(lambda self, x: x * torch.arange(x.shape[3]), maps=lambda self, maps: maps),
-            "of some of the sites",
+            "a subset of the sites",
         ),
         (activation(lambda self, x: torch.sin(1000 * x)), "in bfloat16"),
-        (activation(lambda self, x: x.float().relu()), r"of a network in float64 it gives torch\.float32"),
+        (activation(lambda self, x: x.float().relu()), r"for a network in float64 it returns torch\.float32"),
         (activation(lambda self, x: x.sqrt()), "of finite numbers it gives nan"),
         (activation(lambda self, x: x + torch.rand_like(x)), "asked again, it gives other values"),
         (activation(lambda self, x: 2 * x.detach()), "has no gradient: it is detached"),

@@ -120,17 +120,17 @@ class Slope(Gate):
 @pytest.mark.parametrize(
     ("operation", "said"),
     [
-        (Other, r"the expression makes .* in torch.float64, `forward` .* apart, 0 are allowed"),
-        (Lost, r"of \[30.0, 0.0\] the expression makes 0 in torch.float64, `forward` nan"),
-        (Misspelt, "the expression is no C: .*zz"),
+        (Other, r"the expression gives .* in torch.float64, `forward` .* differ by .*, and 0 is allowed"),
+        (Lost, r"for \[30.0, 0.0\] the expression gives 0 in torch.float64, `forward` nan"),
+        (Misspelt, "the expression is not valid C: .*zz"),
         (Inherited, "the expression of Inherited is not used: a subclass that overrides `forward` states its own"),
         (Four, "the expression of Four is not used"),
         (Centred, "reads more than its element"),
         (Shifted, r"input 1 at \[0, 2, 1, 1\] has an effect at \[0, 3, 1, 1\]"),
-        (Halved, "makes .2, 3, 3, 4. of .2, 6, 3, 4."),
-        (Rounded, "makes torch.float32 of torch.float64"),
+        (Halved, "returns .2, 3, 3, 4. for .2, 6, 3, 4."),
+        (Rounded, "returns torch.float32 for torch.float64"),
         (Detached, "has no gradient"),
-        (Slope, "the gradient of `forward` is not that of its differences"),
+        (Slope, "the gradient of `forward` differs from finite differences"),
     ],
 )
 def test_what_is_wrong_with_an_operation_is_said(operation, said):

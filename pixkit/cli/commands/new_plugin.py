@@ -27,15 +27,15 @@ next:
 @click.argument("plugin", metavar="NAME")
 @click.option("--kind", type=click.Choice(KINDS), required=True, help="The kind of its component.")
 @click.option(
-    "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Its folder; NAME if left out."
+    "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Its folder; by default NAME."
 )
 @json_option
 def command(plugin: str, kind: str, output: Path | None, as_json: bool) -> None:
     """Start a plugin: a distribution with one component.
 
-    NAME is what pip will install, as in pixkit-waves; recipes name its component without the pixkit-. Writes a
-    pyproject.toml with the entry point, a module with a component that works, a test that checks its contract, a recipe
-    that uses it, and a README. Prints their paths. Nothing that exists is overwritten.
+    NAME is the name for pip, as in pixkit-waves; recipes name its component without the pixkit-. Writes a
+    pyproject.toml with the entry point, a module with a working component, a test of its contract, a recipe that uses
+    it, and a README. Prints their paths. Existing files are never overwritten.
     """
     names = names_for(kind, plugin)
     folder = output or Path(names.distribution)
@@ -43,7 +43,7 @@ def command(plugin: str, kind: str, output: Path | None, as_json: bool) -> None:
     for other in catalogue(quiet=True).components:
         if (other.kind, other.name) == (kind, names.component) and other.distribution != names.distribution:
             also = f"{other.distribution} also has {one_of(kind)} '{other.name}'"
-            warn(f"{also}: while both are installed, recipes have to say {names.distribution}:{other.name}")
+            warn(f"{also}: while both are installed, recipes must name {names.distribution}:{other.name}")
     if as_json:
         emit_json({"kind": kind, **vars(names), "files": [str(path) for path in written]})
         return

@@ -1,4 +1,4 @@
-"""One elementwise instruction of the compiled kernel, without a plan."""
+"""Run a single elementwise instruction of the compiled kernel, without a plan."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def evaluate(
         instruction: a name in elementwise.h, or an `Expression`.
         operands: one to three, [n] each, all float32 or all float64.
         numbers: its a and b.
-        library: a kernel other than the one that has the instruction.
+        library: the kernel to use; by default one that has the instruction.
 
     Raises:
         NoCompiler: if the kernel cannot be compiled.
