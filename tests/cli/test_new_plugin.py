@@ -45,7 +45,7 @@ def test_a_name_that_recipes_know_is_warned_of(pixkit):
     outcome = pixkit("new-plugin", "pixkit-pixelcnn", "--kind", "backbone")
     assert outcome.code == 0
     assert outcome.err.startswith(
-        "pixkit: pixkit-models also has a backbone 'pixelcnn': while both are installed, recipes have to say "
+        "pixkit: pixkit-models also has a backbone 'pixelcnn': while both are installed, recipes must name "
         "pixkit-pixelcnn:pixelcnn\n"
     )
     assert "also has" not in pixkit("new-plugin", "pixkit-pixelcnn", "--kind", "head").err

@@ -10,7 +10,7 @@ HEAD = """\
 
 <!-- Written by tests/docs/recipe_costs.py; edit recipes/figures.json, or that script, and run it. -->
 
-`pixkit build NAME` trains one of these. [recipes/README.md](../../recipes/README.md) explains what a recipe says.
+`pixkit build NAME` trains one of these. [recipes/README.md](../../recipes/README.md) explains the keys of a recipe.
 
 ## Time and memory
 

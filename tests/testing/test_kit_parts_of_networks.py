@@ -149,7 +149,7 @@ class Levels(pixkit.Encoding):
     [
         ({"said": lambda self, x: x.roll(1, 3)}, "which is another"),
         ({"said": lambda self, x: x.roll(1, 1) + x}, "which is another"),
-        ({"said": lambda self, x: x.double()}, r"in bfloat16 it gives torch\.float64"),
+        ({"said": lambda self, x: x.double()}, r"in bfloat16 it returns torch\.float64"),
         ({"said": lambda self, x: x.clamp(max=3)}, "only 4 are told apart"),
         ({"factor": None}, "unused gets no gradient"),
         ({"Config": type("Config", (pixkit.ComponentConfig,), {"__annotations__": {"a": int}, "a": Field(1)})}, "'a'"),
