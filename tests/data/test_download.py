@@ -120,7 +120,7 @@ def test_a_server_that_resumes_elsewhere_is_not_believed(server, folder):
     server.drops = [300_000]
     with pytest.raises(DataError) as caught:
         get(remote(server), folder)
-    assert "another place" in caught.value.found
+    assert "did not continue at the requested offset" in caught.value.found
 
 
 def test_without_an_announced_length_the_size_still_counts(server, folder):
