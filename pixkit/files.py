@@ -15,7 +15,7 @@ from typing import BinaryIO
 from pixkit.errors import RunError, reason
 
 LINK_HINT = "put the whole run there: -o PATH, or link the run folder"
-"""What to do about a link inside a run."""
+"""The hint for a link inside a run."""
 _HINTS = {
     errno.ELOOP: LINK_HINT,
     errno.EMLINK: "try again once nothing makes hard links here",

@@ -10,7 +10,7 @@ from pixkit.distribution import canonical
 
 @dataclass(frozen=True)
 class Component:
-    """What lists show of a component."""
+    """A component as lists show it."""
 
     kind: str
     name: str

@@ -10,7 +10,7 @@ from pixkit.catalogue.contents import Catalogue, named
 from pixkit.catalogue.kinds import BARE
 
 KIND, KEY, AUTO = "x-pixkit-kind", "x-pixkit-key", "x-pixkit-auto-or"
-"""What schemas say of places for a component, of the key that names it, and of names of components."""
+"""Schema entries of components: their place, the key that names them, and their names."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ STATED = ("METADATA", "PKG-INFO", "entry_points.txt")
 
 @dataclass(frozen=True)
 class Basis:
-    """What to check to tell whether anything has changed.
+    """The files and values by which a change is noticed.
 
     Attributes:
         names: top-level modules. If one of these is found elsewhere on the path now, it may be another one.
@@ -44,7 +44,7 @@ class Basis:
 
 
 def environment() -> list[str]:
-    """What distinguishes environments that may share a cache folder; plain data."""
+    """Properties that distinguish environments sharing a cache folder; plain data."""
     package = str(Path(__file__).resolve().parent.parent)
     switches = [os.environ.get(name, "") for name in SWITCHES]
     return [str(FORMAT), sys.version, sys.prefix, package, str(sys.flags.optimize), *switches]

@@ -1,4 +1,4 @@
-"""What commands that build report of their progress."""
+"""Progress reports of commands that build."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Live:
 
 
 def component_of(entry: Entry) -> Component:
-    """What lists show of a component."""
+    """A component as lists show it."""
     return Component(entry.kind, entry.name, entry.distribution, entry.version, entry.summary)
 
 

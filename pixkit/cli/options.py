@@ -58,7 +58,7 @@ against_options = (
     click.option("--local", type=click.Path(path_type=Path), metavar="RUN", help="Show -log p minus that of a run that "
                  "sees few pixels around each."),
 )  # fmt: skip
-"""What scores are compared with to reveal anomalies."""
+"""References with which scores are compared to reveal anomalies."""
 overrides_argument = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 images_argument = click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 labels_option = click.option(

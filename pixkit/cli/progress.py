@@ -1,4 +1,4 @@
-"""What commands report on stderr while they work: remarks and progress."""
+"""Remarks and progress that commands report on stderr while they work."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class StrictWalk(Walk):
         self.begin()
 
     def _draws(self, program: Frozen) -> dict[str, Any]:
-        """What is coded, and by which distributions."""
+        """The coded levels and their distributions."""
         head, mixture = HEADS.index(program.head), program.mixture
         found = {"draws": program.draws, "draw_site": program.drawn, "draw_due": program.due}
         places: dict[str, Any] = {name: self._keep(np.ascontiguousarray(value)) for name, value in found.items()}

@@ -117,7 +117,7 @@ class SourceImages(Shown):
     classes: int | None = None
     """Number of label classes, None if there are no labels."""
     notes: tuple[str, ...] = ()
-    """What the user should know (files skipped, and why)."""
+    """Notes for the user (files skipped, and why)."""
     class_names: tuple[str, ...] | None = None
     """The classes' names in the order of their numbers; None if only the numbers are known."""
     validation: ImageSet | None = None

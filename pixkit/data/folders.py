@@ -58,7 +58,7 @@ class Listing:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know."""
+        """Notes for the user."""
         notes = [] if self.whole is None else self.whole.notes
         if self.unnamed:
             notes.append(

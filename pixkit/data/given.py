@@ -77,7 +77,7 @@ class Reader:
 
     @property
     def notes(self) -> list[str]:
-        """What was lost in the pictures read so far, in words."""
+        """Losses in the pictures read so far, in words."""
         notes = []
         if self.rounded:
             notes.append(f"pictures of more than 8 bits a value were rounded to 8: {listed(self.rounded)}")

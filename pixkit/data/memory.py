@@ -29,7 +29,7 @@ HINTS = {
     "floats that are not levels": "(x * (levels - 1)).round() are levels, of floats 0..1",
     "the array's shape does not fit the layout": SHAPES,
 }
-"""What to do about an error whose own hint names keys of the source `arrays`."""
+"""Hints for errors whose own hint names keys of the source `arrays`."""
 
 
 class Memory(DataSource):

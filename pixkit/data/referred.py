@@ -268,7 +268,7 @@ class Files:
         return self._open[path]
 
     def _contents(self) -> str:
-        """What the files should contain."""
+        """The contents expected of the files."""
         config = self._config
         given = (config.train, config.test, config.train_labels, config.test_labels)
         arrays = ", ".join(name for name in given if isinstance(name, str))

@@ -85,7 +85,7 @@ def _key(stamp: _Stamp, how: How, *more: str) -> str:
 
 
 def decoding() -> list[Any]:
-    """What determines the decoded levels besides the files: pixkit's own code, and libraries."""
+    """Versions that determine the decoded levels besides the files: of pixkit's own code, and of libraries."""
     code = hashlib.sha256()
     for name in DECODERS:
         code.update(importlib.resources.files("pixkit.data").joinpath(f"{name}.py").read_bytes())

@@ -32,7 +32,7 @@ KNOWN = frozenset(
         *(Tensor.is_floating_point, Tensor.is_complex, Tensor.__repr__),
     }
 )
-"""What torch reports about a tensor without its values."""
+"""The properties of a tensor, without its values."""
 SETTLED = 2.0
 """Seconds for which a file must be unchanged: within the resolution of file times a change would not show."""
 

@@ -120,7 +120,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is computed when, in an order in which inputs precede their readers.
+    """The units due at each step, in an order in which inputs precede their readers.
 
     Attributes:
         trace: the traced network.

@@ -1,4 +1,4 @@
-"""What is adjacent in memory: the taps of linear layers, and the sites that a query attends to."""
+"""Runs of adjacent memory: the taps of linear layers, and the sites that a query attends to."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Declared:
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """What the context of `sample` may be: "label" or "code"; empty if the model takes none."""
+        """The kinds of context that `sample` accepts: "label" or "code"; empty if the model takes none."""
         return ("label",) * bool(self.labelled) + ("code",) * bool(self.codes)
 
     def require(self, capability: Capability, where: str | None = None) -> None:

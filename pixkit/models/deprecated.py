@@ -26,7 +26,7 @@ INSTEAD = {
     "overrides sample": "implement draw(request)",
     "overrides decode": "override draw_from, which gives images and a summary",
 }
-"""What to do instead."""
+"""The replacement."""
 
 
 def adapt(cls: Any, base: Any) -> None:

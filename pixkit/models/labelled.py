@@ -71,13 +71,13 @@ class LabelledModel(Model):
 
     @property
     def conditioner(self) -> LabelContext | None:
-        """What the network makes of labels; None if the model takes none, or a list of conditions."""
+        """The network's encoder of labels; None if the model takes none, or a list of conditions."""
         found = self.network.conditioner
         return found if isinstance(found, LabelContext) else None
 
     @property
     def several(self) -> Conditions | None:
-        """What the network makes of a list of conditions; None if the recipe has none."""
+        """The network's encoder of a list of conditions; None if the recipe has none."""
         found = self.network.conditioner
         return found if isinstance(found, Conditions) else None
 
@@ -87,7 +87,7 @@ class LabelledModel(Model):
         return super().conditions if self.several is None else self.several.names
 
     def context_of(self, batch: Batch) -> Tensor | None:
-        """What the network is given of a batch: labels, or rows of conditions; None if it takes none."""
+        """The batch's context for the network: labels, or rows of conditions; None if it takes none."""
         if self.several is not None:
             return self.several.rows(batch.labels, batch.context)
         return batch.labels if self.labelled else None
@@ -248,7 +248,7 @@ class LabelledModel(Model):
 
 
 def label_context(config: LabelConfig | None, classes: int | None) -> LabelContext | None:
-    """What a recipe asks for.
+    """The conditioner that a recipe asks for.
 
     Raises:
         NoLabels: if the data have none.
@@ -261,7 +261,7 @@ def label_context(config: LabelConfig | None, classes: int | None) -> LabelConte
 
 
 def conditions(components: list[ComponentSpec], spec: ImageSpec, classes: int | None) -> Conditions:
-    """What a recipe's list of conditioners asks for.
+    """The conditioner made of a recipe's list.
 
     Raises:
         NoLabels: if the data have none, and one of them takes labels.

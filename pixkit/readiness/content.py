@@ -26,7 +26,7 @@ STRIDES, PLACE = methodcaller("stride"), methodcaller("data_ptr")
 
 
 class Content:
-    """What calls of a module depend on, with a bitwise copy of its tensors.
+    """The state on which calls of a module depend, with a bitwise copy of its tensors.
 
     The module itself is not held, so that it can be freed.
 
@@ -87,7 +87,7 @@ class Content:
 
 
 def _kinds(told: Telling) -> list[Any]:
-    """What must stay the same about tensors besides their numbers; torch chooses kernels by their strides."""
+    """Properties of tensors that must stay the same besides their numbers; torch chooses kernels by their strides."""
     return [*map(type, told.tensors), *map(KIND, told.tensors), *map(STRIDES, told.tensors)]
 
 

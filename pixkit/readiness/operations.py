@@ -1,4 +1,4 @@
-"""What a traced operation may mix, and its instruction.
+"""The mixing of traced operations, and their instructions.
 
 The operations are the rows of one table (`pixkit.readiness.table`), pixkit's own layers, which describe themselves, and
 two modules of torch. The table is closed: an operation that is not in it, or that is called in a way that its row does
@@ -28,7 +28,7 @@ __all__ = ["Call", "Expression", "Kind", "Row", "call_of", "kind_of", "row_of", 
 
 
 def kind_of(node: fx.Node, module: nn.Module | None) -> Kind:
-    """What a traced operation may mix; `module` is the target of a call_module node."""
+    """The axes that a traced operation may mix; `module` is the target of a call_module node."""
     if isinstance(module, MixingLayer):
         return "mixing"
     if module is not None and (module.training or tampered(module)):

@@ -105,7 +105,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Proof:
-    """What is known about a module's causality; made by `prove`.
+    """The verdict on a module's causality; made by `prove`.
 
     Attributes:
         verdict: "proved": no output element can depend on an input that it must not see, for all finite inputs and

@@ -1,4 +1,4 @@
-"""What is known about a network's causality, and what one of its predictions sees."""
+"""The report on a network's causality, and what one of its predictions sees."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def hooked_everywhere() -> bool:
 
 
 class Overheard:
-    """What the hooks of a module and its parts return during one run: `silent` if none returned a value.
+    """Watches the hooks of a module and its parts during one run: `silent` if none returned a value.
 
     A hook that returns nothing, and with which the result is the same as without hooks, only observes: it counts calls,
     or sets a weight as `torch.nn.utils.weight_norm` does.

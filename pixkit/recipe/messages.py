@@ -59,7 +59,7 @@ _CHOICE = re.compile(r"'([^']*)'|([^\s,']+)")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong with a value: the problem without its place."""
+    """The problem with a value, without its place."""
 
     message: str
     expected: str | None = None

@@ -1,4 +1,4 @@
-"""What a model sees of an image as it draws it, and the order in which it draws."""
+"""The sub-pixels that a model sees as it draws an image, and the order in which it draws."""
 
 from __future__ import annotations
 

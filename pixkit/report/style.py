@@ -90,6 +90,6 @@ details::details-content{{display:block;content-visibility:visible;height:auto}}
 
 
 def policy() -> str:
-    """What a browser may load for the page: its embedded pictures, and this style; nothing else, from nowhere."""
+    """The page's content security policy: only its embedded pictures and this style are loaded."""
     digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"

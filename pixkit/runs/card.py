@@ -39,7 +39,7 @@ class WeightsCard(Record):
 
 
 class Card(Record):
-    """What to know about an exported run.
+    """The card of an exported run.
 
     Attributes:
         name: the recipe's.

@@ -9,7 +9,7 @@ from pixkit.runs.validation import Validation
 
 OTHER_IMAGES = "the runs do not have the same validation images: their scores do not compare"
 Images = Mapping[str, Any]
-"""What determines the validation images of a run and their levels: equal for two runs with the same images."""
+"""Settings that determine a run's validation images and their levels: equal for two runs with the same images."""
 Scored = tuple[Validation | None, Images]
 
 

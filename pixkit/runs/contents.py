@@ -60,7 +60,7 @@ class Contents:
             return sum(kind_at(self.path / name) is not None for name in names) >= ENOUGH
 
     def not_a_run(self) -> str | None:
-        """What is here in place of a run's recipe.lock.yaml; None if there is nothing of a run."""
+        """What was found in place of a run's recipe.lock.yaml; None if there is nothing of a run."""
         with looking_at(self.path):
             found = kind_at(self._lock)
         if found is None:

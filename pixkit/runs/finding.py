@@ -46,7 +46,7 @@ def folder_of_run(name: str | Path, say: Callable[[str], None] | None = None) ->
 
 
 def how_to_make(path: Path) -> str | None:
-    """What to do about a run that does not exist: the recipe that would make it, or a run with a similar name.
+    """The hint for a run that does not exist: the recipe that would make it, or a run with a similar name.
 
     Returns:
         None if the system cannot tell.

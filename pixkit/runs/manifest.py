@@ -25,7 +25,7 @@ MIGRATIONS: Migrations = {}
 
 
 class FileRecord(Record):
-    """What vouches for a file beside the manifest."""
+    """A file beside the manifest: its checksum, size and layout."""
 
     sha256: str
     bytes: Count

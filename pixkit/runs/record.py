@@ -1,4 +1,4 @@
-"""What a run records about how it is made: its recipe (recipe.lock.yaml), and the machine (env.json)."""
+"""A run's records of how it is made: its recipe (recipe.lock.yaml), and the machine (env.json)."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def environment(device: torch.device, seed: int, loaded: Plugins) -> dict[str, A
 
 
 def machine(network: Autoregressive) -> dict[str, Any]:
-    """What measured times depend on: processor, threads, torch and the number type, as plain data."""
+    """The properties on which measured times depend: processor, threads, torch and the number type, as plain data."""
     reference = network.reference
     return {**machine_of(reference.device), "dtype": str(reference.dtype).removeprefix("torch.")}
 

@@ -86,7 +86,7 @@ def naming_another(run: Run, folder: Path | None = None) -> Iterator[None]:
 
 
 def lost_best(run: Run, step: int) -> str | None:
-    """What is wrong with the weights of the best checkpoint, which is of this step; None if nothing is."""
+    """The fault in the weights of the best checkpoint, which is of this step, or None."""
     folder = run.checkpoint_folder(step)
     try:
         manifest = read_manifest(folder)

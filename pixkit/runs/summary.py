@@ -65,7 +65,7 @@ def _may_be_run(path: Path) -> bool:
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """What a run is and how well it does, as plain data; neither torch nor the plugins are needed.
+    """A summary of a run and its scores as plain data; neither torch nor the plugins are needed.
 
     `state` is running, stopped or done; `step` is that of the last checkpoint or, while the run is being built, the
     last one logged; `segments` is how the steps of an extended run were asked for, `6 + 3`, else None; `validation` is

@@ -48,7 +48,7 @@ class Planned:
         self.whole: WholePasses | None = None
 
     def summary(self) -> str:
-        """What each way of drawing did."""
+        """Summaries of the ways of drawing that were used."""
         return "; ".join(filter(None, [summary_of(self.planned), self.whole.summary() if self.whole else ""]))
 
     def __call__(self, request: BatchRequest) -> Tensor:

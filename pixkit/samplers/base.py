@@ -1,4 +1,4 @@
-"""What a sampler is."""
+"""The interface of samplers."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class FormerSampler:
         vars(self)["remembered"] = value
 
     def summary(self) -> str:
-        """What the last `sample` did, for a sampler that remembers it."""
+        """The summary of the last `sample`, for a sampler that remembers it."""
         if not self.former:
             warnings.warn("a sampler remembers nothing: see draw(...).summary", DeprecationWarning, stacklevel=2)
             return ""

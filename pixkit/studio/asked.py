@@ -34,7 +34,7 @@ class DrawAsked(Asked):
 
 
 class SightAsked(Asked):
-    """What the prediction of a sub-pixel sees."""
+    """The sub-pixels that a prediction sees."""
 
     pixel: tuple[int, int, int]
     """Colour, row, column."""

@@ -119,7 +119,7 @@ class Studio:
         return Known(last, torch.zeros(1, *self.spec.shape)).precede(self.model.completing(last).ordering)
 
     def sight(self, asked: SightAsked) -> Event:
-        """What the prediction of a sub-pixel sees, and what it could see but does not, as flat sub-pixels.
+        """The sub-pixels that a prediction sees, and those that it could see but does not, as flat indices.
 
         Raises:
             UsageError: if there is no such sub-pixel, or no such sites, or what it sees is unknown.

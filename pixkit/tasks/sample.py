@@ -70,7 +70,7 @@ class Sampled(Drawn):
         return beside_each(self.images, self.pictures, each), PAIRS if self.columns is None else each + 1
 
     def figure(self, spec: ImageSpec, *, grid: bool = True) -> tuple[Tensor, ImageSpec | int, int | None]:
-        """What is shown of images of `spec`: pictures [N', C', H', W'], their levels, and the columns of a grid.
+        """Images of `spec` as shown: pictures [N', C', H', W'], their levels, and the columns of a grid.
 
         Codes are shown decoded, if they can be, and other images as they are, in a grid behind their conditions.
         """

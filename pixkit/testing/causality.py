@@ -47,7 +47,7 @@ def moves(net: Autoregressive, before: tuple[Tensor, Tensor | None], after: tupl
 
 
 def permitted(net: Autoregressive) -> Tensor:
-    """What the ordering allows each prediction to see: bool [G, H, W, C, H, W]."""
+    """The sub-pixels that the ordering allows each prediction to see: bool [G, H, W, C, H, W]."""
     steps, target = net.ordering.steps, net.ordering.group_steps
     return steps[None, None, None] < target[..., None, None, None]
 

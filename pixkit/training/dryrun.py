@@ -102,7 +102,7 @@ def dry_run(
 
 
 def _time(stepper: Stepper | Ahead, steps: int) -> tuple[dict[str, float], float]:
-    """What the first step logs, and the median seconds of the later steps."""
+    """The first step's log, and the median seconds of the later steps."""
     losses: dict[str, float] = {}
     seconds = []
     for step in range(1, min(STEPS, steps) + 1):

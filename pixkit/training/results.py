@@ -1,4 +1,4 @@
-"""What a build shows of its weights: scores and samples during training, and the best checkpoint's at the end."""
+"""Scores and samples that a build makes: of its weights during training, and of the best checkpoint at the end."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What to build, and where.
+    """The recipe to build, and its place.
 
     Attributes:
         recipe: as given by the user.

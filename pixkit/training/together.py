@@ -1,4 +1,4 @@
-"""What several ranks must have in common before and during training."""
+"""Agreement of several ranks before and during training."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ _BLOCKS: dict[str, type[nn.Module]] = {"paper": Paper, "full": Residual, "plain"
 
 
 def width_unit(config: PixelCNN.Config, groups: int) -> int:
-    """What divides every width that fits: colours, halves and what the activation takes together."""
+    """The divisor of every width that fits: colours, halves, and the maps that the activation combines."""
     return groups * (2 if config.block == "paper" else 1) * config.activation.cls.multiple
 
 

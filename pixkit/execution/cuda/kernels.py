@@ -30,7 +30,7 @@ from pixkit.execution.native.layout import HERE
 TIMEOUT = 300.0
 """Seconds after which a trial counts as hanging; it takes 10 to 20."""
 PASSED, CLUSTERED, ALONE = b"passed", b"passed in clusters", b"passed, but not in clusters: "
-"""What a trial writes after its first part, one block per image; and after its second, on a GPU with clusters."""
+"""Output of a trial: after its first part, one block per image, and after its second, on a GPU with clusters."""
 HOPPER = (9, 0)
 """The first compute capability with clusters."""
 

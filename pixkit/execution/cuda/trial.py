@@ -143,7 +143,7 @@ def networks() -> Iterator[tuple[Autoregressive, int]]:
 
 
 def attempt(make: Callable[[Plan, int], Untried], dtype: torch.dtype, device: torch.device) -> str | None:
-    """What is wrong with the images that the kernel draws from each of the networks; None if nothing is."""
+    """The first fault in the images that the kernel draws from each of the networks, or None."""
     for network, batch in networks():
         executor = make(make_plan(Trace(network.to(device, dtype))), batch)
         with torch.no_grad():

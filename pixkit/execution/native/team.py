@@ -121,7 +121,7 @@ class Teamwork(Chained, ABC):
         return Work(self._units(head), tuple(reads), tuple(writes), time)
 
     def _maps_of(self, name: str, split: int, first: int, placed: bool) -> list[Access]:
-        """What an operation accesses: once for each map that is split, or once if placed; or everything at once."""
+        """An operation's accesses to an array: one for each map that is split, one if placed, else all at once."""
         data = self._data[name]
         size, memory = data.element_size(), data.untyped_storage().data_ptr()
         start = data.data_ptr() + first * size

@@ -33,7 +33,7 @@ ALONG = frozenset(
 
 @dataclass(frozen=True)
 class Operand:
-    """What a function reads at each site.
+    """The values that a function reads at each site.
 
     Attributes:
         addresses: [*lead, *inner], the lead as torch broadcasts it.

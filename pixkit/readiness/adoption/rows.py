@@ -81,7 +81,7 @@ def _remark(builder: Builder, value: Tensor) -> None:
 
 
 def _known(row: Any, shape: torch.Size, dtype: torch.dtype, done: dict[int, Any]) -> tuple[Known, Tensor]:
-    """What is known of products [..., T, U] after all row operations, and which products were read by these."""
+    """Products [..., T, U] after all row operations, and which products these read."""
     if id(row) in done:
         found: tuple[Known, Tensor] = done[id(row)]
         return found

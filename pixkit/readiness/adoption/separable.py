@@ -1,4 +1,4 @@
-"""What in a foreign network cannot be computed site by site, and on which line."""
+"""Operations of a foreign network that cannot be computed site by site, and their lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HINTS = {
     "instance_norm": "`nn.LayerNorm`, `nn.RMSNorm`, or `nn.GroupNorm` over the maps of one site",
     "flex_attention": "`F.scaled_dot_product_attention` with a mask, or `softmax` of products with -inf",
 }
-"""What to write in place of an operation, by ATen's names."""
+"""Replacements for operations, by ATen's names."""
 HIDING = (Contraction, SiteProducts, SiteAttention)
 """Layers that multiply values that a site does not read by zero when whole images are computed."""
 

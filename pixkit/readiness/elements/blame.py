@@ -1,4 +1,4 @@
-"""What to blame for a leak: the line after which nothing can repair it.
+"""The line to blame for a leak: the one after which nothing can repair it.
 
 Many operations that read ahead are innocent. A convolution padded on both sides returns more than it was given: cropped
 at the end, it is causal. A block's mean is in time for the next block. The state of one site is the input of the next.
@@ -118,7 +118,7 @@ class Leak:
         return views.scattered(read, before)
 
     def _reading(self, place: int) -> tuple[Place, Index, int]:
-        """What is read on the path after `place` operations: its place, which element, and by which operation."""
+        """The element read after `place` operations of the path: its place, its index, and the reading operation."""
         if place == len(self.way):
             return self.output.place, self.index, len(self.records)
         step = self.way[place]

@@ -33,7 +33,7 @@ OWN = frozenset(vars(nn.Module())) - {"training"}
 
 @dataclass(frozen=True)
 class Left:
-    """What the next call finds, except values from which nothing is computed.
+    """State that the next call finds, except values from which nothing is computed.
 
     Attributes:
         held: contents of attributes, by the path and class of their module and their names, including class attributes
@@ -86,7 +86,7 @@ def left(module: Any, kept: Iterable[Marks] = (), storages: Storages | None = No
 
 
 def _named(cls: type) -> Iterator[tuple[str, str, Any]]:
-    """What calls of an object refer to besides itself: class or module, name, and value.
+    """References of an object's calls besides itself: class or module, name, and value.
 
     For its classes, everything that is not a method, and the methods that others name, with the globals that they name.
     """
@@ -151,7 +151,7 @@ def _parts(value: Any) -> Iterable[Any]:
 
 
 def _around(code: FunctionType | type) -> Iterator[Any]:
-    """What a class or function refers to: by its closure, defaults and attributes, and the globals that it names."""
+    """References of a class or function: its closure, defaults and attributes, and the globals that it names."""
     if isinstance(code, type):
         yield from (value for _, _, value in _named(code))
         return

@@ -1,4 +1,4 @@
-"""What is known of each element of a tensor, and what a rule says about an operation.
+"""Marks of a tensor's elements, and what a rule says about an operation.
 
 The readiness of an element is 0 if it needs no element of the input, and s + 1 if it needs one of step s but none of a
 later step. An element is fixed if it is computed from constants and buffers only: its value does not depend on the

@@ -60,7 +60,7 @@ ASKS = frozenset({
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of an operation before it runs.
+    """The description of an operation before it runs.
 
     Attributes:
         functional: the variant that writes to nothing, as far as there is one.

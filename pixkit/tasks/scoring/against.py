@@ -18,7 +18,7 @@ Source = Run | str | Path
 
 @dataclass(frozen=True)
 class Against:
-    """What likelihoods are compared with.
+    """References with which likelihoods are compared.
 
     Attributes:
         complexity: the length of the image by a codec.

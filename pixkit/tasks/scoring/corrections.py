@@ -40,7 +40,7 @@ class Correction(ABC):
     @property
     @abstractmethod
     def about(self) -> dict[str, Any]:
-        """What it depends on beside the image, as plain data: a threshold applies to no other."""
+        """Its settings besides the image, as plain data: a threshold applies only to the same ones."""
 
     @abstractmethod
     def __call__(self, x: Tensor, nats: Tensor) -> Tensor:

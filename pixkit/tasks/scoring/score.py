@@ -167,7 +167,7 @@ class Loaded:
 
 
 def settings_of(scorer: Scorer, labels: Labels | None, corrections: Sequence[Correction]) -> dict[str, Any]:
-    """What scores depend on beside weights and images, as plain data."""
+    """The settings on which scores depend besides weights and images, as plain data."""
     plainly = None if labels is None else "each" if _of_each(labels) else str(labels)
     drawn = {} if scorer.kind == "exact" else {"seed": scorer.seed, "importance": scorer.importance}
     return {"labels": plainly, **drawn, **{key: value for each in corrections for key, value in each.about.items()}}

@@ -39,7 +39,7 @@ class Given:
     """The arrays beside it, [D], where the model is conditioned on such and they are known."""
 
     def kind(self) -> tuple[bool, ...]:
-        """What of it is known: images of one kind are scored together."""
+        """Which of its fields are known: images of the same kind are scored together."""
         return tuple(each is None for each in (self.image, self.label, self.beside))
 
 

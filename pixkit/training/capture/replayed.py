@@ -28,7 +28,7 @@ REMEMBERED = 64
 Reached: TypeAlias = tuple[bool, ...]
 """For each of a phase's parameters, whether it has a gradient at this step."""
 Variant: TypeAlias = tuple[Hashable, tuple[Reached, int]]
-"""What a part depends on, the parameters that earlier parts have reached, and its number of images."""
+"""The state on which a part depends, the parameters that earlier parts reached, and its number of images."""
 Shares: TypeAlias = tuple[Tensor | None, ...]
 
 

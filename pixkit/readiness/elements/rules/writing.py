@@ -68,7 +68,7 @@ def _index_put(given: Given) -> Code:
 
 
 def _anywhere(code: Code, places: Sequence[Marks | None], values: Code) -> Code:
-    """What may be written where indices are not fixed: along axes without an index each value keeps its position."""
+    """Writes at indices that are not fixed: along axes without an index each value keeps its position."""
     axes = [d for d, i in enumerate(places) if i is not None]
     told = codes.join(*[codes.whole(codes.of(i)) for i in places if i is not None])
     kept = code.dim() - axes[-1] - 1 if axes == list(range(axes[0] + 1)) else 0
