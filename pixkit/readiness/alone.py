@@ -15,26 +15,31 @@ TOLERANCE = 1e-3
 """Tolerance relative to the largest value: rounding depends on the number of sites computed at once."""
 
 
-def read_elsewhere(module: nn.Module | None, inputs: Sequence[Any], result: Any) -> bool:
+def read_elsewhere(module: nn.Module | None, inputs: Sequence[Any]) -> bool:
     """Whether a plugin's PointwiseLayer returns a different value for a site of an image than for only that site.
 
     Readiness would otherwise trust the class. pixkit's own layers are covered by tests.
 
     Args:
         module: a module in evaluation mode, or None.
-        inputs: the arguments of a call.
-        result: the result of that call.
+        inputs: the arguments of a call; they are not changed, even if the module writes to its own.
     """
-    if not isinstance(module, PointwiseLayer) or is_own(type(module).__module__) or not isinstance(result, Tensor):
+    if not isinstance(module, PointwiseLayer) or is_own(type(module).__module__):
         return False
-    grid = result.shape[2:]
-    parts = [each[-1:, :, -1:, -1:] if isinstance(each, Tensor) and each.shape[2:] == grid else each for each in inputs]
-    expected = result[-1:, :, -1:, -1:]
+    whole = module.forward(*(_copy(each) for each in inputs))
+    if not isinstance(whole, Tensor):
+        return False
+    grid, expected = whole.shape[2:], whole[-1:, :, -1:, -1:]
+    last = [each[-1:, :, -1:, -1:] if isinstance(each, Tensor) and each.shape[2:] == grid else each for each in inputs]
     try:
-        found = module.forward(*parts)
+        found = module.forward(*(_copy(each) for each in last))
     except (RuntimeError, ValueError, IndexError, AssertionError):
         return True
     if not isinstance(found, Tensor) or found.shape != expected.shape:
         return True
     size = TOLERANCE * float(expected.nan_to_num().abs().amax())
     return not torch.allclose(found, expected, rtol=0, atol=size, equal_nan=True)
+
+
+def _copy(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value

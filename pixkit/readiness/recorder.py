@@ -166,7 +166,7 @@ class Recorder(fx.Interpreter):
         sample = result[0] if isinstance(result, tuple | list) else result
         image = isinstance(sample, Tensor) and sample.ndim == 4
         kind = self._kind(node, module, before, image) if watched else self._changed(node, module, before)
-        if kind not in ("static", "all") and read_elsewhere(module, [self.env[each] for each in sources], result):
+        if kind not in ("static", "all") and read_elsewhere(module, [self.env[each] for each in sources]):
             kind = "all"
         if kind == "mixing":
             require_said(cast(MixingLayer, module), _label(node, module))

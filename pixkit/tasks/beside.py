@@ -55,7 +55,7 @@ class Conditioning:
                 "the model has no list of conditions",
                 where=where,
                 found=type(model).__name__,
-                hint="data.context and model.context define one in a recipe",
+                hint="data.context and model.context define one in a recipe; to continue an image, give --rows as well",
             )
         self.model, self.conditions = model, found
         self._run, self._loading, self._where = run, loading, where

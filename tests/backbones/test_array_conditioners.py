@@ -220,5 +220,5 @@ def test_a_conditioner_that_ignores_a_number_is_refused():
         def forward(self, context):
             return context[:, :1, None, None]
 
-    with pytest.raises(AssertionError, match="number 1 of the array has no effect"):
+    with pytest.raises(AssertionError, match="entry 1 of the array has no effect"):
         check_conditioner(component("conditioner", Deaf))

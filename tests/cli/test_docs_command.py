@@ -64,8 +64,8 @@ def test_json_and_paths(pixkit):
     ("asked", "said"),
     [
         ("concept", "did you mean 'concepts'?"),
-        ("OPTUNA", "it stands in recipe-files"),
-        ("ema", "it stands in concepts, "),
+        ("OPTUNA", "it occurs in recipe-files"),
+        ("ema", "it occurs in concepts, "),
         ("optun", "(there are: quickstart, "),
     ],
 )

@@ -127,7 +127,7 @@ def test_models_without_a_code_are_refused(pixkit, built, workplace, arguments):
     (("--code", "3"), 2, "no categorical code"), (("--label", "3"), 2, "no labels"),
     (("--vary", "latent", "--label", "3"), 2, "cannot be combined"),
     (("--vary", "latent", "--interpolate", "test:0", "test:1"), 2, "cannot be combined"),
-    (("--given", "test:0", "--rows", 3), 2, "continued"), (("--guidance", 2), 2, "without a label"),
+    (("--given", "test:0", "--rows", 3), 2, "cannot continue"), (("--guidance", 2), 2, "without a label"),
 ])  # fmt: skip
 def test_what_a_latent_model_cannot_do_is_refused(pixkit, latent, workplace, options, code, text):
     outcome = pixkit("sample", latent, "-n", 2, "-o", "x.png", *options)

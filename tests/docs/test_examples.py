@@ -54,7 +54,7 @@ def test_examples_give_what_they_say(name):
     assert len(found) > 5
     report = []
     for test in [test for tests in found.values() for test in tests if test.examples]:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=()):
             torch.manual_seed(0)
             doctest.DocTestRunner(verbose=False).run(test, out=report.append)
     assert "".join(report) == ""

@@ -2,11 +2,13 @@
 
 import functools
 import itertools
+import json
 import os
 
 import torch
 import yaml
 
+from pixkit.context import ContextSpec
 from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive
 from pixkit.recipe import packaged_recipes
@@ -41,6 +43,9 @@ def smaller(section, key="model"):
     for name, value in section.items():
         if isinstance(value, dict):
             yield from smaller(value, f"{key}.{name}")
+        elif isinstance(value, list) and all(isinstance(each, dict) for each in value):
+            parts = [{kind: min(number, MOST.get(kind, number)) for kind, number in each.items()} for each in value]
+            yield f"{key}.{name}={json.dumps(parts)}"
         elif name in MOST and value > MOST[name]:
             yield f"{key}.{name}={MOST[name]}"
 
@@ -48,8 +53,10 @@ def smaller(section, key="model"):
 def family(name):
     """What tells recipes apart that make the kernel do other things."""
     model = stated(name)
-    parts = (model.get(part, {}).get("type") for part in ("ordering", "input", "context", "backbone", "head"))
-    return (model["type"], *parts, name.startswith("cifar10"))
+    parts = [model.get(part, {}) for part in ("ordering", "input", "backbone", "head")]
+    context = model.get("context", [])
+    conditions = [each["type"] for each in (context if isinstance(context, list) else [context])]
+    return (model["type"], *(each.get("type") for each in parts), *conditions, name.startswith("cifar10"))
 
 
 def sample():
@@ -64,8 +71,10 @@ def model_of(name, side=8, overrides=()):
     dropout = ["model.backbone.dropout=0"] if "dropout" in model["backbone"] else []
     loaded = find_examined(packaged_recipes()[name], [*smaller(model), *dropout, *overrides])
     channels, levels = 3 if name.startswith("cifar10") else 1, 2 if model["head"]["type"] == "bernoulli" else 5
-    spec = ImageSpec(channels, side, side, levels)
-    return construct(loaded.recipe, spec, 3 if "context" in model else None, torch.device("cpu"))
+    listed = isinstance(model.get("context"), list)
+    beside = tuple(ContextSpec(each["from"], (channels, 4, 4), levels) for each in model["context"]) if listed else ()
+    spec = ImageSpec(channels, side, side, levels, context=beside)
+    return construct(loaded.recipe, spec, 3 if "context" in model and not listed else None, torch.device("cpu"))
 
 
 def networks(name, side=8, most=2):

@@ -74,4 +74,4 @@ def test_memory_that_does_for_no_part_is_said_with_what_to_try(size, halved, whe
         parts.halve(4, phase())
     error = parts.exhausted(4, phase(), "so it is", RuntimeError("CUDA out of memory. Tried to allocate 2 GiB."))
     assert (error.where, error.found) == (where, "CUDA out of memory")
-    assert error.expected.endswith("since so it is") and f"make a new run with {smaller}" in error.hint
+    assert error.expected.endswith("because so it is") and f"make a new run with {smaller}" in error.hint

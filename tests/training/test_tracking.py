@@ -198,7 +198,7 @@ class Needy(Notes):
 @pytest.mark.parametrize("way", ["build", "dry run"])
 def test_a_missing_package_is_an_error_with_the_line_that_installs_it_before_anything_is_read(tmp_path, way):
     recipe = loaded(spec_of("tracker", Needy), overrides=[f"data={{source: images, path: {tmp_path / 'nowhere'}}}"])
-    with pytest.raises(UsageError, match="Needy takes no_such_module_anywhere") as caught:
+    with pytest.raises(UsageError, match="Needy needs no_such_module_anywhere") as caught:
         build(recipe, tmp_path / "run", device="cpu") if way == "build" else dry_run(recipe, "cpu")
     assert caught.value.exit_code == 2 and "pip install 'such[extra]'" in caught.value.hint
     assert not (tmp_path / "run").exists()
