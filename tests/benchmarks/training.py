@@ -168,8 +168,8 @@ class Plainly:
     def __init__(self, plain: nn.Module, net: Autoregressive, config, last: bool) -> None:
         self.form = torch.channels_last if last else torch.contiguous_format
         self.plain, self.net, self.config = plain.to(memory_format=self.form).train(), net, config
-        keys = config.optimizer.model_dump(exclude={"type"})
-        adam = torch.optim.AdamW if config.optimizer.type == "adamw" else torch.optim.Adam
+        keys = config.optimizer.config.model_dump()
+        adam = torch.optim.AdamW if config.optimizer.name == "adamw" else torch.optim.Adam
         self.optimizer = adam(plain.parameters(), **keys)
         self.average = [parameter.detach().clone() for parameter in plain.parameters()]
 
