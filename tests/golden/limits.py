@@ -1,4 +1,5 @@
-"""Numbers and switches that modules and classes state: limits, tolerances, sizes of pieces, what they can do."""
+"""Numbers and switches that modules, classes and functions state: limits, tolerances, sizes of pieces, defaults, what
+they can do."""
 
 import ast
 import dataclasses
@@ -16,13 +17,15 @@ OF_THE_SYSTEM = {"_HINTS", "NOWHERE", "Interrupt.HANDLED"}
 
 
 def limits():
-    """By module: each name at its top, and each attribute of its classes, that is a number or a truth, or holds one."""
+    """By module: each name at its top, each attribute of its classes, and each default of its functions, that is a
+    number or a truth, or holds one."""
     found = {}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             if path.name != "__main__.py":
                 module = importlib.import_module(_name(path.relative_to((ROOT / package).parent)))
                 values = {name: _plain(value) for name, value in _stated(module, path) if name not in OF_THE_SYSTEM}
+                values |= _left_out(ast.parse(path.read_text(encoding="utf-8")).body)
                 if path.parent.name == "testing":
                     values |= dict(_tolerances(path))
                 if kept := {name: value for name, value in values.items() if _has_number(value)}:
@@ -55,6 +58,39 @@ def _tolerances(path):
                 (inner.lineno, inner.col_offset, inner.value) for inner in constants if isinstance(inner.value, float)
             )
             yield node.name, [value for _, _, value in places]
+
+
+def _left_out(body, within=""):
+    """By function, of one's own use as well: numbers and truths that its arguments default to or its decorators have.
+
+    A decorator's number is the size of a cache. Defaults of what is public are in `signatures.json` as well.
+    """
+    found = {}
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            found |= _left_out(node.body, f"{within}{node.name}.")
+        elif isinstance(node, ast.FunctionDef):
+            names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
+            given = dict(zip(names[::-1], node.args.defaults[::-1], strict=False))
+            given |= zip([argument.arg for argument in node.args.kwonlyargs], node.args.kw_defaults, strict=True)
+            given |= {f"@{one.func.attr}": one.args[0] for one in node.decorator_list if _sized(one)}
+            numbers = {name: _number(value) for name, value in sorted(given.items())}
+            if stated := {name: number for name, number in numbers.items() if number is not None}:
+                found[f"{within}{node.name}()"] = stated
+    return found
+
+
+def _sized(decorator):
+    return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute) and bool(decorator.args)
+
+
+def _number(node):
+    """What an expression says, if that is a number, a truth, or a tuple of them."""
+    try:
+        value = None if node is None else ast.literal_eval(node)
+    except ValueError:
+        return None
+    return _plain(value) if _has_number(_plain(value)) else None
 
 
 def _fields(name, cls):

@@ -100,9 +100,6 @@ def _minus(builder: Builder, part: Part) -> Part:
 def _times(builder: Builder, one: Part, two: Part) -> Part:
     if one is None or two is None:
         return None
-    numbers = [part for part in (one, two) if not isinstance(part, Tensor)]
-    if len(numbers) == 2:
-        raise Mixed("both of whose factors are constants")
     return pointwise(builder, "mul", (one, two) if isinstance(one, Tensor) else (two, one), {})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -137,8 +136,7 @@ def _sdpa(builder: Builder, given: dict[str, Any]) -> Tensor:
     if given["is_causal"]:
         mask = Known.constant(torch.ones(count, seen, dtype=torch.bool).tril())
     if mask is not None and mask.value.dtype == torch.bool:
-        hide = torch.zeros(mask.value.shape, dtype=builder.dtype, device=mask.value.device)
-        mask = Known(hide.masked_fill(~mask.value, -math.inf), mask.fixed)
+        mask = Known(mask.value.to(builder.dtype).log(), mask.fixed)  # 0 where it is seen, else -inf
     return attended(builder, (query, key, value), mask, given.get("scale"))
 
 

@@ -84,8 +84,6 @@ def _layer(builder: Builder, cell: Cell, x: Tensor, weights: list[Known], starts
     read, carried, *biases = weights
     gates = linear(builder, x, read, biases[0] if biases else None)
     sizes, batch, _ = axes(builder.space, [gates], 2)
-    if batch >= len(sizes) - 2:
-        raise Mixed("which runs along the images of a batch")
     rows = gates.reshape(sizes).movedim(batch, 0).flatten(1, -3) if len(sizes) > 3 else gates[:, None]
     grid = (1, gates.shape[1])
     out = []

@@ -1,0 +1,391 @@
+"""Each reason for which a rule refuses its arguments, with the calls that come nearest to those that it takes."""
+
+import ast
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import pixkit.readiness.adoption
+from pixkit.layers.site_products import Row
+from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.chosen import CHOSEN
+from pixkit.readiness.adoption.complex import Pairs, of_pairs
+from pixkit.readiness.adoption.families import HANDLERS
+from pixkit.readiness.adoption.functions import along, require_held, require_type
+from pixkit.readiness.adoption.known import Known
+from pixkit.readiness.adoption.layout import arranged
+from pixkit.readiness.adoption.linear import _of_sites, linear
+from pixkit.readiness.adoption.moves import move
+from pixkit.readiness.adoption.pointwise import pointwise
+from pixkit.readiness.adoption.products import product
+from pixkit.readiness.adoption.recurrent import RECURRENT
+from pixkit.readiness.adoption.rewrite import Rewriter
+from pixkit.readiness.adoption.rows import weighted
+from pixkit.readiness.adoption.scores import LOST, Scores, Turned, of_scores, turned
+from pixkit.readiness.adoption.separable import Mixed
+
+pytestmark = pytest.mark.quick
+aten = torch.ops.aten
+OWN = torch.float64
+
+
+class Given:
+    """Values [B, T, C] of four sites with four maps each, and others of their kind."""
+
+    def __init__(self):
+        self.builder = Builder(2, OWN)
+        self.image = self.builder.placeholder("x", 4, (1, 4), groups=1)
+        self.x = self.image.flatten(2).mT
+        self.other = self.builder.placeholder("y", 4, (1, 4), groups=1).flatten(2).mT
+        self.scores = Scores(self.x, self.x)
+        self.lost = Scores(self.x, self.x, row=LOST, scale=None)
+        self.pairs = Pairs(self.x, self.other)
+        self.space = self.builder.space
+        self.zeros = self.space.literal(0.0, OWN)
+
+    def move(self, name, function, /, **arguments):
+        return move(name, function, arguments, self.space, OWN)
+
+    def handle(self, name, /, **arguments):
+        return HANDLERS[name](self.builder, arguments)
+
+    def choose(self, name, function, node=None, /, **arguments):
+        return CHOSEN[name](self.builder, node or node_of(function, self.x), arguments)
+
+    def einsum(self, equation, *tensors):
+        return self.handle("einsum", equation=equation, tensors=list(tensors))
+
+    def loop(self, cell="gru", **changed):
+        gates = {"gru": 3, "lstm": 4}[cell] * 4
+        params = [free(gates, 4), free(gates, 4), free(gates), free(gates)]
+        given = {"input": self.x, "hx": free(1, 2, 4), "params": params, "has_biases": True, "num_layers": 1}
+        given |= {"dropout": 0.0, "train": False, "bidirectional": False, "batch_first": True}
+        return RECURRENT[cell](self.builder, given | changed)
+
+    def convolve(self, name="conv1d", **changed):
+        given = {"input": self.x.mT, "weight": free(4, 4, 1), "bias": None, "groups": 1}
+        given |= {"stride": 1, "padding": 0, "dilation": 1, "output_padding": 0}
+        return self.handle(name, **(given | changed))
+
+    def pool(self, name="avg_pool1d", /, **changed):
+        given = {"self": self.x.mT, "kernel_size": [2], "stride": [], "padding": 0, "count_include_pad": True}
+        return self.handle(name, **(given | changed))
+
+    def batch_norm(self, **changed):
+        given = {"input": self.x.mT, "running_mean": fixed(4), "running_var": fixed(4), "weight": None, "bias": None}
+        return self.handle("batch_norm", **(given | {"eps": 1e-5, "training": False} | changed))
+
+    def attend(self, **changed):
+        given = {"query": self.x, "key": self.x, "value": self.x, "attn_mask": None, "dropout_p": 0.0}
+        return self.handle("scaled_dot_product_attention", **(given | {"is_causal": False} | changed))
+
+    def put(self, **changed):
+        given = {"self": self.x, "indices": [self.other], "values": Known.constant(torch.tensor(1.0)), **changed}
+        return self.choose("index_put", None, node_of(None, self.x, torch.bool), **given)
+
+    def rewrite(self, forward, **values):
+        """What a rewriter makes of one operation of such values."""
+        graph = torch.fx.Graph()
+        nodes = {name: graph.placeholder(name) for name in values}
+        node = forward(graph, *nodes.values())
+        rewriter = Rewriter(self.builder, "Net")
+        rewriter.values = {nodes[name]: value for name, value in values.items()}
+        for each in nodes.values():
+            each.meta["val"] = torch.zeros(2, 4, 4, dtype=OWN)
+        return rewriter._value(node)
+
+
+def free(*shape):
+    """Parameters."""
+    return Known(torch.ones(*shape, dtype=OWN), torch.zeros(*shape, dtype=torch.bool))
+
+
+def fixed(*shape):
+    return Known.constant(torch.ones(*shape, dtype=OWN))
+
+
+def node_of(function, like, *kinds):
+    """An exported operation, with such types of its indices."""
+    graph = torch.fx.Graph()
+    indices = [graph.placeholder("index") for _ in kinds]
+    for each, kind in zip(indices, kinds, strict=True):
+        each.meta["val"] = torch.zeros(1, dtype=kind)
+    meta = {"val": torch.zeros(like.shape, dtype=OWN)}
+    return SimpleNamespace(target=function, args=(None, indices), kwargs={}, meta=meta)
+
+
+def called(function, *arguments, kind=OWN, shape=(2, 4, 4)):
+    """A forward of one operation, for `Given.rewrite`."""
+
+    def forward(graph, *nodes):
+        node = graph.call_function(function, (*nodes, *arguments))
+        node.meta["val"] = torch.zeros(shape, dtype=kind)
+        return node
+
+    return forward
+
+
+ROW = "which does not treat products of queries and keys row by row"
+IMAGES = "which treats the images of a batch in different ways"
+MIXES = "which mixes the images of a batch"
+KERNEL = "whose kernel needs pixels"
+EDGES = "which counts differently at edges, or has unbatched input"
+PUT = "which puts values where pixels decide; torch.where chooses value by value"
+TABLE = "which uses pixel values as indices of values that need pixels"
+OTHER = "which multiplies products of queries and keys by something other than values"
+RANDOM = "which drops values at random"
+UNRULED = "for which there is no rule"
+PLACES = torch.tensor([0, 1])
+
+REFUSED = [
+    ("which does not just multiply, add or conjugate complex numbers", [
+        lambda g: of_pairs(g.builder, "exp", {"self": g.pairs}, None),
+        lambda g: of_pairs(g.builder, "add", {"self": g.pairs, "other": g.pairs, "alpha": 2}, None),
+    ]),
+    ("which names an axis twice", [
+        lambda g: g.einsum("btt->bt", g.x),
+        lambda g: g.einsum("btc,bcc->bt", g.x, g.other),
+        lambda g: g.einsum("btc->btt", g.x),
+    ]),
+    (ROW, [
+        lambda g: g.einsum("btu->bt", g.scores),
+        lambda g: g.einsum("btu,bte->bue", g.scores, g.x),
+        lambda g: g.scores.reshaped(torch.Size((2, 16, 1))),
+        lambda g: g.lost.reshaped(torch.Size((2, 1, 4, 4))),
+        lambda g: turned(g.scores, SimpleNamespace(target=aten.permute.default), {"self": g.scores, "dims": [1, 0, 2]}),
+        lambda g: g.rewrite(called(aten.exp.default), x=Turned(g.scores)),
+    ]),
+    ("which returns products of queries and keys in an order other than row by row", [
+        lambda g: g.einsum("btd,bud->but", g.x, g.x),
+        lambda g: g.einsum("bthd,bud->bthu", g.x.unflatten(2, (2, 2)), g.x[..., :2]),
+    ]),
+    ("which computes torch.int64 from pixels, which torch.bfloat16, the network's type, cannot hold", [
+        lambda g: require_held(torch.int64, Builder(2, torch.bfloat16)),
+    ]),
+    ("which computes torch.float64 from pixels, which torch.float32, the network's type, cannot hold", [
+        lambda g: require_held(torch.float64, Builder(2, torch.float32)),
+    ]),
+    ("which computes torch.complex64 from pixels, which torch.float64, the network's type, cannot hold", [
+        lambda g: require_held(torch.complex64, g.builder),
+    ]),
+    ("which combines all of a tensor, including its images", [
+        lambda g: along(g.builder, SimpleNamespace(target=aten.max.default), {"self": g.x}),
+    ]),
+    ("which sums in torch.float32, not in torch.float64, the network's type", [
+        lambda g: require_type([torch.int64, OWN, torch.float32], g.builder),
+    ]),
+    (OTHER, [
+        lambda g: product(g.builder, g.scores, fixed(2, 4, 4)),
+        lambda g: product(g.builder, g.scores, g.scores),
+        lambda g: product(g.builder, Turned(g.scores), g.x),
+        lambda g: product(g.builder, g.x, g.scores),
+        lambda g: product(g.builder, fixed(2, 4, 4), Turned(g.scores)),
+    ]),
+    ("which multiplies two vectors that both need pixels", [
+        lambda g: product(g.builder, g.x[0, 0], g.x[0, 1]),
+        lambda g: product(g.builder, g.x, g.x[0, 1]),
+    ]),
+    ("which sums values that it puts in one place", [
+        lambda g: g.move("index_put", None, self=g.x, indices=[], values=g.x, accumulate=True),
+    ]),
+    ("which combines values that it puts in one place", [
+        lambda g: g.move("scatter", None, self=g.x, dim=1, index=None, src=g.x, reduce="add"),
+        lambda g: g.choose("scatter", None, self=g.x, dim=1, index=g.x, src=g.x, reduce="add"),
+        lambda g: g.choose("gather", None, self=g.x, dim=None, index=g.x),
+    ]),
+    ("which uses parameters as indices", [
+        lambda g: g.move("index_select", None, self=g.x, dim=1, index=free(2)),
+        lambda g: g.move("index", None, self=g.x, indices=[None, free(2)]),
+    ]),
+    ("which uses uninitialised memory as indices", [
+        lambda g: g.move("index_select", None, self=g.x, dim=1, index=Known.memory(PLACES)),
+    ]),
+    ("which uses pixel values as indices or conditions", [
+        lambda g: g.move("index_select", None, self=g.x, dim=1, index=g.x[0, 0]),
+    ]),
+    ("whose weight needs pixels", [
+        lambda g: g.handle("linear", input=fixed(2, 4), weight=free(4, 4), bias=None),
+        lambda g: g.handle("linear", input=g.x, weight=g.x[0], bias=None),
+        lambda g: g.handle("linear", input=g.x, weight=free(4, 4), bias=g.x[0, 0]),
+        lambda g: g.handle("prelu", self=g.x, weight=g.x[0, 0]),
+    ]),
+    ("which adds values that need pixels to products of queries and keys", [
+        lambda g: g.handle("baddbmm", self=g.x, batch1=g.x, batch2=g.x.mT, alpha=1, beta=1),
+    ]),
+    ("which takes its statistics from the batch", [
+        lambda g: g.batch_norm(training=True),
+        lambda g: g.batch_norm(running_mean=None, running_var=None),
+    ]),
+    ("which combines the maps of a site in parts", [
+        lambda g: g.handle("softmax", self=g.x.unflatten(2, (2, 2)), dim=-1),
+        lambda g: g.handle("log_softmax", self=g.x.unflatten(2, (2, 2)), dim=2),
+    ]),
+    ("which drops keys at random", [lambda g: g.attend(dropout_p=0.1)]),
+    ("whose mask needs pixels", [lambda g: g.attend(attn_mask=g.x)]),
+    ("with an operand that needs no pixel, or a weight that does", [
+        lambda g: g.handle("bilinear", input1=fixed(2, 4, 4), input2=g.x, weight=free(4, 4, 4), bias=None),
+        lambda g: g.handle("bilinear", input1=g.x, input2=fixed(2, 4, 4), weight=free(4, 4, 4), bias=None),
+        lambda g: g.handle("bilinear", input1=g.x, input2=g.x, weight=g.x, bias=None),
+    ]),
+    ("which uses pixel values as indices of several sites", [
+        lambda g: g.choose("index", None, node_of(None, g.x, torch.int64), self=fixed(4, 4), indices=[g.x, g.x]),
+        lambda g: g.choose("index", None, node_of(None, g.x, torch.bool), self=fixed(4, 4), indices=[g.x]),
+    ]),
+    (TABLE, [
+        lambda g: g.choose("embedding", None, weight=g.x, indices=g.x),
+        lambda g: g.choose("embedding", None, weight=free(4, 4), indices=Known.constant(PLACES)),
+    ]),
+    ("which puts values in only a part of its input", [
+        lambda g: g.choose("scatter", aten.scatter.src, self=g.x, dim=2, index=g.x[:, :2], src=g.x),
+    ]),
+    (PUT, [
+        lambda g: g.put(indices=[g.other, g.other]),
+        lambda g: g.put(values=g.x),
+        lambda g: g.put(values=fixed(2)),
+        lambda g: g.put(accumulate=True),
+        lambda g: g.put(indices=[g.other[:, :1]]),
+        lambda g: g.choose("index_put", None, node_of(None, g.x, torch.int64),
+                           self=g.x, indices=[g.other], values=fixed(1)),
+    ]),
+    ("which multiplies values by products of queries and keys whose axes were regrouped", [
+        lambda g: weighted(g.builder, g.lost, g.x),
+    ]),
+    (UNRULED, [
+        lambda g: pointwise(g.builder, "gt", (g.x, 1), {}),
+        lambda g: pointwise(g.builder, "softmax", (g.x, 1), {}),
+        lambda g: g.rewrite(called(aten.linalg_inv.default), x=g.x),
+        lambda g: g.rewrite(called(torch.relu), x=g.x),
+    ]),
+    ("whose input needs no pixels", [lambda g: g.loop(input=fixed(2, 4, 4))]),
+    ("which drops values at random, or has unbatched input", [
+        lambda g: g.loop(dropout=0.5, train=True),
+        lambda g: g.loop(input=g.x[0]),
+    ]),
+    ("whose states are projected", [
+        lambda g: g.loop("lstm", params=[free(16, 4)] * 5),
+        lambda g: g.loop("lstm", params=[free(16, 4)] * 3, has_biases=False),
+        lambda g: g.loop("lstm", params=[free(16, 4)] * 10, bidirectional=True),
+    ]),
+    (IMAGES, [
+        lambda g: g.loop(hx=Known.constant(torch.tensor([1.0, 2.0])[None, :, None].expand(1, 2, 4).double())),
+        lambda g: g.attend(attn_mask=Known.constant(torch.tensor([1.0, 2.0])[:, None, None].expand(2, 4, 4).double())),
+        lambda g: g.builder.node(torch.stack([g.x[0], g.x[1].flip(0)]).mT, (1, 4)),
+        lambda g: g.builder.node(g.space.constant(Known.constant(torch.arange(2.0)[:, None, None])), (1, 1)),
+        lambda g: g.builder.node(
+            torch.cat([g.x, g.space.constant(Known.constant(torch.arange(2.0)[:, None, None].expand(2, 4, 4)))], 2).mT,
+            (1, 4),
+        ),
+    ]),
+    (KERNEL, [
+        lambda g: g.convolve(input=fixed(2, 4, 4)),
+        lambda g: g.convolve(weight=g.x),
+        lambda g: g.convolve(bias=g.x[0, 0]),
+        lambda g: g.convolve("conv_transpose1d", input=fixed(2, 4, 4)),
+        lambda g: g.convolve("conv_transpose1d", weight=g.x),
+        lambda g: g.convolve("conv_transpose1d", bias=g.x[0, 0]),
+    ]),
+    (EDGES, [
+        lambda g: g.pool(self=g.x[0].mT),
+        lambda g: g.pool(ceil_mode=True),
+        lambda g: g.pool(divisor_override=3),
+        lambda g: g.pool(padding=[1], count_include_pad=False),
+        lambda g: g.pool("max_pool1d", ceil_mode=True),
+    ]),
+    ("which has nothing to sum", [lambda g: linear(g.builder, g.x[..., :0], free(4, 0), None)]),
+    ("which reads several operations at several sites", [
+        lambda g: _of_sites(g.builder, sites(g.x, g.other), free(4, 8), None),
+        lambda g: _of_sites(g.builder, sites(g.x, g.other, g.zeros.expand(2, 4, 4)), free(4, 12), None),
+    ]),
+    ("which reads constants among several sites", [
+        lambda g: _of_sites(g.builder, sites(g.x, g.space.literal(2.0, OWN).expand(2, 4, 4)), free(4, 8), None),
+    ]),
+    ("which reads different maps at different sites", [
+        lambda g: _of_sites(g.builder, g.x.gather(2, torch.arange(4)[:, None].add(torch.arange(4)).remainder(4)
+                                                  .expand(2, 4, 4)).unfold(1, 2, 1).flatten(2), free(4, 8), None),
+    ]),
+    ("which combines values of several sites", [lambda g: g.attend(query=g.x.mT, key=g.x.mT, value=g.x.mT)]),
+    ("which attention does not apply to products of queries and keys", [
+        lambda g: of_scores(g.builder, SimpleNamespace(target=aten.mul.Tensor), {"self": g.lost, "other": g.x}),
+        lambda g: of_scores(g.builder, SimpleNamespace(target=aten.cumsum.default), {"self": g.scores, "dim": -1}),
+        lambda g: of_scores(g.builder, SimpleNamespace(target=aten.softmax.int),
+                            {"self": g.scores, "dim": 1, "dtype": None}),
+    ]),
+    ("which hides keys depending on parameters", [
+        lambda g: of_scores(g.builder, SimpleNamespace(target=aten.masked_fill.Scalar),
+                            {"self": g.scores, "mask": free(4, 4), "value": -torch.inf}),
+    ]),
+    ("which needs no pixel, or is not an image", [
+        lambda g: Rewriter(g.builder, "Net")._finish(fixed(2, 4, 1, 4), (1, 4)),
+        lambda g: Rewriter(g.builder, "Net")._finish(g.scores, (1, 4)),
+    ]),
+    ("which converts products of queries and keys to torch.float32", [
+        lambda g: Rewriter(g.builder, "Net")._cast(
+            SimpleNamespace(meta={"val": torch.zeros(2)}, args=[node_of(None, g.x)]), g.scores
+        ),
+    ]),
+    ("which draws at random", [lambda g: g.rewrite(called(aten.rand_like.default), x=fixed(2, 4))]),
+    (RANDOM, [
+        lambda g: g.rewrite(called(aten.dropout.default, 0.5, True), x=g.x),
+        lambda g: g.rewrite(called(aten.feature_dropout.default, 0.5, True), x=g.x),
+    ]),
+    (MIXES, [
+        lambda g: g.builder.node(g.x.flip(0).mT, (1, 4)),
+        lambda g: arranged(g.space, [g.x, g.other.flip(0)]),
+        lambda g: arranged(g.space, [torch.cat([g.x, g.x], 2).sum(0)]),
+        lambda g: _of_sites(g.builder, sites(g.x, g.x.flip(0)), free(4, 8), None),
+        lambda g: g.handle("sum", self=g.x, dim=[0]),
+        lambda g: g.loop(batch_first=False),
+    ]),
+    ("which reads uninitialised memory", [
+        lambda g: g.space.require_written([1, g.x, Known.memory(torch.zeros(2))]),
+    ]),
+]  # fmt: skip
+"""By reason: calls, each of which the rule would take but for one thing."""
+
+
+def sites(*parts):
+    """What several tensors hold at the same sites, one after the other."""
+    return torch.cat([part[:, :2] for part in parts], -1)
+
+
+@pytest.mark.parametrize(("why", "number"), [(why, number) for why, calls in REFUSED for number in range(len(calls))])
+def test_a_rule_refuses_what_it_does_not_foresee(why, number):
+    with pytest.raises(Mixed) as caught:
+        dict(REFUSED)[why][number](Given())
+    assert str(caught.value) == why
+
+
+def test_every_reason_has_a_call():
+    reasons = []
+    for path in sorted(Path(pixkit.readiness.adoption.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func) == "Mixed"
+                and not isinstance(node.args[0], ast.Name)
+            ):
+                parts = node.args[0].values if isinstance(node.args[0], ast.JoinedStr) else [node.args[0]]
+                texts = [re.escape(part.value) if isinstance(part, ast.Constant) else r"[\w.]+" for part in parts]
+                reasons.append("".join(texts))
+    assert len(reasons) > 50
+    assert not [reason for reason in reasons if not any(re.fullmatch(reason, why) for why, _ in REFUSED)]
+
+
+@pytest.mark.parametrize(("kinds", "own"), [
+    ((torch.bool, torch.uint8, torch.int8, torch.bfloat16), torch.bfloat16),
+    ((torch.int16, torch.int64, torch.float16, torch.bfloat16, torch.float32), torch.float32),
+    ((torch.int32, torch.int64, torch.float32, torch.float64), torch.float64),
+])  # fmt: skip
+def test_types_that_the_network_s_own_holds_are_taken(kinds, own):
+    for kind in kinds:
+        require_held(kind, Builder(2, own))
+    require_type([torch.int64, torch.bool, own], Builder(2, own))
+
+
+def test_a_row_without_a_rule_of_attention_is_kept_as_it_is():
+    given = Given()
+    found = of_scores(given.builder, SimpleNamespace(target=aten.tanh.default), {"self": given.scores})
+    assert found.scale is None and found.row == Row(aten.tanh.default, (given.scores.row,), {})
