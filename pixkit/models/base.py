@@ -94,7 +94,10 @@ class Model(Declared, nn.Module, ABC):
         Raises:
             CausalityError: if one leaks; it names the layer to blame.
         """
-        return {name: report_of(network, accepted(find(network))) for name, network in networks_in(self).items()}
+        reports = {}
+        for name, network in networks_in(self).items():  # not a comprehension: it would be the line warned of
+            reports[name] = report_of(network, accepted(find(network)))
+        return reports
 
     def receptive_field(self, pixel: Pixel | None = None) -> Tensor:
         """The sub-pixels that the network reads to predict one, bool [C, H, W]; the first of several networks.

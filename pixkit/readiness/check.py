@@ -53,10 +53,9 @@ def find(network: Autoregressive) -> Finding:
     proof = None if problem is None else prove_whole(network)
     if proof is not None and proof.verdict == "proved":
         trace = leak = problem = None
-    dims = network.spec.dims
-    probes = min(dims, 16 if problem is None else dims if dims <= 128 else 64)
+    probes, together = effort(network.spec.dims, proved=problem is None)
     try:
-        probe(network, probes=probes, together=4 if problem is None else 1)
+        probe(network, probes=probes, together=together)
     except CausalityError as error:
         if trace is None and problem is not None:
             error.hint = f"{HIDE}; to learn which layer does not, provide {problem.expected} (found: {problem.found})"
@@ -72,6 +71,13 @@ def find(network: Autoregressive) -> Finding:
     if problem is not None and seen is None:
         problem.lines = (*problem.lines, *_more(proof))
     return Finding(trace, leak, problem, probes, seen, proof)
+
+
+def effort(dims: int, *, proved: bool) -> tuple[int, int]:
+    """How many of `dims` sub-pixels to swap, and how many at once."""
+    if proved:
+        return min(dims, 16), 4
+    return (dims if dims <= 128 else 64), 1
 
 
 def _more(proof: Proof | None) -> list[str]:
@@ -93,12 +99,12 @@ def verify(network: Autoregressive) -> Trace | None:
         CausalityError: if the network leaks, naming the path and the layer to blame if it could be traced.
         PluginError: if the backbone's features differ from what it declares.
     """
-    found = accepted(find(network), stacklevel=3)
+    found = accepted(find(network))
     return found.trace if found.problem is None else None
 
 
-def accepted(found: Finding, stacklevel: int = 2) -> Finding:
-    """Return the finding unless it shows a leak; warn if there is no proof.
+def accepted(found: Finding) -> Finding:
+    """Return the finding unless it shows a leak; warn if there is no proof, at the line that called the caller.
 
     Raises:
         CausalityError: if the network leaks.
@@ -110,12 +116,10 @@ def accepted(found: Finding, stacklevel: int = 2) -> Finding:
     if found.problem is not None:
         if found.proof is not None and found.proof.verdict == "underflow":
             largest = f"the largest influence found with large inputs and weights is {found.proof.influence:.3g}"
-            warnings.warn(
-                f"the network is causal only by underflow; {largest}: {found.problem}", RuntimeWarning, stacklevel
-            )
-            return found
-        text = f"the network is not proved causal, though no leak was seen: {found.problem}"
-        warnings.warn(text, RuntimeWarning, stacklevel)
+            text = f"the network is causal only by underflow; {largest}: {found.problem}"
+        else:
+            text = f"the network is not proved causal, though no leak was seen: {found.problem}"
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
     return found
 
 

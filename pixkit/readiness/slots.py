@@ -38,7 +38,7 @@ def _slots(kind: type) -> tuple[str, ...]:
         for part in kind.__mro__
         if part.__flags__ & WRITTEN or part in BASES
         for name, value in vars(part).items()
-        if isinstance(value, types.MemberDescriptorType)
+        if isinstance(value, types.MemberDescriptorType) and name != "__dict__"  # a SimpleNamespace's
     )
 
 
