@@ -52,7 +52,8 @@ class ContextSpec:
 
     def __str__(self) -> str:
         shape = "x".join(map(str, self.shape)) or "number"
-        return f"{self.name} {shape}" + ("" if self.levels is None else f", K = {self.levels}")
+        levels = "" if self.levels is None else f", K = {self.levels}"
+        return f"{self.name} {shape}{levels}{'' if self.shrink is None else ', from the image itself'}"
 
     def check(self, values: Any, where: str) -> Tensor:
         """The arrays of some images as a tensor, [n, *shape]; the axis of a single channel may be missing.

@@ -38,6 +38,18 @@ def conditions_of(model: Model) -> Conditions | None:
     return model.several if isinstance(model, LabelledModel) else None
 
 
+def scored_given(model: Model) -> str:
+    """The conditions that images are scored given, as "the labels, small (from the image itself)"; empty without any.
+
+    It says which are from the image, since their scores are not comparable with scores without them.
+    """
+    several = conditions_of(model)
+    names = several.names if several is not None else (LABEL,) * model.labelled
+    smaller = {spec.name for spec in model.spec.context if spec.shrink is not None}
+    words = {LABEL: "the labels"} | {name: f"{name} (from the image itself)" for name in smaller}
+    return ", ".join(words.get(name, name) for name in names)
+
+
 class Conditioning:
     """Finds the rows of a model's conditions.
 

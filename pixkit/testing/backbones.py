@@ -12,8 +12,10 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
+from pixkit.backbones.conditions import Conditions
 from pixkit.components.plugins import registry
 from pixkit.components.spec import ComponentSpec
+from pixkit.context import LABEL, ContextSpec
 from pixkit.errors import RecipeError, message
 from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive
@@ -28,6 +30,8 @@ ODD = (ImageSpec(1, 1, 1, 2), ImageSpec(3, 5, 1, 4), ImageSpec(1, 7, 3, 256))
 """Sizes that are easily forgotten."""
 FEW = 256
 """Number of images drawn to measure frequencies; causality has been checked by then."""
+KINDS = (ContextSpec("vector", (2,)), ContextSpec("image", (1, 1, 2), 3), ContextSpec("codes", (2, 1), 3))
+"""Arrays beside an image of 2x2 sites, each for the conditioner of its name."""
 
 
 def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] | None = None) -> None:
@@ -36,7 +40,8 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
     Its configuration survives a round trip. Under each ordering, grey and colour: no sub-pixel sees one that is not
     drawn earlier, by exhaustive swaps and by gradients, also with one-hot levels; all probabilities sum to 1; samples
     follow them with any sampler; images do not mix; every parameter is trained; weights can be saved and loaded; any
-    size works.
+    size works. A backbone that can be conditioned is checked with vectors and feature maps, and with a label, a vector,
+    an image and codes at once.
 
     Args:
         backbone: the component; keep it small, since it runs thousands of times.
@@ -47,7 +52,8 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
         RecipeError: if the backbone refuses a given ordering.
     """
     check_config(backbone)
-    for ordering in list(orderings) if orderings is not None else supported_orderings(backbone):
+    asked = list(orderings) if orderings is not None else supported_orderings(backbone)
+    for ordering in asked:
         for spec in ODD:
             check_features(network(backbone, spec, ordering=ordering))
         for spec in (GREY, COLOUR):
@@ -67,6 +73,8 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
             check_conditional(backbone, ordering)
         if backbone.cls.reorders:
             check_reorders(backbone, ordering)
+    if backbone.cls.conditional and asked:
+        check_conditions(backbone, asked[0])
 
 
 def check_conditional(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
@@ -88,6 +96,27 @@ def check_conditional(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
     tiny = network(backbone, TINY[0], ordering=ordering, conditioner=LabelContext(3, 2), gain=1.0)
     check_normalised(tiny)
     check_sampling(tiny, count=FEW)
+
+
+def check_conditions(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
+    """A backbone given a label, a vector, an image and codes at once, as a recipe's list of conditions.
+
+    Cached sampling draws the same as ancestral sampling, and every prediction depends on each of them.
+    """
+    image = ImageSpec(1, 2, 2, 2, context=KINDS)
+    kinds = [named("conditioner", LABEL, size=2), named("conditioner", "vector", **{"from": "vector", "size": 2})]
+    kinds += [named("conditioner", kind, **{"from": kind, "size": 2, "layers": 1}) for kind in ("image", "codes")]
+    net = network(backbone, image, ordering=ordering, conditioner=Conditions(kinds, image, 3))
+    check_drawing(net)
+    conditions: Conditions = net.conditioner  # type: ignore[assignment]
+    x, before = random_images(image, 8), conditions.example(8)
+    for name in conditions.names:
+        after = before.clone()
+        place = conditions.places[name]
+        size = next((array.size for array in KINDS if array.name == name), 1)
+        after[:, place : place + size] = (after[:, place : place + size] + 1) % 3
+        moved = moves(net, (x, before), (x, after)).any(0)
+        assert moved.all(), f"the condition {name} has no effect on some prediction"
 
 
 def check_reorders(backbone: ComponentSpec, ordering: ComponentSpec) -> None:

@@ -19,7 +19,7 @@ from pixkit.recipe.schema import Recipe
 from pixkit.runs.checkpoint import load_model
 from pixkit.runs.load import WEIGHTS, read_weights
 from pixkit.runs.run import Run
-from pixkit.tasks.beside import PAIRS, beside_each, pictures_of, rows_in_turn
+from pixkit.tasks.beside import PAIRS, beside_each, pictures_of, rows_in_turn, scored_given
 from pixkit.tasks.decoded import PICTURE, decoded, decoder_of
 from pixkit.tasks.labels import class_titles
 from pixkit.tasks.score import TOKENS, Scores, score
@@ -208,8 +208,8 @@ def _notes(dataset: Dataset, table: list[Scores], model: Model) -> list[str]:
     general = [NO_LIKELIHOOD] if model.score_kind == "none" else []
     if model.spec.palette is not None and table:
         general.append(TOKENS)
-    if model.labelled:
-        general.append("scores are of images given their labels")
+    if given := scored_given(model):
+        general.append(f"scores are of images given {given}")
     if not table:
         return general
     images = next((row.images for row in table if row.split == "train"), 0)

@@ -81,7 +81,7 @@ def test_what_cannot_be_drawn_is_refused(pixkit, built, workplace, options, code
 
 def test_scores_say_that_they_are_given_the_label(pixkit, labelled):
     notes = json.loads(Path("runs/labelled/scores.json").read_text())["notes"]
-    assert "scores are of images given their labels" in notes
+    assert "scores are of images given the labels" in notes
     assert "given the labels" in pixkit("eval", labelled).out
 
 

@@ -81,6 +81,14 @@ def test_images_are_scored_given_their_own(run, batch, by_name):
     assert torch.equal(hidden, -model.log_prob(batch.x, {"small": by_name["small"]})) and (hidden != nats).any()
 
 
+def test_scores_say_what_they_are_given_and_which_of_it_is_from_the_image(run, capsys):
+    assert main(["eval", str(run), "-q"]) == 0
+    assert "given small (from the image itself), tilt, the labels" in capsys.readouterr().out
+    spec = pixkit.load(run).spec
+    assert str(spec).endswith("small 1x4x4, K = 17, from the image itself; beside it tilt 2")
+    assert "scores are of images given small (from the image itself)" in (run / "scores.json").read_text()
+
+
 def test_images_are_drawn_given_what_is_named(run, batch, by_name, tmp_path):
     model = pixkit.load(run)
     own = {name: value[4:5] for name, value in by_name.items()}

@@ -20,6 +20,7 @@ from pixkit.testing import (
     check_batches,
     check_causality,
     check_conditional,
+    check_conditions,
     check_gradients,
     check_reorders,
     check_trains,
@@ -246,6 +247,29 @@ class Colourless(Conditioned):
 ])  # fmt: skip
 def test_what_a_conditional_backbone_does_with_its_context(cls, text):
     noticed(check_conditional, text, backbone(None, base=cls), RASTER)
+
+
+class HearsThree(Conditioned):
+    """Hears three maps, as many as it is given by itself."""
+
+    def given(self, context):
+        return torch.cat([context[:, :3], torch.zeros_like(context[:, 3:])], 1)
+
+
+class WrongAloneIfSeveral(Conditioned):
+    """Computed site by site it is another, given more than three maps."""
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        if spec.context > 3:
+            self.body.append(Aside())
+
+
+@pytest.mark.parametrize(("cls", "text"), [
+    (HearsThree, "the condition image has no effect"), (WrongAloneIfSeveral, "images differ from ancestral"),
+])  # fmt: skip
+def test_a_backbone_is_given_each_kind_of_condition(cls, text):
+    noticed(check_conditions, text, backbone(None, base=cls), RASTER)
 
 
 def test_a_backbone_that_can_be_conditioned_is_looked_at_with_a_context_too():

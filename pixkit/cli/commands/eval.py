@@ -27,6 +27,7 @@ from pixkit.errors import UsageError, printable
 from pixkit.ranks import launched
 from pixkit.runs.load import load, load_data, locked_recipe
 from pixkit.runs.record import pick_device
+from pixkit.tasks.beside import scored_given
 from pixkit.tasks.labels import check_classes
 from pixkit.tasks.score import TOKENS, active_units, evaluate
 from pixkit.training.together import check_same
@@ -114,10 +115,10 @@ def command(
             more["palette"] = {"colours": len(palette), "sha256": palette.digest, "moved": moved}
         emit_json({**head, **rows[0], **more, "active_units": units, "remarks": remarks})
     else:
+        given = scored_given(model)
         lines = [] if moved is None else [f"{TOKENS}; colours were moved to the nearest by {moved:.2f} levels RMS"]
         lines += [f"z_{level}: {active} of {count} units active" for level, (active, count) in enumerate(units, 1)]
-        given = ", given the labels" if model.labelled else ""
-        title = printable(f"{dataset.description}{given}")
+        title = printable(f"{dataset.description}, given {given}" if given else dataset.description)
         emit("\n".join([title, score_table(rows), *lines, *map(printable, remarks)]))
 
 
