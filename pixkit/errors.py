@@ -14,6 +14,8 @@ _JOINERS = "\u200c\u200d"
 """Invisible, but used in writing some scripts, and emoji."""
 _ROOM, _LONGEST, _WIDEST = 600, 80, 2000
 """The most characters of a list of names, of one of them, and of a line of an error."""
+_QUOTED = 300
+"""The most characters of another program's error that are quoted."""
 
 
 def message(error: BaseException) -> str:
@@ -23,6 +25,11 @@ def message(error: BaseException) -> str:
         return ("; " if isinstance(error, PixkitError) else " ").join(lines)
     except Exception:
         return ""
+
+
+def quoted(error: BaseException) -> str:
+    """The beginning of the same."""
+    return message(error)[:_QUOTED]
 
 
 def reason(error: Exception) -> str:

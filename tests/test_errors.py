@@ -2,7 +2,7 @@
 
 import pytest
 
-from pixkit.errors import CausalityError, UsageError, dotted, listed, message, printable, shorten
+from pixkit.errors import CausalityError, UsageError, dotted, listed, message, printable, quoted, shorten
 from pixkit.recipe.source import Mark, Problem, Source
 
 SHOWN = {
@@ -89,3 +89,7 @@ def test_what_an_error_says_is_one_line():
 
     assert message(UsageError("no", found="a \n\n b")) == r"no; found: a \n\n b"
     assert message(ValueError("  two\n\n   lines ")) == "two lines" and message(Mute()) == ""
+
+
+def test_what_another_program_says_is_quoted_to_some_length():
+    assert quoted(ValueError("a\n b")) == "a b" and quoted(ValueError("ab" * 500)) == "ab" * 150

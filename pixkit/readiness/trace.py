@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, fx, nn
 
-from pixkit.errors import message
+from pixkit.errors import message, quoted
 from pixkit.layers.base import MixingLayer, PointwiseLayer
 from pixkit.layers.fusing import unfused
 from pixkit.layers.modes import evaluating
@@ -100,7 +100,7 @@ class Trace:
         except Untraceable:
             raise
         except Exception as error:  # raised while running its parts, as by a forward that takes gradients
-            raise untraceable(who, message(error)[:300]) from error
+            raise untraceable(who, quoted(error)) from error
         _require_same(like, (x, context), (recorder.features, params), who)
         if asks:
             _require_followed(network, inputs, traced.gave(params), who)
@@ -235,7 +235,7 @@ def _trace(network: Autoregressive) -> fx.GraphModule:
     except Untraceable:
         raise
     except Exception as error:  # a foreign forward may raise anything on proxies
-        raise untraceable(type(network.backbone).__name__, message(error)[:300]) from error
+        raise untraceable(type(network.backbone).__name__, quoted(error)) from error
     finally:
         for name in set(vars(network)) - attributes:  # torch.fx leaves tensors made by forward on the root
             delattr(network, name)

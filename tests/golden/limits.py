@@ -12,6 +12,8 @@ from pixkit.components.config import ComponentConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("pixkit", "plugins/pixkit_plugins")
+TOLERANCE = 1e-3
+"""Smaller numbers in functions are tolerances."""
 OF_THE_SYSTEM = {"_HINTS", "NOWHERE", "Interrupt.HANDLED"}
 """Numbers of errors and signals, which systems have of their own."""
 
@@ -26,8 +28,7 @@ def limits():
                 module = importlib.import_module(_name(path.relative_to((ROOT / package).parent)))
                 values = {name: _plain(value) for name, value in _stated(module, path) if name not in OF_THE_SYSTEM}
                 values |= _left_out(ast.parse(path.read_text(encoding="utf-8")).body)
-                if path.parent.name == "testing":
-                    values |= dict(_tolerances(path))
+                values |= _tolerances(path)
                 if kept := {name: value for name, value in values.items() if _has_number(value)}:
                     found[module.__name__] = kept
     return found
@@ -50,14 +51,16 @@ def _stated(module, path):
 
 
 def _tolerances(path):
-    """By function: the fractions in what the contract kit says, by which plugins of others pass or fail."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    """By function: what its sums may be off by; of the contract kit all fractions, by which plugins of others pass."""
+    whole, found = path.parent.name == "testing", {}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef):
             constants = [inner for inner in ast.walk(node) if isinstance(inner, ast.Constant)]
-            places = sorted(
-                (inner.lineno, inner.col_offset, inner.value) for inner in constants if isinstance(inner.value, float)
-            )
-            yield node.name, [value for _, _, value in places]
+            fractions = [inner for inner in constants if isinstance(inner.value, float)]
+            kept = [inner for inner in fractions if whole or 0 < inner.value <= TOLERANCE]
+            places = sorted((inner.lineno, inner.col_offset, inner.value) for inner in kept)
+            found.setdefault(node.name, []).extend(value for _, _, value in places)
+    return found
 
 
 def _left_out(body, within=""):

@@ -68,6 +68,8 @@ def test_the_head_of_pairs_gives_the_formulas_probabilities_and_levels_at_temper
         nats = pixels.log_prob(pairs)
         uniforms = torch.rand(len(pairs), net.head.draws, *spec.shape, dtype=torch.float64)
         assert torch.equal(pixels.quantile(uniforms), pixels.quantile(uniforms, 1.0))
+        assert torch.allclose(pixels.site_log_prob(pairs).flatten(1).sum(1), nats, rtol=1e-12)
+    assert GuidedHead.colours(None, spec) == ("sequential", "joint"), "the inner head has settled it"
     assert torch.allclose(nats[::2].exp(), by_hand(net, 1, 1.5), rtol=1e-9) and torch.equal(nats[::2], nats[1::2])
 
 

@@ -17,7 +17,7 @@ from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
-from pixkit.errors import message
+from pixkit.errors import quoted
 from pixkit.network import Autoregressive
 from pixkit.precision import left_as_set
 from pixkit.readiness.adoption.assigned import Assigned, written
@@ -120,7 +120,7 @@ def _failing_to_export(who: str) -> Iterator[None]:
         raise NotSeparable(
             "the network cannot be exported",
             where=who,
-            found=message(error)[:300],
+            found=quoted(error),
             expected="a forward without branches or loops that depend on the values of tensors",
         ) from error
 

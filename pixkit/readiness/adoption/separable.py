@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor, fx, nn
 
-from pixkit.errors import message
+from pixkit.errors import quoted
 from pixkit.layers.contraction import Contraction
 from pixkit.layers.site_attention import SiteAttention
 from pixkit.layers.site_products import SiteProducts
@@ -66,7 +66,7 @@ def blaming(node: fx.Node, who: str) -> Iterator[None]:
     except NotSeparable:
         raise
     except Exception as error:  # a rule may fail in any way on arguments that it does not foresee
-        why = str(error) if isinstance(error, Mixed) else f"for which its rule fails: {message(error)[:200]}"
+        why = str(error) if isinstance(error, Mixed) else f"for which its rule fails: {quoted(error)}"
         raise NotSeparable(
             "the network cannot be rewritten site by site",
             where=who,
