@@ -9,13 +9,16 @@ from torch import nn
 
 from pixkit.samplers.batch import check_batch_size
 
+MOST = 256
+"""Images at a time by default, to save memory."""
+
 
 def records_gradients(module: nn.Module) -> bool:
     """Whether a module's results can now be differentiated with respect to its parameters."""
     return torch.is_grad_enabled() and any(parameter.requires_grad for parameter in module.parameters())
 
 
-def batches(module: nn.Module, images: int, batch_size: int | None, most: int) -> Iterator[slice]:
+def batches(module: nn.Module, images: int, batch_size: int | None, most: int = MOST) -> Iterator[slice]:
     """The slices of images that go through a module together; at least one, which may be empty.
 
     Args:

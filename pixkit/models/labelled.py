@@ -180,7 +180,7 @@ class LabelledModel(Model):
             return no_nats(self).new_empty(0, *shape)
         parts = [
             scored(x[some].long().to(self.device), None if labels is None else labels[some])
-            for some in batches(self, len(x), batch_size, 256)
+            for some in batches(self, len(x), batch_size)
         ]
         return torch.cat(parts)
 

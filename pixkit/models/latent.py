@@ -15,7 +15,7 @@ from pixkit.image import Batch
 from pixkit.layers import initialise_from_data
 from pixkit.models import deprecated
 from pixkit.models.base import Model
-from pixkit.models.batches import batches
+from pixkit.models.batches import MOST, batches
 from pixkit.models.capabilities import FIGURES
 from pixkit.models.request import SampleRequest
 from pixkit.network import Autoregressive
@@ -24,6 +24,9 @@ from pixkit.samplers import Drawn, Sampler, sampler_for
 
 ACTIVE = 0.01
 """A unit is active if its posterior mean has more variance over images than this (Burda et al., 2015, 1509.00519)."""
+
+WEIGHED = 64
+"""Images at a time whose importance is estimated: each has many codes."""
 
 
 class LatentModel(Model):
@@ -84,7 +87,7 @@ class LatentModel(Model):
             UsageError: unless the model is `mapped`.
         """
         self.require("mapped", "nll_map")
-        return torch.cat([self.assess_sites(batch)[1] for batch in self._batches(x, batch_size, 256)])
+        return torch.cat([self.assess_sites(batch)[1] for batch in self._batches(x, batch_size)])
 
     def encode(self, x: Tensor, *, batch_size: int | None = None) -> Tensor:
         """Encode images to z_1, [B, ...], on the model's device: the encoder's mean, which `decode` takes.
@@ -180,10 +183,10 @@ class LatentModel(Model):
 
     def _means(self, x: Tensor, batch_size: int | None) -> list[Tensor]:
         self.spec.check(x)
-        parts = [self.means(x[some].long().to(self.device)) for some in batches(self, len(x), batch_size, 256)]
+        parts = [self.means(x[some].long().to(self.device)) for some in batches(self, len(x), batch_size)]
         return [torch.cat(level) for level in zip(*parts, strict=True)]
 
-    def _batches(self, x: Tensor, batch_size: int | None, most: int) -> Iterator[Batch]:
+    def _batches(self, x: Tensor, batch_size: int | None, most: int = MOST) -> Iterator[Batch]:
         self.spec.check(x)
         for some in batches(self, len(x), batch_size, most):
             part = x[some]
@@ -224,7 +227,7 @@ class VariationalModel(LatentModel):
         Raises:
             DataError: if x is not a batch of such images.
         """
-        return torch.cat([-self.score(batch) for batch in self._batches(x, batch_size, 256)])
+        return torch.cat([-self.score(batch) for batch in self._batches(x, batch_size)])
 
     def forward(self, x: Tensor) -> Tensor:
         """`bound` of all images together, for wrappers of modules such as DistributedDataParallel."""
@@ -241,4 +244,4 @@ class VariationalModel(LatentModel):
         Raises:
             DataError: if x is not a batch of such images.
         """
-        return torch.cat([-self.importance(batch, count) for batch in self._batches(x, batch_size, 64)])
+        return torch.cat([-self.importance(batch, count) for batch in self._batches(x, batch_size, WEIGHED)])
