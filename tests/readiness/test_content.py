@@ -3,6 +3,7 @@
 import builtins
 import copy
 import enum
+import functools
 import sys
 import types
 
@@ -26,6 +27,10 @@ def twice(x):
 
 def read(x):
     return x * BY["by"]
+
+
+def times(factors, x, more):
+    return x * factors[0] * more["by"]
 
 
 NEAR.turned = NEAR.shifted = lambda x: x
@@ -76,6 +81,7 @@ class Sly(nn.Module):
         self.table, self.array, self.held, self.slotted, self.mode = {"by": 1.0}, np.ones(1), Slotted(), 1.0, Mode.LIST
         self.held.by, self.get, self.swap, self.last = 1.0, self.table.get, nn.Tanh(), last()
         self.drop = nn.Dropout(0.5).eval()
+        self.part, self.space = functools.partial(times, [1.0], more={"by": 1.0}), types.SimpleNamespace(by=1.0)
         factors = self.factors = [1.0]
         self.closed = lambda x: x * factors[0]
 
@@ -84,6 +90,7 @@ class Sly(nn.Module):
 
         x = OUTER.near.turned(shifted(x)) * self.get("by") * self.held.by * self.slotted * self.mode.value[0]
         x = self.last(self.closed(self.swap(abs(x)) * self.weight * self.weight.gain * float(self.array[0])))
+        x = self.part(x) * self.space.by
         return self.drop(torch.cosh(x)) * (1.0 if self.tied.requires_grad else 2.0)
 
 
@@ -112,6 +119,9 @@ CHANGES = {
     "what a member stands for": lambda sly, patch: patch.setattr(Mode.LIST, "_value_", [2.0]),
     "what a member's list holds": lambda sly, patch: Mode.LIST.value.append(Mode.LIST.value.pop() * 2),
     "what is closed over": lambda sly, patch: sly.factors.append(sly.factors.pop() * 2),
+    "what a part of a call is given": lambda sly, patch: sly.part.args[0].append(sly.part.args[0].pop() * 2),
+    "what it is given by name": lambda sly, patch: sly.part.keywords["more"].update(by=2.0),
+    "a namespace": lambda sly, patch: setattr(sly.space, "by", 2.0),
     "an array": lambda sly, patch: sly.array.__imul__(2),
     "a dropout that trains": lambda sly, patch: sly.drop.train(),
     "no gradient": lambda sly, patch: sly.weight.requires_grad_(False),

@@ -1,0 +1,235 @@
+"""Single operations of torch's, rewritten site by site: each computes what torch does."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.known import Known
+from pixkit.readiness.adoption.rewrite import Rewriter
+
+pytestmark = pytest.mark.quick
+KIND = {"dtype": torch.float64}
+LATER = -math.inf
+
+
+def drawn(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)), **KIND)
+
+
+def compared(forward, *weights):
+    """What is made of a function of [2, 4, 4], sites by maps, and weights; and what it gives itself."""
+    x = drawn(2, 4, 4)
+    graph = make_fx(forward, tracing_mode="fake", pre_dispatch=True)(x, *weights).graph
+    builder = Builder(2, torch.float64)
+    rewriter = Rewriter(builder, "Net")
+    names = [node.name for node in graph.nodes if node.op == "placeholder"]
+    given = [builder.placeholder("x", 4, (1, 4), groups=1).flatten(2).mT]
+    given += [Known(weight, torch.zeros(weight.shape, dtype=torch.bool)) for weight in weights]
+    (found,) = rewriter.read(graph, dict(zip(names, given, strict=True)))
+    expected = forward(x, *weights)
+    name = graph.output_node().args[0].name
+    grid = (1, found.shape[1])
+    rewriter.values = {node: found.flatten(2).mT.unflatten(2, grid) for node in graph.nodes if node.name == name}
+    images = rewriter.made(graph, name, grid)
+    return images(x.mT.unflatten(2, (1, 4))).flatten(2).mT, expected.flatten(2)
+
+
+def steps(*shape):
+    return torch.arange(math.prod(shape), **KIND).view(shape).sin()
+
+
+def earlier():
+    return torch.ones(4, 4, **KIND).tril()
+
+
+def pairs(x):
+    return torch.view_as_complex(x.unflatten(2, (2, 2)))
+
+
+def real(z):
+    return torch.view_as_real(z).flatten(2)
+
+
+def turns():
+    return torch.complex(steps(4, 2), steps(4, 2).cos())
+
+
+def heads(x):
+    return x.unflatten(2, (2, 2)).transpose(1, 2)
+
+
+def joined(x):
+    return x.transpose(1, 2).flatten(2)
+
+
+def attended(x, **options):
+    return joined(F.scaled_dot_product_attention(heads(x), heads(x.flip(2)), heads(2 * x), **options))
+
+
+def scores(x):
+    return x @ x.mT
+
+
+def _summed(weights):
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def _lowered(products):
+    return products - products.amax(-1, keepdim=True)
+
+
+def along(function):
+    """The same of maps by sites."""
+    if "w" in function.__code__.co_varnames:
+        return lambda x, w: function(x.mT, w).mT
+    return lambda x: function(x.mT).mT
+
+
+MOVES = {
+    "tril of maps": lambda x: x.unflatten(2, (2, 2)).tril(-1).flatten(2) + x,
+    "triu of maps": lambda x: x.unflatten(2, (2, 2)).triu(1).flatten(2) + x,
+    "unfolded": along(lambda x: F.unfold(F.pad(x, (2, -1))[:, :, None], (1, 2), dilation=(1, 2), stride=(1, 2))),
+    "unfolded with edges": along(lambda x: F.unfold(x[:, :, None], (2, 3), padding=(1, 1))),
+    "reflected": along(lambda x: F.pad(x, (2, 1), mode="reflect")),
+    "replicated": along(lambda x: F.pad(x, (1, 2), mode="replicate")),
+    "padded with a number": lambda x: F.pad(x, (0, 0, 1, -1), value=2.5),
+    "cropped and padded": lambda x: F.pad(x, (1, -2, -1, 2)),
+    "rolled": lambda x: x.roll((1, -1), (1, 2)),
+    "flipped": lambda x: x.flip(1, 2),
+    "larger": along(lambda x: F.interpolate(x, scale_factor=2)),
+    "repeated": lambda x: x.repeat(1, 2, 1) + x.repeat_interleave(2, 1),
+    "stacked": lambda x: torch.stack([x, 2 * x], 2).flatten(1, 2),
+    "diagonal": lambda x: x.unflatten(2, (2, 2)).diagonal(0, 2, 3),
+    "chosen": lambda x: torch.where(steps(4, 4) > 0, x, 1.5) + torch.where(steps(4, 1) > 0, -1.0, x),
+    "filled": lambda x: x.masked_fill(steps(4, 4) > 0, 3.0),
+    "places": lambda x: x[:, (3 - torch.arange(4) ** 2).remainder(4)] + x.index_select(2, torch.arange(4).flip(0)),
+    "gathered": lambda x: x.gather(1, torch.arange(16).view(4, 4).remainder(3).expand(2, 4, 4)),
+    "scattered": lambda x: x.scatter(2, torch.arange(2).flip(0).expand(2, 4, 2), 7.0),
+    "put": lambda x: x.index_put((torch.arange(2)[:, None], torch.arange(1, 4, 2)), torch.ones(1, **KIND)),
+    "copied over": lambda x: x.slice_scatter(x[:, :2] * 2, 1, 2, 4).select_scatter(x[:, 0], 1, 1),
+}
+COMPLEX = {
+    "turned": lambda x: real(pairs(x) * turns()),
+    "turned with what is turned": lambda x: real(pairs(x) * pairs(x * 2)),
+    "times a number": lambda x: real(pairs(x) * (2 + 3j) + (1 - 2j)),
+    "times real numbers": lambda x: real(pairs(x) * 2.0 - 1.5) + real(pairs(x) * x[..., :2]),
+    "negative": lambda x: real(-pairs(x) - pairs(x).conj()),
+    "numbers less": lambda x: real(torch.sub(x[..., :2], pairs(x))) + real(torch.add(x[..., :2], pairs(x))),
+    "constants less": lambda x: real(turns() - pairs(x)),
+    "parts": lambda x: torch.cat([(pairs(x) * turns()).real, (pairs(x) * turns()).imag], 2),
+    "made": lambda x: real(torch.complex(x[..., :2], steps(4, 2)) * turns()),
+    "moved": lambda x: real(torch.cat([pairs(x)[:, 1:], pairs(2 * x).flip(1)[:, :1]], 1)),
+    "moved beside constants": lambda x: real(torch.cat([turns()[:1].expand(2, 1, 2), pairs(x)[:, 1:]], 1)),
+}
+SUMS = {
+    "a sum": lambda x: x.sum(2, keepdim=True) + x.sum((1, 2), keepdim=True) * earlier()[:, :1],
+    "a mean": lambda x: x.mean(-1, keepdim=True) * x + x.unflatten(2, (2, 2)).mean((2, 3)).unsqueeze(2),
+    "running sums": lambda x: x.cumsum(1) + x.cumsum(2),
+    "of constants": lambda x: x * steps(4, 4).sum(0) + steps(4, 3).mean(),
+    "left of": lambda x: (steps(4, 4) * earlier()) @ x,
+    "left of, a vector": lambda x: (steps(4) @ x)[:, None] + x,
+    "right of": lambda x: x @ steps(4, 3),
+    "right of, a vector": lambda x: (x @ steps(4))[..., None],
+    "matrices by sites": lambda x: (x[:, :, None] @ steps(4, 4, 3))[:, :, 0],
+    "matrices by heads": lambda x: joined(heads(x) @ steps(2, 2, 2)),
+    "matrices alike": lambda x: joined(heads(x) @ steps(2, 3).expand(2, 2, 2, 3)),
+    "outer": lambda x: (x[..., :2, None] @ x[..., None, 2:]).flatten(2),
+    "added": lambda x, w: torch.baddbmm(w.mT, x, steps(4, 3).expand(2, 4, 3), beta=2, alpha=0.5),
+    "added to nothing": lambda x, w: torch.baddbmm(w.mT, x, steps(4, 3).expand(2, 4, 3), beta=0, alpha=0.5),
+    "notation": lambda x: torch.einsum("btc,cd->btd", x, steps(4, 3)) + torch.einsum("b t c -> b t", x)[..., None],
+    "notation without a result": lambda x: torch.einsum("btc,cd", x, steps(4, 3)).mT,
+    "notation with dots": lambda x: torch.einsum("...tc,ud,tu->...uc", x, steps(4, 2), earlier()),
+    "notation of sums": lambda x: torch.einsum("btc,ud,t->btc", x, steps(3, 2), steps(4)),
+    "notation, turned": lambda x: torch.einsum("btc,cd->bdt", x, steps(4, 4)).mT,
+    "notation of three": lambda x: torch.einsum("bte,btd,edf->btf", x, 2 * x, steps(4, 4, 3)),
+    "bilinear": lambda x, w: F.bilinear(x, 2 * x, w[..., None] * steps(3, 4, 4), steps(3)),
+}
+LAYERS = {
+    "linear": lambda x, w: F.linear(x, w, steps(3)) + F.linear(x, w),
+    "convolution": along(
+        lambda x, w: F.conv1d(
+            F.pad(x, (4, 0)), w.unflatten(1, (2, 2)).expand(3, 2, 2).repeat(1, 2, 1), steps(3), dilation=2, stride=1
+        )
+    ),
+    "convolution with a stride": along(lambda x, w: F.conv1d(x, w[..., None], None, stride=2, padding=1)),
+    "convolution, same": along(lambda x, w: F.conv1d(x, w[..., None].expand(3, 4, 4), steps(3), padding="same")),
+    "convolution, valid": along(lambda x, w: F.conv1d(x, w[..., None].expand(3, 4, 2), padding="valid")),
+    "convolution of groups": along(lambda x, w: F.conv1d(x, w[:2, :2, None].expand(2, 2, 2), groups=2, padding=1)),
+    "convolution of many groups": along(
+        lambda x, w: F.conv1d(x.repeat(1, 2, 1), w[:1, :1, None].expand(8, 1, 3) * steps(8, 1, 3), steps(8), groups=8)
+    ),
+    "convolution, in two axes": lambda x, w: (
+        F.conv2d(
+            x.mT[:, :, None],
+            w[..., None, None].expand(3, 4, 2, 3),
+            steps(3),
+            padding=(1, 2),
+            stride=(2, 1),
+            dilation=(1, 2),
+        )
+        .flatten(2)
+        .mT
+    ),
+    "transposed": along(
+        lambda x, w: F.conv_transpose1d(
+            x, w.mT[..., None].expand(4, 3, 3) * steps(3), steps(3), stride=2, padding=1, output_padding=1
+        )
+    ),
+    "transposed, with groups": along(
+        lambda x, w: F.conv_transpose1d(
+            x, w[:1, :1, None].expand(4, 2, 2) * steps(4, 2, 2), steps(4), groups=2, dilation=2
+        )
+    ),
+    "means of windows": along(lambda x: F.avg_pool1d(x, 3, 1, 1) + F.avg_pool1d(F.pad(x, (4, 0)), 2)),
+    "means within": along(lambda x: F.avg_pool1d(x, 2, 2, count_include_pad=False)),
+    "maxima of windows": along(lambda x: F.max_pool1d(-x.abs(), 3, 1, 1)),
+    "maxima further apart": along(lambda x: F.max_pool1d(x, 2, 2, 1, 2)),
+    "maxima of squares": lambda x: F.max_pool2d(x.mT[:, :, None], (1, 2), (1, 2)).flatten(2).mT,
+    "layer norm": lambda x, w: F.layer_norm(x, (4,), w[0], steps(4), eps=0.1) + F.layer_norm(x, (4,)),
+    "group norm": lambda x, w: F.group_norm(x.flatten(0, 1), 2, w[0], steps(4), eps=0.1).view(x.shape),
+    "rms norm": lambda x, w: F.rms_norm(x, (4,), w[0], eps=0.1) + F.rms_norm(heads(x), (2,)).transpose(1, 2).flatten(2),
+    "batch norm": along(lambda x, w: F.batch_norm(x, w[0], w[0].square() + 1, w[1], w[2], eps=0.1)),
+    "batch norm, plain": along(lambda x, w: F.batch_norm(x, w[0], w[0].square() + 1)),
+    "softmax": lambda x: x.softmax(-1) + x.log_softmax(2),
+    "glu": lambda x: F.glu(x, 2),
+    "prelu": along(lambda x, w: F.prelu(x, w[0]) + F.prelu(x, w[0, :1])),
+    "maxima": lambda x: x.amax(-1, keepdim=True) + x.max(2, keepdim=True).values - x.var(2, keepdim=True),
+    "largest": lambda x: x.topk(2, -1).values.flip(2) + x.argmax(2)[..., None].to(x.dtype),
+    "running maxima": lambda x: x.cummax(1).values + x.sigmoid().cumprod(1) + x.logcumsumexp(1) + x.cummin(2).values,
+}
+ATTENTION = {
+    "plain": attended,
+    "causal": lambda x: attended(x, is_causal=True, scale=0.5),
+    "with truths": lambda x: attended(x, attn_mask=earlier() > 0),
+    "with truths for each head": lambda x: attended(x, attn_mask=torch.stack([earlier(), earlier().mT]) > 0),
+    "with numbers": lambda x: attended(x, attn_mask=steps(4, 4).masked_fill(earlier() == 0, LATER)),
+    "in groups": lambda x: joined(F.scaled_dot_product_attention(
+        x.unflatten(2, (4, 1)).transpose(1, 2), heads(x)[..., :1], heads(x)[..., 1:], enable_gqa=True, is_causal=True)),
+    "to fewer": lambda x: joined(F.scaled_dot_product_attention(heads(x), heads(x)[:, :, :3], heads(x)[:, :, :3],
+                                                                is_causal=True)),
+    "by hand": lambda x: ((scores(x) / 3 * 2 - 1).masked_fill(earlier() == 0, LATER) + steps(4, 4)).softmax(-1) @ x,
+    "divided by what hides": lambda x: torch.where(earlier() > 0, -scores(x), LATER).div(2.0).softmax(2) @ x,
+    "where it hides": lambda x: torch.where(earlier() == 0, LATER, scores(x) - steps(4, 4)).softmax(-1) @ x,
+    "by queries": lambda x: (scores(x) * steps(4, 1) / (x[..., :1] + 9)).softmax(-1) @ x,
+    "twice scaled with a bias": lambda x: ((scores(x) + steps(4, 4)) * 2 + steps(4, 4)).softmax(-1) @ x,
+    "weights right of values": lambda x: (x.mT @ scores(x).softmax(-1).mT).mT,
+    "bounded": lambda x: (2 * torch.tanh(scores(x) / 2)).softmax(-1) @ x,
+    "kept where earlier": lambda x: scores(x).tril(-1) @ x + scores(x).triu(1) @ x,
+    "by its sums": lambda x: _summed(scores(x).exp() * earlier()) @ x,
+    "less its largest": lambda x: _lowered(scores(x)).exp() @ x,
+    "of heads apart": lambda x: joined((heads(x) @ heads(x).mT).softmax(-1) @ heads(x)),
+    "of heads together": lambda x: joined((heads(x) @ heads(x).mT).flatten(0, 1).softmax(-1).unflatten(0, (2, 2))
+                                          @ heads(x)),
+}  # fmt: skip
+FAMILIES = {"moves": MOVES, "complex": COMPLEX, "sums": SUMS, "layers": LAYERS, "attention": ATTENTION}
+
+
+@pytest.mark.parametrize(("family", "name"), [(family, name) for family, each in FAMILIES.items() for name in each])
+def test_an_operation_gives_what_torch_gives(family, name):
+    forward = FAMILIES[family][name]
+    found, expected = compared(forward, *[drawn(3, 4)] * forward.__code__.co_varnames.count("w"))
+    assert torch.allclose(found, expected, rtol=1e-10, atol=1e-12)
