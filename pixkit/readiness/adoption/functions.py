@@ -177,7 +177,9 @@ def typed(
             addresses = builder.space.constant(leaf) if isinstance(leaf, Known) else leaf
             operands.append(Operand(addresses, 0, nodes[place].meta["val"].dtype))
             places.append(place)
-    found: Tensor = computed(builder, Spelled(function or node.target, leaves, places, spec), list(operands))
+    target: Any = node.target
+    called = function or target.overloadpacket  # not its overload: a constant of no axes has become a number
+    found: Tensor = computed(builder, Spelled(called, leaves, places, spec), list(operands))
     return found
 
 

@@ -31,7 +31,7 @@ def einsum(builder: Builder, given: dict[str, Any]) -> Any:
     for place, (other, name) in enumerate(parts[1:], 2):
         left = "".join(each for _, each in parts[place:]) + out
         found, term = _pair(builder, (found, term), (other, name), left, out if place == len(parts) else None)
-    return found if term == out else _permuted(found, [term.index(letter) for letter in out])
+    return found if term == out else found.permute([term.index(letter) for letter in out])
 
 
 def _letters(equation: str, axes: list[int]) -> tuple[list[str], str]:
@@ -85,12 +85,6 @@ def _pair(
     if len(rows) == len(columns) == 1 and out in (None, order):
         return found, order
     raise Mixed("which returns products of queries and keys in an order other than row by row")
-
-
-def _permuted(value: Any, order: list[int]) -> Any:
-    if isinstance(value, Known):
-        return Known(value.value.permute(order), value.fixed.permute(order))
-    return value.permute(order)
 
 
 def _shape(operand: Operand) -> torch.Size:

@@ -311,6 +311,8 @@ REFUSED = [
     ("which attention does not apply to products of queries and keys", [
         lambda g: of_scores(g.builder, SimpleNamespace(target=aten.mul.Tensor), {"self": g.lost, "other": g.x}),
         lambda g: of_scores(g.builder, SimpleNamespace(target=aten.cumsum.default), {"self": g.scores, "dim": -1}),
+        lambda g: of_scores(g.builder, SimpleNamespace(target=aten.masked_fill.Scalar),
+                            {"self": g.scores, "mask": g.x, "value": -torch.inf}),
         lambda g: of_scores(g.builder, SimpleNamespace(target=aten.softmax.int),
                             {"self": g.scores, "dim": 1, "dtype": None}),
     ]),
@@ -339,6 +341,7 @@ REFUSED = [
         lambda g: _of_sites(g.builder, sites(g.x, g.x.flip(0)), free(4, 8), None),
         lambda g: g.handle("sum", self=g.x, dim=[0]),
         lambda g: g.loop(batch_first=False),
+        lambda g: product(g.builder, fixed(4, 2), g.x[:, 0, 0]),
     ]),
     ("which reads uninitialised memory", [
         lambda g: g.space.require_written([1, g.x, Known.memory(torch.zeros(2))]),

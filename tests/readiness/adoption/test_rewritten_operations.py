@@ -20,10 +20,13 @@ def drawn(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)), **KIND)
 
 
-def compared(forward, *weights):
-    """What is made of a function of [2, 4, 4], sites by maps, and weights; and what it gives itself."""
+def compared(forward, *weights, whole=True):
+    """What is made of a function of [2, 4, 4], sites by maps, and weights; and what it gives itself.
+
+    Composite operations are left whole, as they are exported, or taken apart.
+    """
     x = drawn(2, 4, 4)
-    graph = make_fx(forward, tracing_mode="fake", pre_dispatch=True)(x, *weights).graph
+    graph = make_fx(forward, tracing_mode="fake", pre_dispatch=whole)(x, *weights).graph
     builder = Builder(2, torch.float64)
     rewriter = Rewriter(builder, "Net")
     names = [node.name for node in graph.nodes if node.op == "placeholder"]
@@ -124,6 +127,7 @@ COMPLEX = {
     "made": lambda x: real(torch.complex(x[..., :2], steps(4, 2)) * turns()),
     "moved": lambda x: real(torch.cat([pairs(x)[:, 1:], pairs(2 * x).flip(1)[:, :1]], 1)),
     "moved beside constants": lambda x: real(torch.cat([turns()[:1].expand(2, 1, 2), pairs(x)[:, 1:]], 1)),
+    "copied": lambda x: real(pairs(x).clone()),
 }
 SUMS = {
     "a sum": lambda x: x.sum(2, keepdim=True) + x.sum((1, 2), keepdim=True) * earlier()[:, :1],
@@ -131,6 +135,14 @@ SUMS = {
     "running sums": lambda x: x.cumsum(1) + x.cumsum(2),
     "of constants": lambda x: x * steps(4, 4).sum(0) + steps(4, 3).mean(),
     "left of": lambda x: (steps(4, 4) * earlier()) @ x,
+    "left of, strictly": lambda x: (
+        (steps(4, 4) * earlier().tril(-1)) @ x + F.linear(x.mT, earlier().tril(-1), steps(4)).mT
+    ),
+    "means of pairs beside constants": lambda x: (
+        torch.cat([x[..., :2], steps(4, 2).expand(2, 4, 2)], 2).unfold(1, 2, 1).mean(3)
+    ),
+    "notation of constants": lambda x: torch.einsum("tu,uc,btc->btc", earlier(), steps(4, 4), x),
+    "of the type of another": lambda x: x + torch.ones(4).type_as(x) + steps(16).view_as(x[0]),
     "left of, a vector": lambda x: (steps(4) @ x)[:, None] + x,
     "right of": lambda x: x @ steps(4, 3),
     "right of, a vector": lambda x: (x @ steps(4))[..., None],
@@ -191,6 +203,13 @@ LAYERS = {
     "maxima of squares": lambda x: F.max_pool2d(x.mT[:, :, None], (1, 2), (1, 2)).flatten(2).mT,
     "layer norm": lambda x, w: F.layer_norm(x, (4,), w[0], steps(4), eps=0.1) + F.layer_norm(x, (4,)),
     "group norm": lambda x, w: F.group_norm(x.flatten(0, 1), 2, w[0], steps(4), eps=0.1).view(x.shape),
+    "group norm, plain": lambda x: F.group_norm(x.flatten(0, 1), 2).view(x.shape),
+    "convolution beside constants": along(
+        lambda x, w: F.conv1d(torch.cat([x[:, :2], steps(2, 4).expand(2, 2, 4)], 1), w[..., None])
+    ),
+    "compared": lambda x: (
+        torch.where(x > steps(2)[1], x, steps(4)[3]) + (x != 0).to(x.dtype) + (x >= steps(4)).double()
+    ),
     "rms norm": lambda x, w: F.rms_norm(x, (4,), w[0], eps=0.1) + F.rms_norm(heads(x), (2,)).transpose(1, 2).flatten(2),
     "batch norm": along(lambda x, w: F.batch_norm(x, w[0], w[0].square() + 1, w[1], w[2], eps=0.1)),
     "batch norm, plain": along(lambda x, w: F.batch_norm(x, w[0], w[0].square() + 1)),
@@ -216,6 +235,13 @@ ATTENTION = {
     "where it hides": lambda x: torch.where(earlier() == 0, LATER, scores(x) - steps(4, 4)).softmax(-1) @ x,
     "by queries": lambda x: (scores(x) * steps(4, 1) / (x[..., :1] + 9)).softmax(-1) @ x,
     "twice scaled with a bias": lambda x: ((scores(x) + steps(4, 4)) * 2 + steps(4, 4)).softmax(-1) @ x,
+    "with constants added": lambda x: torch.baddbmm(steps(4, 4), x, x.mT, beta=2, alpha=0.5).softmax(-1) @ x,
+    "times a tensor of one number": lambda x: (scores(x) * steps(2)[1] / steps(2)[1:]).softmax(-1) @ x,
+    "bounded by a tensor": lambda x: (torch.tanh(scores(x) * steps(2)[1]) * steps(3)[2:]).softmax(-1) @ x,
+    "turned twice": lambda x: scores(x).softmax(-1).mT.mT @ x + scores(x).softmax(-1).permute(0, 1, 2) @ x,
+    "of heads with biases": lambda x: joined(
+        (heads(x) @ heads(x).mT + steps(2, 4, 4)).flatten(0, 1).softmax(-1).unflatten(0, (2, 2)) @ heads(x)
+    ),
     "weights right of values": lambda x: (x.mT @ scores(x).softmax(-1).mT).mT,
     "bounded": lambda x: (2 * torch.tanh(scores(x) / 2)).softmax(-1) @ x,
     "kept where earlier": lambda x: scores(x).tril(-1) @ x + scores(x).triu(1) @ x,
@@ -225,11 +251,15 @@ ATTENTION = {
     "of heads together": lambda x: joined((heads(x) @ heads(x).mT).flatten(0, 1).softmax(-1).unflatten(0, (2, 2))
                                           @ heads(x)),
 }  # fmt: skip
+APART = {name for name in (*LAYERS, *MOVES) if name.startswith(("convolution", "transposed", "re", "padded"))}
+"""Those that are exported in another form once a forward writes to something."""
 FAMILIES = {"moves": MOVES, "complex": COMPLEX, "sums": SUMS, "layers": LAYERS, "attention": ATTENTION}
 
 
 @pytest.mark.parametrize(("family", "name"), [(family, name) for family, each in FAMILIES.items() for name in each])
 def test_an_operation_gives_what_torch_gives(family, name):
     forward = FAMILIES[family][name]
-    found, expected = compared(forward, *[drawn(3, 4)] * forward.__code__.co_varnames.count("w"))
-    assert torch.allclose(found, expected, rtol=1e-10, atol=1e-12)
+    weights = [drawn(3, 4)] * forward.__code__.co_varnames.count("w")
+    for whole in (True, False) if name in APART else (True,):
+        found, expected = compared(forward, *weights, whole=whole)
+        assert torch.allclose(found, expected, rtol=1e-10, atol=1e-12)
