@@ -56,7 +56,7 @@ class ContextSpec:
         return f"{self.name} {shape}{levels}{'' if self.shrink is None else ', from the image itself'}"
 
     def check(self, values: Any, where: str) -> Tensor:
-        """The arrays of some images as a tensor, [n, *shape]; the axis of a single channel may be missing.
+        """The arrays of some images as a tensor, [n, *shape]; the axis of a single channel may be missing, or added.
 
         Raises:
             DataError: for another shape, or values out of range.
@@ -70,6 +70,8 @@ class ContextSpec:
             raise DataError("not an array of numbers", where=where, found=found_type, expected=f"{self}") from None
         if len(self.shape) == 3 and self.shape[0] == 1 and tuple(found.shape[1:]) == self.shape[1:]:
             found = found[:, None]
+        elif len(self.shape) == 2 and tuple(found.shape[1:]) == (1, *self.shape):
+            found = found[:, 0]
         expected = f"({', '.join(map(str, ('n', *self.shape)))})"
         if found.ndim == 0 or tuple(found.shape[1:]) != self.shape:
             raise DataError("wrong shape", where=where, found=str(tuple(found.shape)), expected=expected)

@@ -1,4 +1,6 @@
-"""Images made up for a recipe, of the shape, the levels and the classes of its own."""
+"""Images made up for a recipe, of the shape, the levels and the classes of its own, and the arrays beside them."""
+
+import json
 
 import numpy as np
 
@@ -28,8 +30,30 @@ def made_data(folder, name, stated, side=None, count=COUNT):
     arrays["test"] = arrays["train"][:8]
     arrays["train_labels"], arrays["test_labels"] = np.arange(count) % 10, np.arange(8)
     path = folder / f"{name}-{side}-{count}.npz"
+    context = made_beside(stated.get("context") or {}, path, side, count, arrays)
     np.savez(path, **arrays)
     keys = {"source": "arrays", "path": path, "layout": "NCHW", "source_levels": levels, "validation": 0.1}
     keys |= {"train_labels": "train_labels", "test_labels": "test_labels", "classes": 10}
     keys |= {key: stated[key] for key in ("binarise", "levels") if stated.get(key) is not None}
+    if context:
+        keys["context"] = json.dumps(context)
     return "data={" + ", ".join(f"{key}: {value}" for key, value in keys.items()) + "}"
+
+
+def made_beside(stated, path, side, count, arrays):
+    """The section `data.context` of made-up arrays, which are added: codes of half the side, or three numbers."""
+    random, found = np.random.default_rng(1), {}
+    for name, asked in stated.items():
+        given = {key: value for key, value in asked.items() if value is not None} if isinstance(asked, dict) else {}
+        if "shrink" in given:
+            found[name] = given
+            continue
+        values = given.get("values")
+        if values is None:
+            rows = random.normal(size=(count, 3)).astype(np.float32)
+        else:
+            rows = random.integers(0, values, (count, side // 2, side // 2))
+        arrays[f"{name}_train"], arrays[f"{name}_test"] = rows, rows[:8]
+        found[name] = {split: f"{path}:{name}_{split}" for split in ("train", "test")}
+        found[name] |= {} if values is None else {"values": values}
+    return found

@@ -59,7 +59,8 @@ def measured(name):
         mock.patch.multiple(dryrun, time=processor, STEPS=FEW),
     ):
         warnings.simplefilter("ignore")
-        if recipe["data"]["source"] not in ("digits", "one_image"):
+        files = [each for each in recipe["data"].get("context", {}).values() if "shrink" not in each]
+        if files or recipe["data"]["source"] not in ("digits", "one_image"):
             overrides.append(made_data(Path(folder), name, recipe["data"], count=COUNT))
         if "palette" in recipe["data"]:
             overrides.append(f"data.palette={recipe['data']['palette']}")

@@ -55,8 +55,9 @@ def family(name):
     model = stated(name)
     parts = [model.get(part, {}) for part in ("ordering", "input", "backbone", "head")]
     context = model.get("context", [])
-    conditions = [each["type"] for each in (context if isinstance(context, list) else [context])]
-    return (model["type"], *(each.get("type") for each in parts), *conditions, name.startswith("cifar10"))
+    kinds = {each["type"] for each in (context if isinstance(context, list) else [context])}
+    maps = "every site" if kinds & {"image", "codes"} else "one" if kinds else None
+    return (model["type"], *(each.get("type") for each in parts), maps, name.startswith("cifar10"))
 
 
 def sample():
@@ -71,10 +72,14 @@ def model_of(name, side=8, overrides=()):
     dropout = ["model.backbone.dropout=0"] if "dropout" in model["backbone"] else []
     loaded = find_examined(packaged_recipes()[name], [*smaller(model), *dropout, *overrides])
     channels, levels = 3 if name.startswith("cifar10") else 1, 2 if model["head"]["type"] == "bernoulli" else 5
-    listed = isinstance(model.get("context"), list)
-    beside = tuple(ContextSpec(each["from"], (channels, 4, 4), levels) for each in model["context"]) if listed else ()
+    context = model.get("context", [])
+    listed = context if isinstance(context, list) else [context]
+    shapes = {"vector": (3,), "codes": (4, 4), "image": (channels, 4, 4)}
+    read = {each["from"]: each["type"] for each in listed if "from" in each}
+    beside = tuple(ContextSpec(key, shapes[kind], None if kind == "vector" else levels) for key, kind in read.items())
+    classes = 3 if any(each["type"] == "label" for each in listed) else None
     spec = ImageSpec(channels, side, side, levels, context=beside)
-    return construct(loaded.recipe, spec, 3 if "context" in model and not listed else None, torch.device("cpu"))
+    return construct(loaded.recipe, spec, classes, torch.device("cpu"))
 
 
 def networks(name, side=8, most=2):

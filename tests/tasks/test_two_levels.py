@@ -1,4 +1,6 @@
-"""The priors of a two-level VQ-VAE: top codes, bottom codes given them, and pictures by its decoder."""
+"""The recipes codes-top and codes-bottom, small, of a VQ-VAE trained here: priors of its codes, and their pictures."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from pixkit.components.plugins import plugins
 from pixkit.data.digits import Digits
 from pixkit.errors import DataError, PluginError
 from pixkit.figures import save_grid
+from pixkit.recipe import packaged_recipes
 from pixkit.tasks.decoded import decoded
 
 K, WIDTH, STEPS = 8, 8, 40
@@ -96,28 +99,14 @@ def registered():
     plugins().registry.withdraw(registrar.entries)
 
 
-def recipe(name, source, level, conditions=(), **more):
-    keys = {split: f"codes.npz:{level}_{split}" for split in ("train", "test")}
-    return {
-        "pixkit": 1,
-        "name": name,
-        "data": {"source": source, **keys, "source_levels": K, "layout": "NHW", "validation": 0.05, **more},
-        "model": {
-            "type": "autoregressive",
-            "input": {"type": "embedded", "size": 4},
-            **({"context": [*conditions]} if conditions else {}),
-            "backbone": {"type": "pixelcnn", "width": 16, "layers": 1, "output_layers": 1},
-        },
-        "train": {
-            "steps": STEPS,
-            "batch_size": 64,
-            "optimizer": {"type": "adamw", "lr": 1e-2},
-            "eval_every": STEPS,
-            "checkpoint_every": STEPS,
-            "ema": 0.0,
-        },
-        "sample": {"count": 2},
-    }
+SMALL = (
+    "data.path=codes.npz", f"data.source_levels={K}", "data.validation=0.05", "model.input.size=4", "train.ema=0",
+    "model.backbone.width=16", "model.backbone.layers=2", "model.backbone.output_width=16", "train.optimizer.lr=3e-2",
+    f"train.steps={STEPS}", "train.schedule.warmup=0", f"train.eval_every={STEPS}", f"train.checkpoint_every={STEPS}",
+    "sample.count=2",
+)  # fmt: skip
+TOP = f"data.context.top={{train: 'codes.npz:top_train', test: 'codes.npz:top_test', values: {K}}}"
+DECODED = "source: bottom_codes\n  decoder: vqvae.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -136,14 +125,12 @@ def place(tmp_path_factory):
         np.savez(folder / "codes.npz", **{name: z.numpy() for name, z in codes.items()})
         save_file(vqvae.state_dict(), folder / "vqvae.safetensors")
         patch.chdir(folder)
-        beside = {"top": {"train": "codes.npz:top_train", "test": "codes.npz:top_test", "values": K}}
-        given = {"type": "codes", "from": "top", "size": 8, "layers": 1}
+        given = "model.context=[{type: codes, from: top, size: 8, layers: 1}]"
         with torch.enable_grad():
-            pixkit.build(recipe("top", "arrays", "top", limit_test=20), out="top")
-            pixkit.build(
-                recipe("bottom", "bottom_codes", "bottom", [given], context=beside, decoder="vqvae.safetensors"),
-                out="bottom",
-            )
+            pixkit.build("codes-top", out="top", overrides=[*SMALL, "data.limit_test=20"])
+            bottom = packaged_recipes()["codes-bottom"].read_text(encoding="utf-8")
+            Path("mine.yaml").write_text(bottom.replace("source: arrays", DECODED), encoding="utf-8")
+            pixkit.build("mine.yaml", out="bottom", overrides=[*SMALL, TOP, given])
     return folder, vqvae, codes
 
 
@@ -171,8 +158,8 @@ def test_samples_of_both_priors_are_pictures(place, tmp_path):
     lock = (folder / "bottom" / "recipe.lock.yaml").read_text()
     assert "two-levels" in lock and str(folder / "vqvae.safetensors") in lock
     save_grid(drawn.decoded, 256, tmp_path / "own.png", columns=2)
-    np.save(tmp_path / "top.npy", top.images[:, 0].numpy())
-    given = ["sample", str(folder / "bottom"), "-n", "2", "--seed", "2", "--given", f"top={tmp_path / 'top.npy'}", "-q"]
+    assert main(["sample", str(folder / "top"), "-n", "3", "--seed", "1", "-o", str(tmp_path / "top.npz"), "-q"]) == 0
+    given = ["sample", str(folder / "bottom"), "-n", "2", "--seed", "2", "--given", f"top={tmp_path / 'top.npz'}", "-q"]
     for out in ("grid.png", "codes.npz", "each"):
         assert main([*given, "-o", str(tmp_path / out)]) == 0
     assert (tmp_path / "grid.png").read_bytes() == (tmp_path / "own.png").read_bytes()
