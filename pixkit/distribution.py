@@ -12,9 +12,11 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from email.message import Message
     from importlib.metadata import Distribution, EntryPoint
 
 OWN = "pixkit-models"
@@ -203,12 +205,19 @@ def _why(error: Exception) -> str:
 @functools.lru_cache(maxsize=64)
 def _identity(found: Distribution) -> tuple[str, str]:
     """Name and version from the metadata, or from the name of their folder; else '?'."""
-    try:
-        stated = found.metadata.json
-    except Exception:
-        stated = {}
+    stated: Message | dict[str, str] = {}
+    with suppress(Exception):
+        stated = _stated(found)
     name, version = _by_folder(found)
-    return str(stated.get("name") or name or "?"), str(stated.get("version") or version or "?")
+    return str(stated.get("Name") or name or "?"), str(stated.get("Version") or version or "?")
+
+
+def _stated(found: Distribution) -> Message:
+    """The headers of the metadata; importlib would parse the README after them as well, which takes a millisecond."""
+    from email.parser import HeaderParser
+
+    texts = (found.read_text(name) for name in ("METADATA", "PKG-INFO", ""))
+    return HeaderParser().parsestr(next(filter(None, texts), ""))
 
 
 def _by_folder(found: Distribution) -> tuple[str, str]:
