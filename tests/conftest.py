@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 # Without a handler, Python writes warnings of loggers to stderr, which tests read.
 logging.getLogger().addHandler(logging.NullHandler())
@@ -96,6 +97,28 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="there is no C compiler"))
         if not item.get_closest_marker("long") and is_quick(item.path):
             item.add_marker(pytest.mark.quick)
+
+
+ENDED = pytest.StashKey[int]()
+TOLD = 0.1
+"""Seconds that a fixture takes to be told of: CI lists the slowest of a second and more."""
+
+
+def pytest_runtest_protocol(item, nextitem):
+    """Workers send what became of a test, instead of its beginning, fixtures, and end as well.
+
+    Two processes write and read each message, which took longer than half of the tests. What fails is sent wherever it
+    does, and of one test in fifty the end, at which pytest-xdist breaks the lines of dots.
+    """
+    if not hasattr(item.config, "workerinput"):
+        return None
+    for report in runtestprotocol(item, log=False, nextitem=nextitem):
+        if report.when == "call" or not report.passed or report.duration > TOLD:
+            item.ihook.pytest_runtest_logreport(report=report)
+    item.config.stash[ENDED] = item.config.stash.get(ENDED, 0) + 1
+    if item.config.stash[ENDED] % 50 == 0:
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from test_style import PARTS
@@ -126,6 +127,32 @@ def test_an_endless_test_fails_and_says_where_it_was(tmp_path):
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "Timeout" in ended.stdout + ended.stderr and "in test_spins\n" in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "told"),
+    [
+        (("passed", "passed", "passed"), ["call"]),
+        (("passed", "failed", "passed"), ["call"]),
+        (("passed", "passed", "failed"), ["call", "teardown"]),
+        (("failed", None, "passed"), ["setup"]),
+        (("skipped", None, "passed"), ["setup"]),
+    ],
+)
+def test_a_worker_tells_of_every_test_and_of_fixtures_that_fail(request, monkeypatch, outcomes, told):
+    conftest = request.config.pluginmanager.getplugin(str(ROOT / "tests" / "conftest.py"))
+    reports = [
+        SimpleNamespace(when=when, passed=outcome == "passed", duration=0.0)
+        for when, outcome in zip(("setup", "call", "teardown"), outcomes, strict=True)
+        if outcome
+    ]
+    monkeypatch.setattr(conftest, "runtestprotocol", lambda item, log, nextitem: reports)
+    sent = []
+    ihook = SimpleNamespace(pytest_runtest_logreport=lambda report: sent.append(report.when))
+    item = SimpleNamespace(config=SimpleNamespace(workerinput={}, stash={}), ihook=ihook)
+    assert conftest.pytest_runtest_protocol(item, None) and sent == told
+    item.config = SimpleNamespace()
+    assert conftest.pytest_runtest_protocol(item, None) is None, "without workers pytest does it all"
 
 
 @pytest.fixture(scope="module")
