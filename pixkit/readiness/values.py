@@ -65,10 +65,11 @@ class Values(ABC):
         if kind is float:
             self.said += (kind, value.hex())
             return
+        known = id(value) in self._numbers
         number = self._numbers.setdefault(id(value), len(self._numbers))
         self.said += (kind, number)
-        if number < len(self._numbers) - 1:
-            return  # already described
+        if known:
+            return
         if number > MOST:
             raise Untold("too many values")
         self._held.append(value)

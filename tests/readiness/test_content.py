@@ -12,8 +12,10 @@ import pytest
 import torch
 from torch import nn
 
+from pixkit.readiness import values
 from pixkit.readiness.content import Content, Untold
 from pixkit.readiness.libraries import is_known
+from pixkit.readiness.telling import Telling
 
 pytestmark = pytest.mark.quick
 
@@ -189,6 +191,32 @@ def test_a_copy_changes_nothing():
     content = Content(fresh)
     copy.copy(fresh)
     assert "__slotnames__" in vars(Fresh) and content.holds(fresh)
+
+
+def test_a_module_is_told_up_to_some_size(monkeypatch):
+    class Holding(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.many = [[1.0], [1.0], [1.0]]
+            self.many.append(self.many[-1])
+
+    held = Holding()
+    told = len(Telling(held)._numbers)
+    monkeypatch.setattr(values, "MOST", told - 1)
+    assert Content(held).holds(held)
+    held.many.append([1.0])
+    with pytest.raises(Untold, match="too many"):
+        Content(held)
+
+
+@pytest.mark.parametrize("held", [{Calm(), 1}, np.array([None]), torch.zeros(2).to_sparse(), iter([1])])
+def test_what_cannot_be_told(held):
+    module = nn.Identity()
+    module.held = [1.0]
+    assert Content(module).holds(module)
+    module.held.append(held)
+    with pytest.raises(Untold):
+        Content(module)
 
 
 def test_what_is_not_told():

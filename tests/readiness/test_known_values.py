@@ -4,6 +4,7 @@ import copy
 import itertools
 import math
 import os
+import types
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,7 +16,9 @@ from torch import nn
 
 from pixkit.errors import CausalityError, UsageError
 from pixkit.image import ImageSpec
-from pixkit.readiness import evidence, explaining, libraries, probe, report, settings, slots, watch
+from pixkit.layers import KeepBefore, MaskedConv2d, Pointwise, Shift, ShiftedConv2d, ShiftedConvTranspose2d
+from pixkit.readiness import advice, code, evidence, explaining, libraries, probe, report, settings, slots, watch
+from pixkit.readiness.adoption.export import _alike
 from pixkit.readiness.asked import _described, _guess, _part, question
 from pixkit.readiness.check import effort, verify
 from pixkit.readiness.elements.marks import LATEST, Marks
@@ -415,3 +418,75 @@ def test_the_pixel_in_the_middle(spec, expected):
             report.chosen_pixel(net, place)
         assert caught.value.found == (",".join(map(str, place)) if isinstance(place, tuple | list) else repr(place))
     assert report.chosen_pixel(net, [0, spec.height - 1, spec.width - 1]) == [0, spec.height - 1, spec.width - 1]
+
+
+def blamed(module, kind="mixing", label="part (Part)"):
+    return SimpleNamespace(module=module, kind=kind, label=label)
+
+
+def test_what_is_advised():
+    raster = named("ordering", "raster").build(ImageSpec(1, 3, 4, 2), "joint")
+    masked, pointwise, keep = MaskedConv2d(1, 1, 3, "B", raster), Pointwise(1, 1, raster), KeepBefore(raster, 5)
+    itself = "which lets a site see itself"
+    first = f'put a pixkit.layers.MaskedConv2d with mask_type "A" between the pixels and part (Part), {itself}'
+    check = "check the forward of part (Part) against its `ready`, which says that it reads pixels drawn too late"
+    after = "or put pixkit.layers.Shift(1, 0) or Shift(0, 1) after it"
+    ends = f"give part (Part) rows or columns that end earlier, {after}"
+    given = [
+        (Shift(0, 0), False, f"give part (Part) a larger shift, {after}"),
+        (ShiftedConv2d(1, 1, (0, 0), (0, 0)), True, ends),
+        (ShiftedConvTranspose2d(1, 1, (0, 0), (0, 0), (3, 4)), False, ends),
+        (masked, True, 'give part (Part) mask_type="A": it reads pixels, and "B" lets a site see itself'),
+        (pointwise, True, first), (keep, True, first),
+        (masked, False, check),
+    ]  # fmt: skip
+    for layer, pixels, said in given:
+        assert advice.advice(blamed(layer), pixels=pixels, groups=1, hidden=None) == said
+    said = advice.advice(blamed(masked), pixels=True, groups=1, hidden=blamed(keep, label="keep (KeepBefore)"))
+    assert said.startswith("let only predictions of step 5 and later read the output of keep (KeepBefore)")
+    hooked = nn.Sequential(nn.ReLU())
+    hooked[0].register_forward_hook(lambda *args: None)
+    assert advice.advice(blamed(hooked, "all"), pixels=True, groups=1, hidden=None).startswith("move what the hook of")
+    assert advice.advice(blamed(None, "elementwise"), pixels=True, groups=1, hidden=None) == first
+    assert "make parts of a multiple of 3 maps" in advice.advice(
+        blamed(None, "split"), pixels=False, groups=3, hidden=None
+    )
+    assert "separately for each colour" in advice.advice(blamed(None, "channels"), pixels=False, groups=3, hidden=None)
+
+
+@pytest.mark.parametrize(("stride", "instead"), [
+    (1, "MaskedConv2d with mask_type {mask}"), (2, "MaskedDownsample, if the stride halves the scale"),
+    ((1, 2), "MaskedDownsample, if the stride halves the scale"),
+    ((2, 1), "MaskedDownsample, if the stride halves the scale"),
+])  # fmt: skip
+def test_what_is_put_instead_of_a_convolution(stride, instead):
+    convolution = nn.Conv2d(1, 1, 3, stride=stride)
+    assert advice._instead("Conv2d", convolution) == instead
+    assert (
+        advice._instead("roll_", None) == advice._instead("flip", None) == advice._instead("ZeroPad2d", None) == "Shift"
+    )
+    assert advice._instead("erfinv", None) is None
+    names = advice._names(blamed(convolution)), advice._names(blamed(None, label="flip (flip_1)"))
+    assert names[0][:2] == ["Conv2d", "_ConvNd"] and names[1] == ["flip"]
+
+
+def test_names_that_code_may_import():
+    places = code.Places(types.FunctionType(compile("import one.two", "f", "exec"), {"__package__": "a.b"}))
+    names = [*places._imported()]
+    assert names[0] == "one.two" and [*places.names] == ["one.two", "one"]
+    assert names[2:] == ["a.b", "a.b.one.two", "a.b.one", "a", "a.one.two", "a.one"]
+    outside = code.Places(types.FunctionType(compile("x", "f", "exec"), {}))
+    assert [*outside._imported()] == ["x"] and outside.found == [] and outside.values() == [None]
+    assert code.inside(types.CellType()) == [] and code.inside(types.CellType(None)) == [None]
+
+
+def test_what_a_rewritten_network_may_be_off_by():
+    one = torch.tensor([1.0, 1000.0, NAN], dtype=torch.float64)
+    assert _alike(one, one.clone()) and not _alike(one, one[:2]) and not _alike(one, one.float())
+    assert _alike(one, one + 9e-7) and not _alike(one, one + 3e-6), "relative to the largest"
+    small = one / 1e6
+    assert _alike(small, small + 9e-10) and not _alike(small, small + 2e-9)
+    single = one.float()
+    assert _alike(single, single * (1 + 9e-5)) and not _alike(single, single * (1 + 2e-4))
+    none = torch.zeros(0, dtype=torch.float64)
+    assert _alike(none, none) and not _alike(one, one.nan_to_num())
