@@ -399,3 +399,13 @@ def test_a_row_without_a_rule_of_attention_is_kept_as_it_is():
     given = Given()
     found = of_scores(given.builder, SimpleNamespace(target=aten.tanh.default), {"self": given.scores})
     assert found.scale is None and found.row == Row(aten.tanh.default, (given.scores.row,), {})
+
+
+def test_operations_of_one_name_are_numbered():
+    builder = Given().builder
+    builder.name = "part"
+    for _ in range(3):
+        builder.layer(torch.nn.Identity(), [], 1, (1, 1))
+        builder.constant(torch.zeros(1, 1, 1, 1))
+    assert [*dict(builder.root.named_children())] == ["part", "part_1", "part_2"]
+    assert [*dict(builder.root.named_buffers())] == ["constant", "constant_1", "constant_2"]
