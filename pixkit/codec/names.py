@@ -80,7 +80,7 @@ def out_of_runs(runs: object, count: int) -> list[str] | None:
             run = Run(*each)
             if not (0 <= run.number < 10**MOST_DIGITS and 0 <= run.digits <= MOST_DIGITS):
                 return None
-            if not 1 <= run.many <= count - len(names) or run.length > room:
+            if not 1 <= run.many <= count or run.length > room:
                 return None
             room -= run.length
             names += map(run.name, range(run.many))

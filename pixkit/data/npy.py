@@ -115,7 +115,7 @@ class ArrayFile(Container):
                     raise zipfile.BadZipFile("more than the header announces")
 
         found = Stored(shape, _plain(dtype), blocks)
-        if info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1:
+        if info.compress_type == zipfile.ZIP_STORED:  # one with a password could not be opened
             plain = in_file(self.path, _values_of(self.path, info) + start, shape, _plain(dtype), fortran=fortran)
             found = replace(found, mapped=plain.mapped, size=plain.size, at=plain.at)
         return _logical(found, dtype)

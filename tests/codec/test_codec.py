@@ -177,6 +177,14 @@ def test_what_is_read_of_names_is_what_may_be_written_however_many_a_run_says(mo
             told(wrong)
 
 
+def test_numbers_of_runs_have_limits():
+    for number, digits, many, fits in (
+        (10**15 - 1, 15, 1, True), (0, 0, 1, True), (10**15, 15, 1, False), (-1, 1, 1, False),
+        (1, 16, 1, False), (1, -1, 1, False), (1, 1, 0, False), (1, 1, 2, False),
+    ):  # fmt: skip
+        assert (out_of_runs([["", number, digits, ".p", many]], 1) is not None) == fits, (number, digits, many)
+
+
 @pytest.mark.parametrize(
     "names",
     [

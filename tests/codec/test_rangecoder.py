@@ -22,6 +22,7 @@ EDGES = [
 """Of distributions, those likely to need a carry or a second word among them."""
 WORDS = {
     "one word": ([(0, 1)], [256]),
+    "a zero at the end": ([(4, 2), (4, 2), (2, 0), (3, 1), (4, 1), (4, 1)], [3817748615, 0]),
     "held, no carry": ([(2, 2), (4, 0), (2, 0)], [511, 4294967294]),
     "held, a carry": ([(2, 1), (0, 0), (4, 1)], [256, 21844]),
     "two held, no carry": ([(2, 2), (0, 0), (1, 1), (1, 1)], [512, 65532, 4294967295, 65536]),
@@ -55,6 +56,14 @@ def test_what_is_decoded_is_what_was_encoded(symbols):
         start, end = EDGES[number][found[-1][1] :][:2]
         decoder.take(start, end - start)
     assert found == symbols
+
+
+def test_beyond_the_words_are_zeros_and_two_of_them_may_be_read():
+    decoder = Decoder([7])
+    assert (decoder.point, decoder.next, decoder.beyond) == (7 << 32, 2, False)
+    for read, beyond in ((2, False), (3, False), (4, True)):
+        decoder.take(0, 1)
+        assert (decoder.next, decoder.beyond, decoder.point & 0xFFFF_FFFF) == (read, beyond, 0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**16), st.lists(st.sampled_from([0, 1, 9, 2**34]), min_size=1, max_size=15))))

@@ -90,6 +90,7 @@ def test_arrays_of_two_readings_are_refused_with_both(make, tmp_path, shape, rea
     with pytest.raises(DataError, match="no axis of" if shape[1] == 2 else "in two ways") as caught:
         make("arrays", path="a.npy")
     assert readings in caught.value.found and "data.layout=NCHW" in caught.value.hint and caught.value.exit_code == 3
+    assert ("from volumes" in caught.value.hint) == (shape[1] == 2)
     for layout, channels in (("NHWC", shape[3]), ("NCHW", shape[1])):
         assert make("arrays", path="a.npy", layout=layout).spec.channels == channels
 

@@ -8,7 +8,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pixkit.data.idx import parse_idx, read_idx
+from pixkit.data import idx
+from pixkit.data.idx import IdxFile, parse_idx, read_idx
 from pixkit.errors import DataError
 
 
@@ -32,27 +33,27 @@ def test_images_are_in_the_order_number_row_column(tmp_path):
     assert read_idx(tmp_path / "f", 3)[1, 2].tolist() == [20, 21, 22, 23]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "cut short"),
-        (b"\0\0\x08", "cut short"),
-        (GOOD[:9], "cut short"),
-        (GOOD[:-1], "cut short"),
-        (GOOD + b"\0", "more than the header"),
-        (header(24) + IMAGES.tobytes(), "of the expected kind"),
-        (header(2, 3, 4, kind=9) + IMAGES.tobytes(), "of the expected kind"),
-        (b"\1" + GOOD[1:], "of the expected kind"),
-        (header(0, 3, 4), "impossible size"),
-        (header(2, 0, 4), "impossible size"),
-        (header(2**32 - 1, 2**32 - 1, 2**32 - 1), "impossible size"),
-        (header(3, 3, 4) + IMAGES.tobytes(), "cut short"),
-        (gzip.compress(GOOD, mtime=0)[:-9], "gzip"),
-        (gzip.compress(GOOD, mtime=0)[:20], "gzip"),
-        (b"\x1f\x8b" + bytes(40), "gzip"),
-        (gzip.compress(GOOD, mtime=0)[:-8] + bytes(8), "gzip"),
-    ],
-)
+DAMAGED = [
+    (b"", "cut short"),
+    (b"\0\0\x08", "cut short"),
+    (GOOD[:9], "cut short"),
+    (GOOD[:-1], "cut short"),
+    (GOOD + b"\0", "more than the header"),
+    (header(24) + IMAGES.tobytes(), "of the expected kind"),
+    (header(2, 3, 4, kind=9) + IMAGES.tobytes(), "of the expected kind"),
+    (b"\1" + GOOD[1:], "of the expected kind"),
+    (header(0, 3, 4), "impossible size"),
+    (header(2, 0, 4), "impossible size"),
+    (header(2**32 - 1, 2**32 - 1, 2**32 - 1), "impossible size"),
+    (header(3, 3, 4) + IMAGES.tobytes(), "cut short"),
+    (gzip.compress(GOOD, mtime=0)[:-9], "gzip"),
+    (gzip.compress(GOOD, mtime=0)[:20], "gzip"),
+    (b"\x1f\x8b" + bytes(40), "gzip"),
+    (gzip.compress(GOOD, mtime=0)[:-8] + bytes(8), "gzip"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), DAMAGED)
 def test_damaged_files_are_refused(tmp_path, content, message):
     path = tmp_path / "file"
     path.write_bytes(content)
@@ -60,6 +61,43 @@ def test_damaged_files_are_refused(tmp_path, content, message):
         read_idx(path, 3)
     assert caught.value.where == str(path)
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(("content", "message"), [each for each in DAMAGED if "kind" not in each[1]])
+def test_they_are_refused_as_well_where_they_are_read_a_part_at_a_time(tmp_path, content, message):
+    """In the same words, unless they are packed: then where they end is seen at the end."""
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        IdxFile(path, 2**40).read()
+    assert caught.value.where == str(path)
+    with pytest.raises(DataError) as whole:
+        read_idx(path, None)
+    assert content[:1] == b"\x1f" or str(caught.value) == str(whole.value)
+
+
+def test_a_packed_file_that_is_too_short_or_too_long_for_its_header(tmp_path):
+    path = tmp_path / "file"
+    for content, said in (
+        (GOOD[:-1], ("the file is cut short", None)),
+        (GOOD + b"x", ("there is more than the header announces", "24 bytes and no more")),
+    ):
+        path.write_bytes(gzip.compress(content))
+        with pytest.raises(DataError) as caught:
+            IdxFile(path, 24).read()
+        assert (caught.value.message, caught.value.expected, caught.value.where) == (*said, str(path))
+
+
+def test_from_one_byte_to_the_largest_size(tmp_path, monkeypatch):
+    (tmp_path / "f").write_bytes(header(1, 1, 1) + b"x")
+    assert read_idx(tmp_path / "f", 3).size == 1
+    (tmp_path / "f").write_bytes(GOOD)
+    monkeypatch.setattr(idx, "LARGEST", 24)
+    assert read_idx(tmp_path / "f", 3).size == 24
+    monkeypatch.setattr(idx, "LARGEST", 23)
+    with pytest.raises(DataError, match="impossible size") as caught:
+        read_idx(tmp_path / "f", 3)
+    assert (caught.value.found, caught.value.expected) == ("2 x 3 x 4", "1 to 23 bytes")
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
