@@ -130,8 +130,8 @@ class Reader:
         if self.spec.palette is None:
             return image
         tokens, moved = as_tokens(image[None].to(torch.uint8), self.spec.palette)
-        squares = before * self.moved.get(name, 0.0) ** 2 if before else 0.0
-        self.moved[name] = math.sqrt((squares + moved**2) / (before + 1)) if before else moved
+        squares = before * self.moved.get(name, 0.0) ** 2 + moved**2
+        self.moved[name] = math.sqrt(squares / (before + 1))
         return tokens[0].long()
 
     def _sized(self, path: Path | Member) -> Reader:

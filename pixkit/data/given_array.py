@@ -71,7 +71,7 @@ class GivenArray:
     def _check_packed(self) -> None:
         """Bound compressed arrays: they may be read as a whole, and a small file may unpack to a large one."""
         size = math.prod(self.stored.shape) * self.stored.dtype.itemsize
-        if self.stored.mapped is None and size > MAX_BYTES:
+        if self.stored.mapped is None and self.stored.at is None and size > MAX_BYTES:
             raise DataError(
                 "the array is too large to be unpacked",
                 where=self.where,

@@ -89,7 +89,7 @@ def test_numbers_come_back_up_to_the_largest(number):
     assert reader._number() == number and file.read() == b""
 
 
-@pytest.mark.parametrize("digits", [b"\x80\x00", b"\x81\x80\x80\x80\x80\x01", b"\x80" * 9 + b"\1"])
+@pytest.mark.parametrize("digits", [b"\x80\x00", b"\x81\x80\x80\x80\x80\x01", b"\x80" * 7, b"\x80" * 9 + b"\1"])
 def test_numbers_that_are_written_otherwise_or_too_large_are_refused(digits):
     file = io.BytesIO(FILE + digits)
     reader = Reader(file)

@@ -13,10 +13,11 @@ from pixkit import figures
 from pixkit.data import given_array, stored
 from pixkit.data.given import Reader
 from pixkit.data.idx import read_idx
-from pixkit.data.layout import size_in
+from pixkit.data.layout import orders_of, size_in
+from pixkit.data.palette import as_tokens
 from pixkit.data.written import KEYWORD
 from pixkit.errors import DataError
-from pixkit.image import ImageSpec
+from pixkit.image import ImageSpec, Palette
 from pixkit.tasks import read_images, read_mask
 
 RNG = np.random.default_rng(0)
@@ -109,6 +110,31 @@ def test_all_frames_are_read_where_the_data_are_of_all_frames(make, tmp_path):
     first = reader_of(make("images", **keys))
     ((_, image),) = first.read(tmp_path / "films" / "a.tif")
     assert torch.equal(image, found[0][1]) and "of which the first was read" in first.notes[0]
+
+
+def test_how_far_the_colours_of_an_array_are_moved_is_of_all_its_images(tmp_path):
+    spec = ImageSpec(1, 2, 2, 2, palette=Palette(bytes([0, 0, 0, 200, 200, 200])))
+    x = torch.from_numpy(RNG.integers(0, 256, (4, 3, 2, 2)).astype(np.uint8)) // torch.tensor([1, 3, 50, 7]).view(
+        -1, 1, 1, 1
+    )
+    np.save(tmp_path / "a.npy", x.numpy())
+    reader = Reader(spec)
+    for _ in range(2):  # the second time does not add to the first
+        found = torch.stack([image for _, image in reader.read(tmp_path / "a.npy")])
+        tokens, moved = as_tokens(x, spec.palette)
+        assert torch.equal(found, tokens.long())
+        assert reader.moved == {str(tmp_path / "a.npy"): pytest.approx(moved, rel=1e-9)}
+
+
+def test_frames_whose_levels_do_not_show_the_file_are_named(make, tmp_path):
+    (tmp_path / "films").mkdir()
+    frames = [Image.fromarray(np.full((6, 6), level, np.uint8)) for level in (0, 100, 255)]
+    frames[0].save(tmp_path / "films" / "a.tif", save_all=True, append_images=frames[1:])
+    keys = {"path": "films", "channels": 1, "test_fraction": 0.0, "validation": 0.0, "frames": "all"}
+    for more, lost in (({}, []), ({"levels": 4}, [1])):
+        data, changed = make("images", **keys, **more), []
+        Reader(data.spec, data.source, changed=changed).read(tmp_path / "films" / "a.tif")
+        assert changed == [f"{tmp_path}/films/a.tif {number}" for number in lost]
 
 
 def test_levels_as_the_data_have_them(make, tmp_path, monkeypatch):
@@ -450,3 +476,52 @@ def test_of_an_array_some_images_are_in_memory_at_a_time(tmp_path, monkeypatch, 
     tracemalloc.stop()
     assert held == {8, 4}, "so many images at a time, and what is left"
     assert count == found.count == 700 and peak < x.nbytes // 2 < 8 * x.nbytes
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "found"), [(0, 8, "0..8"), (5, 8, "0..8"), (0, -1, "-1..2"), (5, -1, "-1..2")]
+)
+def test_a_level_out_of_range_is_found_in_any_block(tmp_path, monkeypatch, place, value, found):
+    monkeypatch.setattr(given_array, "AT_ONCE", 12)
+    array = np.array([0, 1, 2] * 24).reshape(6, 3, 4)
+    array[place, 1, 1] = value
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(DataError, match="not levels") as caught:
+        read_images([tmp_path / "a.npy"], ImageSpec(1, 3, 4, 8))
+    assert (caught.value.found, caught.value.expected) == (found, "0..7")
+
+
+@pytest.mark.parametrize(("values", "count"), [(11, 1), (12, 1), (24, 2), (47, 3), (10**6, 6)])
+def test_so_many_images_of_an_array_are_prepared_at_a_time(tmp_path, monkeypatch, values, count):
+    """At least one, and as many as have so many values."""
+    monkeypatch.setattr(given_array, "AT_ONCE", values)
+    spec, array = ImageSpec(1, 3, 4, 8), RNG.integers(0, 8, (6, 3, 4))
+    np.save(tmp_path / "a.npy", array)
+    found = given_array.GivenArray.of(tmp_path / "a.npy", None, 10**4)
+    blocks = [*found.blocks(orders_of(array.shape, spec, ""), spec)]
+    assert len(blocks[0]) == count and np.array_equal(np.concatenate(blocks)[:, 0], array)
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+@pytest.mark.parametrize("value", [0, 1])
+def test_one_level_for_all_is_black_and_white_as_well(tmp_path, levels, value):
+    np.save(tmp_path / "a.npy", np.full((2, 3, 4), value))
+    if levels == 2:
+        assert (read_images([tmp_path / "a.npy"], ImageSpec(1, 3, 4, 2)) == value).all()
+        return
+    with pytest.raises(DataError, match="only zeros and ones") as caught:
+        read_images([tmp_path / "a.npy"], ImageSpec(1, 3, 4, 3))
+    assert (caught.value.found, caught.value.expected) == (f"{value}..{value}", "0..2")
+
+
+def test_a_packed_array_has_so_many_bytes_at_most(tmp_path, monkeypatch):
+    array, spec = RNG.integers(0, 8, (2, 3, 4)).astype(np.uint16), ImageSpec(1, 3, 4, 8)
+    np.savez_compressed(tmp_path / "a.npz", a=array)
+    monkeypatch.setattr(given_array, "MAX_BYTES", 48)
+    assert np.array_equal(read_images([tmp_path / "a.npz"], spec)[:, 0].numpy(), array)
+    monkeypatch.setattr(given_array, "MAX_BYTES", 47)
+    with pytest.raises(DataError, match="too large to be unpacked") as caught:
+        read_images([tmp_path / "a.npz"], spec)
+    assert (caught.value.found, caught.value.expected) == ("48 bytes", "at most 47")
+    np.savez(tmp_path / "a.npz", a=array)
+    assert len(read_images([tmp_path / "a.npz"], spec)) == 2
