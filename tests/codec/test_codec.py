@@ -298,6 +298,23 @@ def test_a_block_of_images_of_which_a_model_is_sure_ends_too(numpy_codec, images
         numpy_codec.decode(file)
 
 
+@pytest.mark.parametrize(("least", "sizes"), [(500, [4, 4, 3]), (501, [11])])
+def test_a_block_ends_where_it_has_its_bits(numpy_codec, images, small_blocks, monkeypatch, least, sizes):
+    monkeypatch.setattr(Packer, "bits", property(lambda packer: 500 * bool(packer.words)))
+    monkeypatch.setattr(coding, "BLOCK", least)
+    assert Reader(io.BytesIO(numpy_codec.encode(images, verify=False))).scan() == sizes
+
+
+def test_nothing_is_coded_where_small_numbers_are_flushed(numpy_codec, images, file, monkeypatch):
+    def refuse():
+        raise WrongArithmetic("flushed")
+
+    monkeypatch.setattr(coding, "require_unflushed", refuse)
+    for coded in (lambda: numpy_codec.encode(images, verify=False), lambda: numpy_codec.decode(file)):
+        with pytest.raises(WrongArithmetic, match="flushed"):
+            coded()
+
+
 def test_two_threads_share_a_codec(numpy_codec, images, file, monkeypatch):
     """The second one begins in the middle of the first one's batch."""
     advance, within, found = PortableWalk.advance, [images[4:8]], []
@@ -318,6 +335,18 @@ def test_a_program_that_the_memory_does_not_hold_is_refused(program, images):
     codec = Codec(replace(program, memories=(*program.memories, *[large] * 99)), walk=PortableWalk)
     with pytest.raises(UsageError, match="11 images in lockstep"):
         codec.encode(images)
+
+
+def test_the_memory_asked_for_is_that_of_as_many_images(program, numpy_codec, monkeypatch):
+    """Four bytes a unit that is kept, and eight a level, and a colour of a site."""
+    asked = []
+    monkeypatch.setattr(coding, "check_fits", lambda needed, *others, **more: asked.append(needed))
+    codec = Codec(program, walk=PortableWalk)
+    for batch in (1, 3):
+        with codec._walk(batch):
+            pass
+    kept = sum(each.sites * each.row for each in program.memories)
+    assert asked == [each * (4 * kept + 8 * (GREY.levels + GREY.height * GREY.width)) for each in (1, 3)]
 
 
 def test_another_model_and_another_arithmetic_are_refused(numpy_codec, program, images):

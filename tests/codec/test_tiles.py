@@ -210,7 +210,7 @@ def test_counts_that_do_not_match_are_refused_before_memory_is_taken(codec, size
 def test_memory_is_asked_for_the_largest_image_that_is_wanted(codec, images, file, monkeypatch):
     asked = []
     monkeypatch.setattr(coding, "check_fits", lambda needed, device, what, hint: asked.append((what, needed)))
-    for wanted, needed in ((range(2), 8 * 20), (range(1, 2), 8 * 12)):
+    for wanted, needed in ((range(2), 8 * 20), (range(1, 2), 8 * 12), (range(2, 2), 0)):
         asked.clear()
         assert same(codec.decode(file, images=wanted), images[wanted.start : wanted.stop])
         assert asked[0] == ("the largest image", needed)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import torch
 from PIL import Image
 
 from pixkit import figures
-from pixkit.data import given_array, stored
+from pixkit.data import DataConfig, given_array, stored
+from pixkit.data.fitting import Form
 from pixkit.data.given import Reader
 from pixkit.data.idx import read_idx
 from pixkit.data.layout import orders_of, size_in
@@ -489,6 +491,49 @@ def test_a_level_out_of_range_is_found_in_any_block(tmp_path, monkeypatch, place
     with pytest.raises(DataError, match="not levels") as caught:
         read_images([tmp_path / "a.npy"], ImageSpec(1, 3, 4, 8))
     assert (caught.value.found, caught.value.expected) == (found, "0..7")
+    monkeypatch.setattr(given_array.GivenArray, "check", lambda *given: None)
+    with pytest.raises(DataError, match="changed while it was read"):
+        read_images([tmp_path / "a.npy"], ImageSpec(1, 3, 4, 8))
+
+
+def test_an_array_of_which_one_level_is_lost_is_named(make, tmp_path):
+    np.save(tmp_path / "a.npy", np.array([0, 85, 170, 255] * 6, np.uint8).reshape(2, 3, 4))
+    data, changed = make("arrays", path="a.npy", levels=4, test_fraction=0.0, validation=0.0), []
+    reader = Reader(data.spec, data.source, changed=changed)
+    reader.read(tmp_path / "a.npy")
+    assert changed == [] and reader.parts(tmp_path / "a.npy") == [tmp_path / "a.npy"]
+    np.save(tmp_path / "a.npy", np.array([0] * 23 + [3], np.uint8).reshape(2, 3, 4))
+    reader.read(tmp_path / "a.npy")
+    assert changed == [str(tmp_path / "a.npy")]
+
+
+def test_pictures_of_a_source_that_keeps_their_sizes_are_checked(tmp_path):
+    """A source of a plugin may say no size, and fewer levels than the model has."""
+    form = Form(1, None, "crop", "bicubic", 10**4)
+    source = SimpleNamespace(config=DataConfig(), picture_form=lambda spec: form, source_levels=256)
+    Image.fromarray(PHOTO[:3, :4, 0]).save(tmp_path / "a.png")
+    ((_, found),) = Reader(ImageSpec(1, 3, 4, 256), source).read(tmp_path / "a.png")
+    assert np.array_equal(found[0].numpy(), PHOTO[:3, :4, 0])
+    for spec, message, said in (
+        (ImageSpec(1, 4, 3, 256), "a different size", ("3 x 4 (height x width)", "4 x 3")),
+        (ImageSpec(1, 3, 4, 257), "too few levels for this model", ("256 levels", "257")),
+    ):
+        with pytest.raises(DataError, match=message) as caught:
+            Reader(spec, source).read(tmp_path / "a.png")
+        assert (caught.value.found, caught.value.expected) == said
+
+
+@pytest.mark.parametrize(("levels", "fits"), [(256, True), (257, False)])
+def test_eight_bits_are_enough_for_as_many_levels(make, tmp_path, levels, fits):
+    """Of data with 65536, of which the model has fewer."""
+    np.save(tmp_path / "a.npy", np.full((2, 3, 4), 65535, np.uint16))
+    data = make("arrays", path="a.npy", source_levels=65536, levels=levels, test_fraction=0.0, validation=0.0)
+    Image.fromarray(PHOTO[:3, :4, 0]).save(tmp_path / "a.png")
+    if fits:
+        assert np.array_equal(reader_of(data).read(tmp_path / "a.png")[0][1][0].numpy(), PHOTO[:3, :4, 0])
+        return
+    with pytest.raises(DataError, match="too few levels for this model"):
+        reader_of(data).read(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(("values", "count"), [(11, 1), (12, 1), (24, 2), (47, 3), (10**6, 6)])

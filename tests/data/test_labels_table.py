@@ -70,6 +70,23 @@ def test_other_signs_between_cells(make, folder, name, options):
     check(read(make, labels=name))
 
 
+def test_empty_lines_and_rows_of_empty_cells_are_none(make, folder):
+    rows = rows_of()
+    table(folder, [[], ["", " "], *rows[:5], ["", ""], [], *rows[5:], []])
+    assert check(read(make)).notes == ("classes: cat, dog, owl",)
+
+
+def test_rows_are_as_wide_as_the_first_which_has_two_cells(make, folder):
+    for rows, expected in (
+        ([["00"], ["01"]], "a column of files and one of labels"),
+        ([["00", "cat"], ["01", "dog", "x"]], "2, as in the first row"),
+    ):
+        table(folder, rows)
+        with pytest.raises(DataError, match="not a table of labels") as caught:
+            read(make)
+        assert caught.value.expected == expected
+
+
 def test_of_several_columns_the_labels_are_named(make, folder):
     rows = [["id", "age", "kind"]] + [[row[0], number * 5, row[1]] for number, row in enumerate(rows_of())]
     table(folder, rows)
