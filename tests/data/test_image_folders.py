@@ -55,6 +55,14 @@ def test_folders_called_train_val_and_test_are_splits(make, paint, names, labels
         assert read(make, splits="none").size("train") > 6
 
 
+def test_what_is_not_read_of_a_folder_of_splits_is_said_once(make, paint, tmp_path):
+    for name in ("train/1.png", "train/2.png", "test/1.png"):
+        paint(name, 1)
+    (tmp_path / "pictures" / "test" / "notes.txt").write_text("words")
+    notes = [note for note in read(make, validation=0.1).notes if "1 other files" in note]
+    assert len(notes) == 1 and f"in {tmp_path / 'pictures'} are not images" in notes[0]
+
+
 def test_one_of_val_and_test_will_do(make, paint):
     for number in range(10):
         paint(f"train/{number}.png", number)
