@@ -73,7 +73,8 @@ def test_they_are_refused_as_well_where_they_are_read_a_part_at_a_time(tmp_path,
     assert caught.value.where == str(path)
     with pytest.raises(DataError) as whole:
         read_idx(path, None)
-    assert content[:1] == b"\x1f" or str(caught.value) == str(whole.value)
+    if not content.startswith(b"\x1f"):
+        assert str(caught.value) == str(whole.value)
 
 
 def test_a_packed_file_that_is_too_short_or_too_long_for_its_header(tmp_path):

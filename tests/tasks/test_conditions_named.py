@@ -1,0 +1,176 @@
+"""Conditions by name: from files and arrays, one for each image, and as pictures beside those that are drawn."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from pixkit.context import ContextSpec
+from pixkit.errors import DataError, PluginError, UsageError
+from pixkit.image import ImageSpec
+from pixkit.tasks import beside
+from pixkit.tasks.beside import Conditioning, beside_each, pictures_of, rows_in_turn
+from pixkit.tasks.decoded import decoded
+from pixkit.tasks.masks import hide_box, hide_random, keep_edge
+
+GRID = ContextSpec("grid", (2, 3), 4)
+VECTOR = ContextSpec("vector", (2,))
+
+
+class Stand:
+    """For a list of conditions: it gives back what it is asked for."""
+
+    def __init__(self, *arrays, label=None):
+        self.conditioners = [SimpleNamespace(spec=SimpleNamespace(array=each)) for each in arrays]
+        self.beside = sum(each.size for each in arrays)
+        self.names, self.label, self._arrays = tuple(each.name for each in arrays), label, arrays
+
+    def by_name(self, rows):
+        parts = rows.split([each.size for each in self._arrays], 1)
+        return {each.name: part.reshape(-1, *each.shape) for each, part in zip(self._arrays, parts, strict=True)}
+
+    def given(self, given, count):
+        return given, count
+
+    def rows(self, labels, context):
+        return labels, context
+
+
+@pytest.fixture
+def stand(monkeypatch):
+    """stand(arrays...): a model of images [1, 4, 6] of 8 levels, given these."""
+
+    def made(*arrays, label=None, channels=1):
+        monkeypatch.setattr(beside, "conditions_of", lambda model: Stand(*arrays, label=label))
+        return SimpleNamespace(spec=ImageSpec(channels, 4, 6, 8, context=arrays), labelled=label is not None)
+
+    return made
+
+
+def test_codes_are_shown_as_levels_of_grey_each_as_a_block(stand):
+    model = stand(VECTOR, GRID)
+    rows = torch.tensor([[9.0, 0.5, 0.5, 0, 1, 2, 3, 3, 0]])  # what comes before is a label's
+    (picture,) = pictures_of(model, rows)
+    assert picture.dtype == torch.int64
+    assert picture[0].tolist() == [[0, 0, 2, 2, 4, 4]] * 2 + [[6, 6, 6, 6, 0, 0]] * 2
+    assert pictures_of(stand(VECTOR), rows[:, :2]) is None
+
+
+def test_floats_are_shown_by_their_range_and_colours_as_the_model_has_them(stand):
+    floats = ContextSpec("floats", (1, 2, 2))
+    (picture,) = pictures_of(stand(floats), torch.tensor([[-1.0, -0.4, 0.1, 1.0]]))
+    assert picture[0, ::2, ::3].tolist() == [[0, 2], [4, 7]]
+    colours = ContextSpec("colours", (3, 2, 2), 256)
+    rows = torch.tensor([[255.0] * 4 + [0.0] * 4 + [128.0] * 4])
+    assert pictures_of(stand(colours, channels=3), rows)[0, :, 0, 0].tolist() == [7, 0, 4]
+    assert pictures_of(stand(colours), rows).unique().tolist() == [7]
+    assert pictures_of(stand(GRID, channels=3), torch.full((2, 6), 3.0)).shape == (2, 3, 4, 6)
+
+
+def test_conditions_in_turn_begin_again_at_the_end(stand):
+    class Data:
+        def __init__(self, validation, test, train):
+            self.sizes = {"validation": validation, "test": test, "train": train}
+
+        def size(self, split):
+            return self.sizes[split]
+
+        def batch(self, split, numbers):
+            return SimpleNamespace(labels=numbers.tolist(), context=split)
+
+    model = stand(GRID)
+    assert rows_in_turn(model, Data(0, 3, 9), 5) == ([0, 1, 2, 0, 1], "test")
+    assert rows_in_turn(model, Data(2, 3, 9), 2) == ([0, 1], "validation")
+    assert rows_in_turn(model, Data(0, 0, 1), 2) == ([0, 0], "train")
+
+
+def test_a_picture_stands_before_so_many_images():
+    images, pictures = torch.arange(6).view(6, 1), torch.tensor([[100], [200]])
+    assert beside_each(images, pictures, 3).flatten().tolist() == [100, 0, 1, 2, 200, 3, 4, 5]
+
+
+def test_each_condition_is_drawn_with_each_label(stand, monkeypatch):
+    monkeypatch.setattr(beside, "repeat_labels", lambda model, labels, each: torch.tensor(labels).repeat(each))
+    label = ContextSpec("label", (), 9)
+    asked = {"vector": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "grid": torch.zeros(1, 2, 3, dtype=torch.int64)}
+    found, count = Conditioning(stand(VECTOR, GRID, label=label), None).rows(asked, [5, 6, 7])
+    assert count == 6 and found["label"].tolist() == [5, 6, 7, 5, 6, 7] and len(found["grid"]) == 1
+    assert found["vector"][:, 0].tolist() == [1, 1, 1, 3, 3, 3]
+    found, count = Conditioning(stand(VECTOR, GRID, label=label), None).rows({**asked, "label": [4, 3]})
+    assert count == 2 and found["label"].tolist() == [4, 3] and torch.equal(found["vector"], asked["vector"])
+    assert Conditioning(stand(VECTOR), None).rows({})[1] == 1
+
+
+def test_arrays_come_from_files(stand, tmp_path):
+    asked = Conditioning(stand(VECTOR, GRID), None)
+    np.save(tmp_path / "one.npy", np.array([1.0, 2.0]))
+    np.savez(tmp_path / "some.npz", any=np.array([[1.0, 2.0], [3.0, 4.0]]))
+    np.savez(tmp_path / "two.npz", a=np.zeros(2), b=np.zeros(2))
+    assert asked._value(VECTOR, tmp_path / "one.npy").tolist() == [[1.0, 2.0]]
+    assert asked._value(VECTOR, str(tmp_path / "some.npz")).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    with pytest.raises(DataError, match="the file has several arrays") as caught:
+        asked._value(VECTOR, tmp_path / "two.npz")
+    assert (caught.value.where, caught.value.found) == (str(tmp_path / "two.npz"), "a, b")
+    for name in ("test:3", ["test:3", "test:4"]):
+        with pytest.raises(UsageError, match="not opened with its run") as refused:
+            asked.rows(name)
+        assert (refused.value.where, refused.value.found) == ("context", "test:3")
+    with pytest.raises(UsageError, match="conditions come from the run's images") as refused:
+        asked.rows(["test:3", "a.png"])
+    assert (refused.value.found, refused.value.expected) == (
+        "test:3, a.png", "test:5, or one of vector=FILE, grid=FILE",
+    )  # fmt: skip
+
+
+def test_a_decoder_gives_pictures_of_256_levels():
+    codes, model = torch.zeros(2, 1, 2, 2, dtype=torch.int64), None
+    good = torch.tensor([0, 255, 7, 9]).view(1, 1, 2, 2).repeat(2, 3, 1, 1)
+    assert torch.equal(decoded(lambda codes, rows: good.byte(), model, codes, None), good)
+    assert decoded(lambda codes, rows: good[:0], model, codes[:0], None).shape == (0, 3, 2, 2)
+    for wrong in (good.double(), good[0], good[:1], good[:, :2]):
+        with pytest.raises(PluginError, match="the decoder does not give pictures") as caught:
+            decoded(lambda codes, rows, wrong=wrong: wrong, model, codes, None)
+        assert caught.value.found == f"{wrong.dtype} {tuple(wrong.shape)}"
+        assert caught.value.expected == "integers (2, 1 or 3, H, W)"
+    for wrong, found in ((good + 1, "1..256"), (good - 1, "-1..254")):
+        with pytest.raises(PluginError, match="other levels") as caught:
+            decoded(lambda codes, rows, wrong=wrong: wrong, model, codes, None)
+        assert (caught.value.found, caught.value.expected) == (found, "0..255")
+
+
+@pytest.mark.parametrize(("side", "count", "known"), [
+    ("top", 1, [[1, 1, 1], [0, 0, 0]]), ("bottom", 1, [[0, 0, 0], [1, 1, 1]]), ("left", 2, [[1, 1, 0]] * 2),
+    ("right", 2, [[0, 1, 1]] * 2), ("right", 0, [[0, 0, 0]] * 2), ("top", 2, [[1, 1, 1]] * 2),
+])  # fmt: skip
+def test_an_edge_is_known(side, count, known):
+    assert keep_edge((2, 2, 3), side, count).tolist() == [[[bool(each) for each in row] for row in known]] * 2
+
+
+@pytest.mark.parametrize(("side", "count", "what", "most"), [
+    ("top", 3, "rows", 2), ("left", 4, "columns", 3), ("right", -1, "columns", 3), ("bottom", -1, "rows", 2),
+])  # fmt: skip
+def test_an_edge_that_an_image_does_not_have(side, count, what, most):
+    with pytest.raises(UsageError, match=f"that many {what}") as caught:
+        keep_edge((1, 2, 3), side, count)
+    assert (caught.value.found, caught.value.expected) == (str(count), f"0..{most}")
+
+
+def test_a_box_lies_within_the_image():
+    assert hide_box((2, 2, 3), 0, 1, 2, 2).tolist() == [[[True, False, False]] * 2] * 2
+    assert not hide_box((1, 2, 3), 0, 0, 2, 3).any() and hide_box((1, 2, 3), 1, 2, 1, 1).sum() == 5
+    for wrong in ((-1, 0, 1, 1), (0, -1, 1, 1), (0, 0, 0, 1), (0, 0, 1, 0), (1, 0, 2, 1), (0, 1, 1, 3)):
+        with pytest.raises(UsageError, match="not within the image") as caught:
+            hide_box((1, 2, 3), *wrong)
+        assert caught.value.expected == "top + height <= 2, left + width <= 3"
+
+
+def test_a_share_of_the_sites_is_hidden_the_same_for_each_colour():
+    for share, hidden in ((0.001, 1), (0.25, 3), (0.5, 6), (1, 12)):
+        known = hide_random((2, 3, 4), share, 5)
+        assert torch.equal(known[0], known[1]) and int((~known[0]).sum()) == hidden
+    assert torch.equal(hide_random((1, 3, 4), 0.5, 5)[0], hide_random((2, 3, 4), 0.5, 5)[0])
+    assert not torch.equal(hide_random((1, 3, 4), 0.5, 5), hide_random((1, 3, 4), 0.5, 6))
+    for wrong in (0, -0.1, 1.01):
+        with pytest.raises(UsageError, match="not a share of the pixels"):
+            hide_random((1, 3, 4), wrong, 5)
