@@ -113,8 +113,8 @@ def test_what_an_array_is_said_to_be(read, array, values, shape, levels, kind):
 @pytest.mark.parametrize(
     ("array", "values", "message", "said"),
     [
-        (np.full((10, 2), 2**24), None, "integers too large to be exact", (None, "below 16777216")),
-        (np.full((10, 2), -(2**24)), None, "integers too large to be exact", (None, "below 16777216")),
+        (np.array([[0, 2**24]] * 10), None, "integers too large to be exact", (None, "below 16777216")),
+        (np.array([[0, -(2**24)]] * 10), None, "integers too large to be exact", (None, "below 16777216")),
         (np.zeros((10, 2)), 3, "values is only for integers", ("float64", None)),
         (np.full((10, 2), 3), 3, "values out of range", ("3..3", "0..2")),
         (np.full((10, 2, 1), -1), None, "values out of range", ("-1..-1", "0..-1")),
@@ -139,6 +139,12 @@ def test_every_split_has_arrays_of_one_shape(read):
         lambda: read({"train": "a.npy", "test": "b.npy"}, images(validation=0), a=np.zeros((5, 2)), b=np.zeros((3, 3))),
     )
     assert told[0] == "train: (5, 2), test: (3, 3)"
+
+
+def test_integers_beside_floats_of_another_split_are_floats(read):
+    found = read({"train": "a.npy", "test": "b.npy"}, images(validation=0), a=np.arange(5), b=np.full(3, 0.5))
+    assert found.specs[0].levels is None and found.rows["train"].dtype == torch.float32
+    assert found.rows["test"].flatten().tolist() == [0.5] * 3
 
 
 def test_several_arrays_stand_side_by_side_in_their_order(read):
