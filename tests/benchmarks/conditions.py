@@ -9,7 +9,8 @@ that picture gives -log p(image | picture), of which the second column falls on 
 not draw well; another has to draw these pixels first, as `multiscale` does.
 
 `cost` draws from a recipe's network, by random weights, with its list of conditions and without, in turns, and prints
-the least processor time of each and their ratio.
+the least processor time of each and their ratio. No two rounds have the same conditions, of which the results would be
+kept.
 """
 
 from __future__ import annotations
@@ -82,8 +83,9 @@ def cost(name: str, overrides: list[str], batch: int, rounds: int) -> None:
     """Draw in turns."""
     least: dict[str, float] = {}
     found = models(name, overrides, batch)
-    for _ in range(rounds + 1):  # the first compiles
-        for kind, (model, rows) in found.items():
+    for number in range(rounds + 1):  # the first compiles
+        for kind, (model, given) in found.items():
+            rows = None if given is None else given.roll(number, 0)
             start = time.process_time()
             model.sample(batch, context=rows)
             least[kind] = min(least.get(kind, math.inf), time.process_time() - start)

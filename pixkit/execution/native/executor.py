@@ -13,6 +13,7 @@ from torch import Tensor
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.compile import kernel
 from pixkit.execution.native.layout import HEADS
+from pixkit.execution.native.projections import with_projections
 from pixkit.execution.native.threads import Threaded
 from pixkit.execution.plan import Plan
 from pixkit.execution.reference import Executor, Progress, chunks
@@ -57,7 +58,7 @@ class NativeExecutor(Executor):
         self._pool = ThreadPoolExecutor(self.threads)
 
     def _packed(self) -> Threaded:
-        return Threaded(self.plan, self.batch)
+        return Threaded(with_projections(self.plan), self.batch)
 
     def advance(self, step: int) -> None:
         """See Executor."""

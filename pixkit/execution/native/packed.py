@@ -13,7 +13,6 @@ from torch import Tensor
 from pixkit.execution.lowering.lower import LANES, Lowered
 from pixkit.execution.native.buffers import Buffers
 from pixkit.execution.native.layout import HEADS, INSTRUCTION, KINDS, Buffer, Op, Program
-from pixkit.execution.nodes import run_static
 from pixkit.heads.mixture import MAX_LOG_SCALE, MixtureHead
 from pixkit.readiness.row import Expression
 
@@ -28,7 +27,7 @@ class Packed(Buffers):
 
     def fill(self, context: Tensor | None) -> None:
         """Allocate the memory, compute what needs no pixel, and write the tables."""
-        self._allocate(run_static(self.plan.trace, context))
+        self._allocate(self._static(context))
         self._ops()
         self.program = self._link()
         self._due = self._draws()
