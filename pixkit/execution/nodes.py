@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from torch import Tensor, fx
 
 from pixkit.readiness.trace import Operation, Trace
 
+Run: TypeAlias = Callable[[Trace, Operation, dict[str, Any]], Any]
+"""Called as run(trace, operation, values), with the results of the operation's inputs by name."""
 
-def run_static(trace: Trace, context: Tensor | None) -> dict[str, Any]:
-    """The results of all operations that need no pixel, by name."""
+
+def run_static(trace: Trace, context: Tensor | None, run: Run | None = None) -> dict[str, Any]:
+    """The results of all operations that need no pixel, by name, each run by `run`, or by `run_node`."""
     results: dict[str, Any] = {}
     for operation in trace.operations.values():
         if operation.kind == "static":
             given = operation.node.op == "placeholder"
-            results[operation.name] = context if given else run_node(trace, operation, results)
+            results[operation.name] = context if given else (run or run_node)(trace, operation, results)
     return results
 
 

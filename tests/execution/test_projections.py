@@ -7,8 +7,8 @@ from teacher import COLOUR, GREY
 from torch import nn
 
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
-from pixkit.execution import nodes
 from pixkit.execution.choose import make
+from pixkit.execution.native import projections
 from pixkit.execution.native.projections import with_projections
 from pixkit.execution.plan import make_plan
 from pixkit.noise import Noise
@@ -59,9 +59,9 @@ def test_a_projection_that_is_the_same_at_all_sites_stays_as_it_is():
 @pytest.mark.needs_compiler
 def test_a_draw_computes_each_operation_on_its_context_once(monkeypatch):
     net, plan = gated(Encoded())
-    context, calls, run_node = net.example_context(5), [], nodes.run_node
+    context, calls, run_node = net.example_context(5), [], projections.run_node
     ran = Counter()
-    monkeypatch.setattr(nodes, "run_node", lambda *given: ran.update([given[1].name]) or run_node(*given))
+    monkeypatch.setattr(projections, "run_node", lambda *given: ran.update([given[1].name]) or run_node(*given))
     uniforms = net.uniforms(Noise(0, range(5))).flatten(3)
 
     def draw(given):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pixkit.execution.lowering.colours import at_once
 from pixkit.execution.lowering.lower import LANES, Kept, Unsupported, lower, static_inputs
+from pixkit.execution.native.projections import runner
 from pixkit.execution.nodes import run_static
 from pixkit.execution.plan import Plan, fleeting, pointwise
 from pixkit.layers import TapLayer
@@ -36,6 +37,7 @@ class Buffers:
         self._levels = torch.zeros(spec.sites, batch, spec.channels, dtype=torch.int64, device=self.device)
         self.pixels = self._levels.transpose(0, 1)
         self._kept: list[Tensor] = []
+        self._run = runner(plan)
         self._at_once = joint = at_once(plan)  # stored with the first colour group
         self._schedules = [each for each in plan.schedules if not each.group or each.operation.name not in joint]
         lowered = {
@@ -63,7 +65,7 @@ class Buffers:
     def _static(self, context: Tensor | None) -> dict[str, Any]:
         """The results of all operations that need no pixel, by name."""
         self._last = context if context is None else context.clone()
-        return run_static(self.plan.trace, context)
+        return run_static(self.plan.trace, context, self._run)
 
     def _is_last(self, context: Tensor | None) -> bool:
         """Whether this memory holds the results for this very context; never on a GPU, which would be waited for."""
