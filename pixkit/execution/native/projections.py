@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from pixkit.execution.lowering.colours import at_once
 from pixkit.execution.nodes import Run, run_node
@@ -47,22 +47,45 @@ def with_projections(plan: Plan) -> Plan:
 
 
 def runner(plan: Plan) -> Run:
-    """Runs an operation; a projection of vectors as a product, which takes a tenth of a convolution's time."""
-    operations = plan.trace.operations
-    grids = {name: operation.grid for name, operation in operations.items()}
-    vectors = {
-        name
-        for name, operation in operations.items()
-        if operation.kind == "static" and _projects(operation) and grids[operation.inputs[0]] == (1, 1)
-    }
+    """Runs an operation; as one product what torch's convolutions take several times as long for.
+
+    These are projections of vectors, and transposed convolutions that give each place of a block its own weights.
+    """
+    operations = plan.trace.operations.values()
+    static = {operation.name: operation for operation in operations if operation.kind == "static"}
+    vectors = {name for name, each in static.items() if _projects(each) and static[each.inputs[0]].grid == (1, 1)}
+    blocks = {name for name, each in static.items() if _enlarges(each)}
 
     def run(trace: Trace, operation: Operation, values: dict[str, Any]) -> Any:
-        module, given = operation.module, values[operation.inputs[0]] if operation.name in vectors else None
-        if given is None or given.shape[2:] != (1, 1) or not isinstance(module, nn.Conv2d):
+        module: Any = operation.module
+        if operation.name in blocks:
+            return _enlarged(module, values[operation.inputs[0]])
+        given = values[operation.inputs[0]] if operation.name in vectors else None
+        if given is None or given.shape[2:] != (1, 1):
             return run_node(trace, operation, values)
         return F.linear(given.flatten(1), module.weight.flatten(1), module.bias)[..., None, None]
 
     return run
+
+
+def _enlarges(operation: Operation) -> bool:
+    """Whether it is a transposed convolution whose blocks do not overlap."""
+    module = operation.module
+    if not isinstance(module, nn.ConvTranspose2d) or not plain(module, nn.ConvTranspose2d) or hooked(module):
+        return False
+    rest = module.padding, module.output_padding, module.dilation, module.groups
+    called = len(operation.node.args) == 1 and not operation.node.kwargs
+    return called and module.stride == module.kernel_size and rest == ((0, 0), (0, 0), (1, 1), 1)
+
+
+def _enlarged(module: nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    """[B, M, h, w] to [B, M', H, W], the maps of a site adjacent in memory."""
+    (images, maps, height, width), (_, out, down, across) = x.shape, module.weight.shape
+    rows = x.permute(0, 2, 3, 1).reshape(-1, maps) @ module.weight.permute(0, 2, 3, 1).reshape(maps, -1)
+    cells = rows.view(images, height, width, down, across, out)
+    if module.bias is not None:
+        cells = cells + module.bias
+    return cells.transpose(2, 3).reshape(images, height * down, width * across, out).permute(0, 3, 1, 2)
 
 
 def _projections(plan: Plan) -> Iterator[tuple[str, str]]:
