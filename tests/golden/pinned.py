@@ -5,7 +5,9 @@
 Run it after a change that is meant, read `git diff tests/golden`, and say in CHANGELOG.md what users will notice.
 """
 
+import importlib
 import json
+import pkgutil
 import tempfile
 from pathlib import Path
 
@@ -16,6 +18,9 @@ from small import SMALL, small, specs
 from surface import commands, signatures
 from torch import Tensor, nn
 
+import pixkit.runs
+import pixkit.tasks.scoring.threshold
+import pixkit.training.resume
 from pixkit.components.keys import keys_of
 from pixkit.components.plugins import registry
 from pixkit.components.registry import Registry
@@ -24,6 +29,7 @@ from pixkit.image import Batch
 from pixkit.layers import MixingLayer
 from pixkit.recipe import json_schema
 from pixkit.recipe.schema import Recipe
+from pixkit.runs.schema import Record
 from pixkit.testing import random_images, randomise
 
 HERE = Path(__file__).parent
@@ -55,6 +61,42 @@ def _silent(rule):
     if isinstance(rule, list):
         return [_silent(part) for part in rule]
     return {key: _silent(part) for key, part in rule.items() if key not in TALK} if isinstance(rule, dict) else rule
+
+
+BOUNDS = {
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "pattern"),
+    *("enum", "const", "default", "required", "minItems", "maxItems"),
+}
+"""What a JSON Schema says of values beside their types, which differ from one pydantic to another."""
+
+
+def records():
+    """By class and place: what the records of a run's files may contain, and what is there if nothing is said."""
+    for module in pkgutil.walk_packages(pixkit.runs.__path__, "pixkit.runs."):
+        importlib.import_module(module.name)
+    found, kinds = {}, list(Record.__subclasses__())
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        if kind.__module__.startswith("pixkit."):
+            found[kind.__name__] = dict(_bounds(kind.model_json_schema(), ""))
+    return dict(sorted(found.items()))
+
+
+def _bounds(schema, place):
+    for key, part in sorted(schema.items()):
+        inside = f"{place} {key}".strip()
+        if key == "properties":
+            for name, rule in part.items():
+                yield from _bounds(rule, f"{place} {name}".strip())
+        elif key in BOUNDS:
+            yield inside, part
+        elif key == "$defs":
+            continue  # records of their own
+        elif isinstance(part, dict):
+            yield from _bounds(part, inside)
+        elif isinstance(part, list):
+            for number, one in enumerate(part):
+                yield from _bounds(one, f"{inside}[{number}]") if isinstance(one, dict) else ()
 
 
 def network(name, spec):
@@ -125,7 +167,8 @@ def _written(value, depth):
 if __name__ == "__main__":
     (HERE / "defaults.json").write_text(_written(defaults(), 2) + "\n", encoding="utf-8")
     (HERE / "networks.json").write_text(_written(networks(), 3) + "\n", encoding="utf-8")
-    for name, found in (("commands", commands()), ("limits", limits()), ("signatures", signatures())):
+    texts = {"commands": commands(), "limits": limits(), "signatures": signatures(), "records": records()}
+    for name, found in texts.items():
         (HERE / f"{name}.json").write_text(_written(found, 2) + "\n", encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         (HERE / "pictures.json").write_text(_written(pictures(Path(folder)), 2) + "\n", encoding="utf-8")

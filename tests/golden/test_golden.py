@@ -8,7 +8,7 @@ from typing import Literal, get_args, get_origin
 
 import pytest
 from drawn import pictures
-from pinned import defaults, network
+from pinned import defaults, network, records
 from small import SMALL, small, specs
 from surface import commands, signatures
 
@@ -20,9 +20,9 @@ HERE = Path(__file__).parent
 COMPUTED = re.compile(r"\d+x\d+x\d+ / ")
 """How places of what a network computes begin; other numbers are what somebody wrote."""
 MEANT = "if that is meant, run `python tests/golden/pinned.py`, look at `git diff tests/golden`, and tell users"
-DEFAULTS, NETWORKS, PICTURES, COMMANDS, SIGNATURES = (
+DEFAULTS, NETWORKS, PICTURES, COMMANDS, SIGNATURES, RECORDS = (
     json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
-    for name in ("defaults", "networks", "pictures", "commands", "signatures")
+    for name in ("defaults", "networks", "pictures", "commands", "signatures", "records")
 )
 
 
@@ -67,6 +67,10 @@ def test_pictures_have_their_pixels_texts_and_sizes(tmp_path):
 def test_what_commands_and_calls_take_and_their_defaults():
     unchanged(commands(), COMMANDS)
     unchanged(signatures(), SIGNATURES)
+
+
+def test_what_files_of_a_run_may_contain():
+    unchanged(json.loads(json.dumps(records())), RECORDS)
 
 
 def test_nothing_else_is_pinned():
