@@ -10,7 +10,7 @@ from PIL import Image
 
 from pixkit.data.fitting import Form
 from pixkit.data.folders import Listing, list_pictures
-from pixkit.data.reading import How, read_folder
+from pixkit.data.reading import How, left_out, read_folder
 from pixkit.errors import DataError
 
 
@@ -205,6 +205,31 @@ def test_other_sizes_are_refused_with_the_key_that_mends_it(make, paint):
     with pytest.raises(DataError, match="different size") as caught:
         read(make)
     assert "data.size=" in caught.value.hint
+
+
+def test_frames_of_two_sizes_are_refused(make, paint, tmp_path):
+    path = paint("a.tif", 1)
+    Image.new("L", (4, 3), 1).save(path, save_all=True, append_images=[Image.new("L", (5, 3), 2)])
+    with pytest.raises(DataError, match="different size") as caught:
+        read(make, frames="all", test_fraction=0.0, validation=0.0)
+    assert (caught.value.found, caught.value.expected) == ("3 x 5 (height x width)", "3 x 4")
+
+
+@pytest.mark.parametrize(("bad", "said"), [
+    (0, None), (5, "b0, b1, b2, b3, b4"), (6, "b0, b1, b2, b3, b4 and 1 more"), (7, "b0, b1, b2, b3, b4 and 2 more"),
+])  # fmt: skip
+def test_five_of_those_left_out_are_named(bad, said):
+    listing = Listing(Path("x"), ["a"] * 14)
+    notes = [] if said is None else [f"left out {bad} of 14 images in x: {said}"]
+    assert left_out([f"b{number}" for number in range(bad)], listing) == notes
+
+
+def test_half_may_be_left_out_or_all_which_is_an_error_of_its_own():
+    for bad in (7, 14):
+        assert len(left_out(["b"] * bad, Listing(Path("x"), ["a"] * 14))) == 1
+    for bad in (8, 13):
+        with pytest.raises(DataError, match="most of the images would be left out"):
+            left_out(["b"] * bad, Listing(Path("x"), ["a"] * 14))
 
 
 def test_of_a_file_with_a_bad_frame_none_is_kept(paint, tmp_path):

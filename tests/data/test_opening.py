@@ -5,6 +5,7 @@ import io
 import zipfile
 
 import pytest
+import torch
 
 from pixkit.data.idx import IdxFile
 from pixkit.data.npy import ArrayFile
@@ -24,12 +25,18 @@ def zipped(*names):
     return file.getvalue()
 
 
+def saved():
+    file = io.BytesIO()
+    torch.save({"x": torch.zeros(2)}, file)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
         (b"\x93NUMPY\1\0", ArrayFile), (zipped("a.npy"), ArrayFile), (zipped(), ArrayFile), (IDX, IdxFile),
         (gzip.compress(IDX), IdxFile), (b"\x89HDF\r\n\x1a\n", Hdf5File), (b"PAR1", ParquetFile),
-        (b"\2\0\0\0\0\0\0\0{}", SafetensorsFile), (zipped("x/data.pkl"), TorchFile),
+        (b"\2\0\0\0\0\0\0\0{}", SafetensorsFile), (saved(), TorchFile),
     ],
 )  # fmt: skip
 def test_a_file_is_read_by_what_is_in_it(tmp_path, content, kind):
