@@ -80,11 +80,16 @@ def fitted(image: Image.Image, form: Form, where: str, white: str | int = "white
             return image.resize((width, height), resample)
         case "pad":
             return ImageOps.pad(_thickened(image, width, height, resample), (width, height), resample, color=white)
-    raise OtherSize(
+    raise other_size((image.height, image.width), form.size, where)
+
+
+def other_size(found: tuple[int, int], expected: tuple[int, int], where: str) -> OtherSize:
+    """The error for a picture whose size, (height, width), differs from the required one."""
+    return OtherSize(
         "the image has a different size",
         where=where,
-        found=f"{image.height} x {image.width} (height x width)",
-        expected=f"{height} x {width}",
+        found=f"{found[0]} x {found[1]} (height x width)",
+        expected=f"{expected[0]} x {expected[1]}",
         hint="data.size=N, or [HEIGHT, WIDTH], brings images to one size, by data.fit: crop, resize or pad",
     )
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pixkit.data.base import ImageSet, Progress
 from pixkit.data.classes import in_order
+from pixkit.data.fitting import other_size
 from pixkit.data.folders import Listing, top_of
 from pixkit.data.levels import storage
 from pixkit.data.picture import BadPicture, Form, Picture, frames_of, read_frames, read_whole, size_of
@@ -157,10 +158,13 @@ def _pictures(listing: Listing, name: str, form: Form, frames: str) -> Iterator[
     if frames == "first":
         yield read_whole(path, form)
         return
+    size = form.size
     for picture in read_frames(path, form):
+        height, width = picture.pixels.shape[1:]
+        size = size or (height, width)
+        if size != (height, width):
+            raise other_size((height, width), size, str(path))
         yield picture
-        if form.size is None:
-            form = replace(form, size=picture.pixels.shape[1:], fit="exact")
 
 
 def _count(listing: Listing, frames: str) -> int:

@@ -213,6 +213,18 @@ def test_frames_of_two_sizes_are_refused(make, paint, tmp_path):
     with pytest.raises(DataError, match="different size") as caught:
         read(make, frames="all", test_fraction=0.0, validation=0.0)
     assert (caught.value.found, caught.value.expected) == ("3 x 5 (height x width)", "3 x 4")
+    for number in range(4):
+        paint(f"{number}.tif", *range(number, number + 3))
+    data = read(make, frames="all", on_bad="skip", test_fraction=0.0, validation=0.0)
+    assert data.size("train") == 12 and "left out 1 of 5 images" in data.notes[0]
+
+
+def test_where_no_image_can_be_used_those_left_out_are_named(make, paint, tmp_path):
+    paint("a.png", 1).write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "pictures" / "notes.txt").write_text("words")
+    with pytest.raises(DataError, match="none of the images can be used") as caught:
+        read(make, on_bad="skip")
+    assert caught.value.found.startswith("left out 1 of 1 images")
 
 
 @pytest.mark.parametrize(("bad", "said"), [
