@@ -72,7 +72,9 @@ def test_images_are_scored_given_their_own(run, batch, by_name):
     assert torch.equal(model.score(batch), nats)
     stream = Stream(["test:0", "test:1:3"], model, pixkit.Run.open(run), None)
     assert torch.equal(torch.stack([each.beside for each in stream]), batch.context[:3])
-    rows = list(pixkit.score(run, ["test:0", "test:1:3"]))
+    scored = pixkit.score(run, ["test:0", "test:1:3"])
+    assert scored.columns == ["kind", "nats", "bits_per_dim", "label", "class", "best_label"]
+    rows = list(scored)
     assert [row.nats for row in rows] == pytest.approx(nats[:3].tolist(), rel=1e-6)
     other = -model.log_prob(batch.x, by_name | {"small": 16 - by_name["small"]})
     assert (other != nats).all()

@@ -257,6 +257,18 @@ def test_what_scores_depend_on_is_compared(run):
     with pytest.raises(UsageError, match=r"seed: .*made otherwise"):
         found.require({"labels": None, "seed": 1}, found.weights)
     found.require({"labels": None}, found.weights)
+    for settings, weights, said in (
+        ({"labels": "cat"}, found.weights, ("labels", "cat", "None")),
+        ({"labels": None, "seed": 1}, found.weights, ("seed", "1", "None")),
+        ({"labels": None}, "0123456789abcdef", ("threshold.json", found.weights[:12], "0123456789ab")),
+    ):
+        with pytest.raises(UsageError) as caught:
+            found.require(settings, weights)
+        assert (caught.value.where, caught.value.found, caught.value.expected) == said
+    assert list(found.dump()) == ["score", "limit", "images", "rank", "false_alarms"]
+    assert found.in_words() == {
+        "limit": f"{found.limit:.3f} of nats", "false alarms": "at most 0.2, by the score of rank 8 of 9",
+    }  # fmt: skip
 
 
 def test_a_bad_file_sets_no_threshold(run, tmp_path):

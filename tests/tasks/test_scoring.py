@@ -280,6 +280,9 @@ def test_columns_are_those_of_labelled_and_unlabelled_images():
 
 
 def test_what_cannot_be_scored_is_refused_at_once():
+    with pytest.raises(UsageError, match="importance: ") as caught:
+        pixkit.score(model_of(), random_images(SPEC, 1), importance=5)
+    assert caught.value.where == "importance"
     with pytest.raises(UsageError, match="there are no images"):
         pixkit.score(model_of(), [])
     with pytest.raises(UsageError, match="no likelihood"):
