@@ -7,6 +7,7 @@ import gc
 import itertools
 import weakref
 
+import numpy as np
 import pytest
 import torch
 from families import LONG, model_of
@@ -187,6 +188,54 @@ def test_what_dropout_leaves_on_a_cpu_is_philoxs_and_of_torchs_generator():
                 ctypes.c_void_p(bits.data_ptr()), ctypes.c_int64(256), ctypes.c_uint64(0), ctypes.c_uint32(below)
             )
             assert bits[place] == kept
+
+
+def philox(counts, key):
+    """Philox 4x32-10 (Salmon et al., 2011): four words for each count."""
+    a, b, c, d = counts & 0xFFFFFFFF, counts >> np.uint64(32), np.zeros_like(counts), np.zeros_like(counts)
+    for number in range(10):
+        k, l = ((key + number * step) & 0xFFFFFFFF for key, step in zip(key, (0x9E3779B9, 0xBB67AE85), strict=True))
+        p, q = a * np.uint64(0xD2511F53), c * np.uint64(0xCD9E8D57)
+        low = np.uint64(0xFFFFFFFF)
+        a, b, c, d = q >> np.uint64(32) ^ b ^ np.uint64(k), q & low, p >> np.uint64(32) ^ d ^ np.uint64(l), p & low
+    return np.stack([a, b, c, d])
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 257, 1000])
+def test_each_word_of_philox_decides_one_element(count):
+    """In blocks of 64 counts, whose first words come first."""
+    key, below = (0x12345678, 0x9ABCDEF0), 0x60000000
+    bits = torch.full((count + 9,), 7, dtype=torch.uint8)
+    on_cpu.kernel("float").keep(
+        ctypes.c_void_p(bits.data_ptr()),
+        ctypes.c_int64(count),
+        ctypes.c_uint64(key[1] << 32 | key[0]),
+        ctypes.c_uint32(below),
+    )
+    blocks = philox(np.arange(-(-count // 256) * 64, dtype=np.uint64), key).reshape(4, -1, 64)
+    words = blocks.transpose(1, 0, 2).reshape(-1)[:count]
+    assert bits.tolist() == [*(words < below).astype(int).tolist(), *[7] * 9]
+
+
+@pytest.mark.parametrize("maps", [1, 3, 63, 64])
+@pytest.mark.parametrize("form", FORMS)
+def test_gates_of_few_maps_and_many_sites_and_the_other_way_round(maps, form):
+    """Short rows are put side by side, some at a time, and the last of them are fewer."""
+    random = torch.Generator().manual_seed(maps)
+    x, wide = (
+        torch.randn(2, size, 9, 29, generator=random, dtype=torch.float64)
+        .contiguous(memory_format=form)
+        .requires_grad_()
+        for size in (maps, 2 * maps)
+    )
+    ops = FusedOnCPU()
+    for ours, theirs, given in (
+        (ops.gate(wide), Fusing.gate(ops, wide), [wide]),
+        (ops.gated(x, wide), plain_gated(x, wide), [x, wide]),
+    ):
+        assert torch.allclose(ours, theirs, rtol=1e-13)
+        for one, other in zip(gradients(ours, given), gradients(theirs, given), strict=True):
+            assert torch.allclose(one, other, rtol=1e-12)
 
 
 def test_threads_share_the_images_and_the_bits_are_the_same(monkeypatch):
