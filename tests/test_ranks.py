@@ -16,8 +16,32 @@ from pixkit.cli.main import main
 from pixkit.errors import PixkitError, RankError, UsageError
 from pixkit.ranks import ALONE, Ranks, board, group, joined, launch, launched
 
+NCCL = ("float16", "bfloat16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool")
+"""The types of numbers that NCCL takes."""
+
+
+class Strict:
+    """A group that refuses what NCCL would refuse."""
+
+    def __init__(self, group):
+        self._group = group
+
+    def __getattr__(self, name):
+        def call(*given):
+            tensors = [one for one in given if isinstance(one, torch.Tensor)]
+            assert tensors and {str(one.dtype).removeprefix("torch.") for one in tensors} <= {*NCCL}
+            assert all(one.is_contiguous() for one in tensors) and len({one.device for one in tensors}) == 1
+            if name == "alltoall_base":
+                assert tensors[0].shape == tensors[1].shape and len(tensors[0]) == self._group.size()
+            if name == "_allgather_base":
+                assert tensors[0].numel() == self._group.size() * tensors[1].numel()
+            return getattr(self._group, name)(*given)
+
+        return call
+
 
 def exchange(ranks):
+    ranks._groups = {kind: Strict(one) for kind, one in ranks._groups.items()}
     own = ranks.rank
     full = torch.full((2, 3), float(own))
     rows = torch.full((ranks.size, 2), float(own)) + torch.arange(ranks.size)[:, None] / 10
@@ -54,6 +78,28 @@ def exchange(ranks):
     }
 
 
+class Elsewhere(list):
+    """A group of GPUs, and what was asked of it in the end."""
+
+    def shutdown(self):
+        self.append("shutdown")
+
+    def abort(self):
+        self.append("abort")
+
+
+def test_groups_of_gpus_are_ended_with_their_ranks(tmp_path):
+    found = []
+    for number, error in enumerate((None, ValueError())):
+        one = Ranks(0, 1, store=dist.FileStore(str(tmp_path / f"store-{number}"), 1))
+        one._groups["cuda"], one.size = Elsewhere(), 2
+        found.append(one._groups["cuda"])
+        one._ends.leave = lambda error, let_go: let_go()
+        one.leave(error)
+        assert not one._groups
+    assert found == [["shutdown"], ["abort"]]
+
+
 def failing(ranks):
     if ranks.rank == 1:
         raise ValueError("no such thing")
@@ -63,7 +109,7 @@ def failing(ranks):
 class Broken:
     """A group that nothing can be exchanged in."""
 
-    def allgather(self, *tensors):
+    def _allgather_base(self, *tensors):
         raise RuntimeError("Duplicate GPU detected\nmore")
 
 
@@ -250,11 +296,10 @@ def at_rank_0(ranks):
 
 
 def test_rank_0_stays_until_the_others_know_why_it_ended_and_what_it_tells_is_not_told_again(together):
-    assert together.run(at_rank_0, 3) == {
-        0: ("no such thing", False),
-        1: ("no such thing", True),
-        2: ("rank 0 failed: UsageError: no such thing", True),
-    }
+    found = together.run(at_rank_0, 3)
+    assert (found[0], found[1]) == (("no such thing", False), ("no such thing", True))
+    why, told = found[2]  # rank 1 may fail in time to be named as well
+    assert why.startswith("rank 0 failed: UsageError: no such thing") and told
 
 
 class Stopped:
@@ -278,6 +323,17 @@ def test_where_ranks_meet_is_waited_for_no_longer_than_is_said():
         place.check(["x"])
     with pytest.raises(RuntimeError, match="did not answer before"):
         place.add("x", 1)
+    with pytest.raises(RuntimeError, match=r"did not answer for 0\.05 seconds"):
+        launch.meeting(Stopped(), 1, 2, 0.05)
+
+
+def test_where_ranks_connect_is_waited_for_no_longer_than_is_said(monkeypatch):
+    """A client's constructor waits for a stopped process without limit, whatever its timeout."""
+    monkeypatch.setattr(launch.dist, "rendezvous", lambda *given, **named: time.sleep(1))
+    monkeypatch.setattr(launch, "GRACE", -0.95)
+    given = dict.fromkeys(launch._FROM_LAUNCHER, "3") | {"RANK": "0", "PIXKIT_RANKS_TIMEOUT": "1"}
+    with pytest.raises(RankError, match=r"could not connect(.|\n)*did not answer for 0\.05 seconds"), launched(given):
+        pass
 
 
 def test_what_an_earlier_start_has_left_is_nobody(together):
@@ -301,7 +357,8 @@ def test_nobody_waits_for_rank_0_once_it_is_known_to_be_gone(together):
 
 
 def counting_differently(ranks):
-    launch.meeting(dist.PrefixStore("others", ranks._store), ranks.rank, 2 + ranks.rank, 0.3)
+    ranks.wait()
+    launch.meeting(dist.PrefixStore("others", ranks._store), ranks.rank, 2 + ranks.rank, 60 if ranks.first else 0.5)
 
 
 def test_ranks_that_count_themselves_differently_do_not_meet(together):

@@ -52,7 +52,7 @@ class Together:
             with warnings.catch_warnings():  # of threads in this process: what is forked has none that it waits for
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self._processes[-1].start()
-        return dict(sorted(answers.get(timeout=60) for _ in range(size if ending is None else ending)))
+        return dict(sorted(answers.get(timeout=300) for _ in range(size if ending is None else ending)))
 
     def end(self):
         for process in self._processes:

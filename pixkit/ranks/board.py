@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
+from concurrent.futures import Future, wait
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 
+T = TypeVar("T")
 ANSWER = 60.0
 """Seconds within which an answer must come, if the ranks wait that long for one another."""
 
@@ -17,7 +18,7 @@ class Board:
     """A torch store with bounded waiting times.
 
     A TCPStore client waits without limit, whatever the store's timeout, if the process that hosts the store exists but
-    does not answer: because it is stopped, its machine hangs, or the network is cut.
+    does not answer: because it is stopped, its machine hangs, or the network is cut. So does its constructor.
 
     Raises:
         RuntimeError: from each method, if no answer comes in time; and at once, if an earlier call got none.
@@ -44,20 +45,36 @@ class Board:
         """Add to a number, initially 0, and return the sum."""
         return int(self._asked(self._store.add, key, count))
 
-    def _asked(self, ask: Callable[..., Any], *given: Any) -> Any:
+    def _asked(self, ask: Callable[..., T], *given: Any) -> T:
         if self._silent:
             raise RuntimeError("the ranks' store did not answer before")
-        answer: Future[Any] = Future()
-
-        def asking() -> None:
-            try:
-                answer.set_result(ask(*given))
-            except Exception as error:
-                answer.set_exception(error)
-
-        threading.Thread(target=asking, daemon=True).start()
         try:
-            return answer.result(self._timeout)
-        except TimeoutError:
+            return answered(lambda: ask(*given), self._timeout)
+        except Silent:
             self._silent = True
-            raise RuntimeError(f"the ranks' store did not answer for {self._timeout:g} seconds") from None
+            raise
+
+
+class Silent(RuntimeError):
+    """The store did not answer in time."""
+
+
+def answered(ask: Callable[[], T], seconds: float) -> T:
+    """Return what `ask` returns, or raise what it raises, within some seconds; it is left waiting after that.
+
+    Raises:
+        Silent: if it takes longer.
+    """
+    answer: Future[T] = Future()
+
+    def asking() -> None:
+        try:
+            answer.set_result(ask())
+        except Exception as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=asking, daemon=True).start()
+    # Not `result`, whose TimeoutError could be one that `ask` raised.
+    if wait([answer], seconds).not_done:
+        raise Silent(f"the ranks' store did not answer for {seconds:g} seconds")
+    return answer.result()

@@ -36,6 +36,7 @@ class Ranks(Connection):
         super().__init__(rank, size, local, store, timeout)
         self._sign: float | None = None
         self._taken = 0
+        self._answers: dict[str, Callable[..., Any]] = {}
 
     @property
     def first(self) -> bool:
@@ -70,16 +71,34 @@ class Ranks(Connection):
         return self.decided(lambda: plain)
 
     def decided(self, decide: Callable[[], T]) -> T:
-        """Return the plain data that rank 0 computes; the others compute nothing and wait: see `telling`."""
+        """Return the plain data that rank 0 computes while the others wait: see `telling` and `ask`."""
         if self.alone:
             return decide()
         if self.first:
             with self.waited_for():
                 given = [decide()]
             return cast(T, self.gather(given)[0][0])
-        while (said := self.gather(None)[0]) is None:
-            pass
+        while not isinstance(said := self.gather(None)[0], list):
+            if said is not None:
+                self._answers[said["asked"]](*said["given"])
         return cast(T, said[0])
+
+    @contextmanager
+    def answering(self, what: str, answer: Callable[..., Any]) -> Iterator[None]:
+        """Within this context rank 0 may `ask` this; `answer` may exchange something, since all ranks call it."""
+        self._answers[what] = answer
+        try:
+            yield
+        finally:
+            del self._answers[what]
+
+    def ask(self, what: str, *given: Any) -> Any:
+        """Call `answer` on all ranks, with plain data, and return what it returns here.
+
+        Only for rank 0, while the others wait in `decided` or `agreed`.
+        """
+        self.gather({"asked": what, "given": given})
+        return self._answers[what](*given)
 
     @contextmanager
     def waited_for(self) -> Iterator[None]:
@@ -129,8 +148,16 @@ class Ranks(Connection):
         Raises:
             RankError: if rank 0 has failed, or gives no sign of life, and this rank has not failed.
         """
-        if not self.alone:
-            self._ends.leave(error, self._groups.clear)
+        if self.alone:
+            return
+
+        def let_go() -> None:
+            for kind, group in self._groups.items():
+                if kind != "cpu":  # NCCL's may be stuck in an exchange with a rank that is gone
+                    _ = group.shutdown() if error is None else group.abort()
+            self._groups.clear()
+
+        self._ends.leave(error, let_go)
 
 
 ALONE = Ranks()

@@ -13,7 +13,8 @@ from datetime import timedelta
 import torch.distributed as dist
 
 from pixkit.errors import RankError, UsageError, listed, message
-from pixkit.ranks.ends import LOOK
+from pixkit.ranks.board import Board, answered
+from pixkit.ranks.ends import GRACE, LOOK
 from pixkit.ranks.group import ALONE, TIMEOUT, Ranks
 
 _FROM_LAUNCHER = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -49,7 +50,9 @@ def launched(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks]:
             expected="seconds, 1 or more",
         )
     try:
-        store, *_ = next(dist.rendezvous("env://", timeout=timedelta(seconds=timeout)))
+        store = answered(
+            lambda: next(dist.rendezvous("env://", timeout=timedelta(seconds=timeout)))[0], timeout + GRACE
+        )
         met = meeting(store, rank, size, timeout)
     except (RuntimeError, ValueError) as error:
         where = f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}"
@@ -88,14 +91,16 @@ def meeting(store: dist.Store, rank: int, size: int, timeout: float) -> dist.Sto
 
     Raises:
         RankError: if they do not all appear in time, or one expects a different number of ranks.
+        RuntimeError: if the store does not answer; see `Board`.
     """
     own, until, heard = secrets.token_hex(8), time.monotonic() + timeout, dict[int, str]()
+    board = Board(store, timeout)
     if rank == 0:
-        store.set("pixkit/word", own)
+        board.set("pixkit/word", own)
     while time.monotonic() < until:
-        word = store.get("pixkit/word").decode()
+        word = _said(board, "pixkit/word")
         if rank == 0:
-            heard = {other: _said(store, f"pixkit/said/{other}") for other in range(1, size)}
+            heard = {other: _said(board, f"pixkit/said/{other}") for other in range(1, size)}
             counted = {one.split()[-1] for one in heard.values() if one.startswith(f"{word} ")}
             if different := counted - {str(size)}:
                 raise RankError(
@@ -104,19 +109,19 @@ def meeting(store: dist.Store, rank: int, size: int, timeout: float) -> dist.Sto
                     expected=f"of {size} (WORLD_SIZE)",
                 )
             if all(one.startswith(f"{word} ") for one in heard.values()):
-                store.set(f"pixkit/heard/{word}", json.dumps(list(heard.values())))
+                board.set(f"pixkit/heard/{word}", json.dumps(list(heard.values())))
                 return dist.PrefixStore(word, store)
-        else:
-            store.set(f"pixkit/said/{rank}", f"{word} {own} {size}")
-            if f"{word} {own} {size}" in _said(store, f"pixkit/heard/{word}"):
+        elif word:
+            board.set(f"pixkit/said/{rank}", f"{word} {own} {size}")
+            if f"{word} {own} {size}" in _said(board, f"pixkit/heard/{word}"):
                 return dist.PrefixStore(word, store)
         time.sleep(LOOK)
     silent = [other for other, one in heard.items() if not one.startswith(f"{own} ")] or [0]
     raise RankError("the ranks could not connect", found=f"{listed(silent)} did not appear within {timeout:g} seconds")
 
 
-def _said(store: dist.Store, key: str) -> str:
-    return store.get(key).decode() if store.check([key]) else ""
+def _said(board: Board, key: str) -> str:
+    return board.get(key) if board.check([key]) else ""
 
 
 def _number(environment: Mapping[str, str], name: str, usual: int) -> int:

@@ -25,7 +25,8 @@ from pixkit.recipe import LoadedRecipe
 def pick_device(name: str, ranks: Ranks = ALONE) -> torch.device:
     """The device that `auto`, `cpu`, `cuda` or `cuda:N` means; auto is cuda if there is one.
 
-    Of several ranks each has a separate GPU: the one with its number on its machine.
+    Of several ranks each has a separate GPU: the one with its number on its machine. It becomes the process's current
+    one, since what torch allocates on the current GPU, such as its context, would otherwise be on the first for all.
 
     Raises:
         UsageError: if it is unknown or missing.
@@ -46,6 +47,8 @@ def pick_device(name: str, ranks: Ranks = ALONE) -> torch.device:
             f"{name}; there are {count} devices" if count else f"{name}; there is none that torch {_torch()} can use"
         )
         raise UsageError("CUDA device missing", where="device", found=found, hint="--device cpu")
+    if device.type == "cuda" and not ranks.alone:
+        torch.cuda.set_device(device)
     return device
 
 

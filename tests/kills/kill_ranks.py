@@ -31,8 +31,8 @@ model:
 train: {steps: 120, batch_size: 8, accumulate: 4, eval_every: 30, checkpoint_every: 7, keep: 3, ema: 0.9}
 sample: {count: 2}
 """
-STARTING = 120.0
-"""Seconds in which the ranks of a build are there."""
+STARTING = 900.0
+"""Seconds in which the ranks of a build are there, also on a machine with much else to do."""
 
 
 def environment() -> dict[str, str]:
@@ -87,7 +87,7 @@ def killed(folder: Path, recipe: Path, ranks: int, number: int, wait: float, cha
         hit = process.poll() is None and children(process.pid) == there
         if hit:
             os.kill(chance.choice(there), number)
-        if process.wait(timeout=600) != 0:
+        if process.wait(timeout=1800) != 0:
             raise SystemExit(f"the build failed:\n{log.read_text()[:6000]}")
         return time.monotonic() - begun if hit else None
     finally:

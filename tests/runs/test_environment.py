@@ -12,6 +12,7 @@ import torch
 from pixkit.components.plugins import plugins
 from pixkit.distribution import OWN
 from pixkit.errors import UsageError
+from pixkit.ranks import Ranks
 from pixkit.runs import record
 from pixkit.runs.record import changed, environment, machine, pick_device, repeatable
 
@@ -35,6 +36,9 @@ def test_a_missing_gpu_is_a_usage_error(monkeypatch):
     assert caught.value.hint == "--device cpu"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert pick_device("cuda:1").index == 1
+    current = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    assert pick_device("cuda", Ranks(3, 4, local=1)).index == 1 and current == [torch.device("cuda:1")]
     with pytest.raises(UsageError, match="there are 2"):
         pick_device("cuda:2")
 
