@@ -27,9 +27,13 @@ class Optimiser(ABC):
         capturable: whether a step can be recorded as a CUDA graph and replayed. The rate, and everything else that
             changes from step to step, is then a tensor on the parameters' device. Otherwise steps are launched one by
             one.
+        separate: whether a parameter's update depends only on that parameter, its gradient and its state. Several ranks
+            can then divide the state (`train.shard`): each has the gradients of the parameters that it updates, and
+            None for the others.
     """
 
     capturable: ClassVar[bool] = False
+    separate: ClassVar[bool] = False
 
     class Config(ComponentConfig):
         """The learning rate."""

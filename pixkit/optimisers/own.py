@@ -20,6 +20,7 @@ class TorchOptimiser(Optimiser):
     """Base of torch's optimisers: keys are their arguments; state tensors are scalars or have the parameter's shape."""
 
     capturable = True
+    separate = True
     cls: ClassVar[Callable[..., torch.optim.Optimizer]]
     """torch's class."""
 

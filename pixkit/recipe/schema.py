@@ -32,6 +32,9 @@ class TrainConfig(ComponentConfig):
     """Whether the backward pass recomputes the activations of the backbone's blocks instead of keeping them: the same
     digits in less memory, at the cost of up to one more forward pass. A block is a member of a list of modules
     (nn.ModuleList, nn.Sequential) that has submodules. On a GPU, steps are not recorded then."""
+    shard: Literal["none", "optimizer"] = "none"
+    """What several ranks divide among them: nothing; or the optimiser's state, of which each keeps that of the
+    parameters that it updates: the same digits and checkpoints in less memory."""
     optimizer: OptimiserRef = Field(default={"type": "adamw"}, validate_default=True)
     optimizers: dict[str, OptimiserRef] = Field(default_factory=dict)
     """Another optimiser for a phase, by the phase's name."""

@@ -25,7 +25,8 @@ def check_optimiser(optimiser: ComponentSpec) -> None:
 
     Steps lower the loss, at the rate in the parameter groups; a rate of 0 changes nothing, and a weight without a
     gradient is not changed. The state consists of tensors that checkpoints can hold, and steps resumed from it are the
-    same, bit for bit. A step whose flag is set changes neither weights nor state.
+    same, bit for bit. If it is `separate`, so are a weight's steps when the others have no gradient. A step whose flag
+    is set changes neither weights nor state.
 
     Raises:
         AssertionError: naming the requirement that fails.
@@ -38,6 +39,7 @@ def check_optimiser(optimiser: ComponentSpec) -> None:
     _check_kept(whole)
     _check_rate(optimiser)
     _check_resumed(optimiser, whole)
+    _check_separate(optimiser)
     _check_flag(optimiser)
 
 
@@ -55,14 +57,19 @@ class _Problem:
 
     def step(self, flag: float | None = None, factor: float = 1.0) -> float:
         """Take a step; return the loss before it."""
-        loss = (self.x @ self.matrix.T + self.shift - self.y).square().mean()
-        self.trained.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = self.backward()
         self.trained.set_rate(factor)
         if flag is None:
             self.trained.update()
         else:
             self.trained.component.guarded_step(self.trained.optimizer, torch.tensor(flag))
+        return loss
+
+    def backward(self) -> float:
+        """Compute the gradients; return the loss."""
+        loss = (self.x @ self.matrix.T + self.shift - self.y).square().mean()
+        self.trained.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
         return float(loss.detach())
 
     def tensors(self) -> dict[str, Tensor]:
@@ -99,6 +106,26 @@ def _check_resumed(optimiser: ComponentSpec, whole: _Problem) -> None:
     for _ in range(STEPS - STEPS // 2):
         second.step()
     _check_same(second.tensors(), whole.tensors(), "steps differ after resuming from the saved state")
+
+
+def _check_separate(optimiser: ComponentSpec) -> None:
+    whole = _Problem(optimiser.build())
+    if not whole.trained.component.separate:
+        return
+    parts = {name: _Problem(optimiser.build()) for name in ("matrix", "shift")}
+    for _ in range(STEPS):
+        whole.backward()
+        for name, part in parts.items():
+            gradient = whole.trained.parameters[name].grad
+            assert gradient is not None
+            part.trained.parameters[name].grad = gradient.clone()
+            part.trained.update()
+        whole.trained.update()
+    for name, part in parts.items():
+        found, expected = (
+            {key: one for key, one in each.tensors().items() if key.endswith(name)} for each in (part, whole)
+        )
+        _check_same(found, expected, "it is `separate`, but steps differ if other weights have no gradient")
 
 
 def _check_flag(optimiser: ComponentSpec) -> None:

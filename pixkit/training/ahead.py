@@ -221,7 +221,7 @@ class Ahead:
         A single process may retry a failed phase; a rank may not, because the others are inside an exchange.
         """
         stepper, parts, values = self.stepper, list[_Part](), list[Tensor]()
-        total = OrderedSum(stepper.ranks, phase.parameters)
+        total = OrderedSum(stepper.ranks, phase.parameters, phase.trained.shard)
         # One part per rank at a time: the host is soon free for the next, however far its device has come.
         for batches in stepper.source.shared(step, phase.trained.name, stepper.ranks, stepper.ranks.size):
             own, row = [], torch.zeros(0, dtype=torch.float64, device=stepper.device)

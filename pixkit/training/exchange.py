@@ -3,7 +3,8 @@
 A single process adds parts 0, 1, 2, ... to a parameter's gradient as they come. Summing on each rank first and then
 over ranks, as data-parallel training does, gives different digits. So the parts are taken in rounds, of one or more per
 rank (see `at_once`): each rank owns a slice of the concatenated gradients, is sent that slice of every part of the
-round, and adds the slices in the order of the parts; after the last round it sends its slice of the sum to all.
+round, and adds the slices in the order of the parts; after the last round it sends its slice of the sum to all, unless
+it is the only rank that needs it: see `Shard`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from pixkit.ranks import Ranks
+from pixkit.training.layout import Layout
+from pixkit.training.shard import Shard
 
 ROOM = 2**27
 """Bytes that the gradients of a round may take, sent and received, if it has more parts than there are ranks."""
@@ -27,9 +30,12 @@ class OrderedSum:
     its parts. A single rank leaves the sum to `Tensor.backward`, which adds to existing gradients.
     """
 
-    def __init__(self, ranks: Ranks, parameters: Iterable[nn.Parameter]) -> None:
+    def __init__(self, ranks: Ranks, parameters: Iterable[nn.Parameter], shard: Shard | None = None) -> None:
+        """With a `shard`, which is of the same parameters, a rank gets only the gradients of those that it updates."""
         self._ranks = ranks
+        self._shard = shard
         self._parameters = [] if ranks.alone else list(parameters)
+        self._layout = Layout(self._parameters, ranks.size) if shard is None else shard.layout
         self._there = [False] * len(self._parameters)
         self._slices: dict[torch.dtype, Tensor] = {}
         self._kept: list[dict[torch.dtype, Tensor]] = []
@@ -39,7 +45,7 @@ class OrderedSum:
         """Put aside the gradients of a part computed by this rank; return the numbers of those that are missing."""
         missing = [number for number, one in enumerate(self._parameters) if one.grad is None]
         if not self._ranks.alone:
-            self._kept.append({dtype: self._rows(dtype) for dtype in self._types})
+            self._kept.append({dtype: self._rows(dtype) for dtype in self._layout.types})
             for one in self._parameters:
                 one.grad = None
         return missing
@@ -55,7 +61,7 @@ class OrderedSum:
         for one in (one for some in told for one in some):
             for number in set(range(len(self._there))).difference(one["missing"]):
                 self._there[number] = True
-        for dtype in self._types:
+        for dtype in self._layout.types:
             slices = {}
             for turn in range(max(map(len, told))):
                 own = self._kept[turn].pop(dtype) if turn < len(self._kept) else self._rows(dtype)
@@ -72,33 +78,29 @@ class OrderedSum:
     @torch.no_grad()
     def finish(self) -> None:
         """After the last round, set the parameters' gradients, to None where no part gave one."""
-        for dtype in self._types:
-            whole = self._ranks.joined(self._slices.pop(dtype)).flatten()
-            start = 0
-            for one, there in self._of(dtype):
-                if there:
-                    one.grad = torch.empty_like(one).copy_(whole[start : start + one.numel()].view(one.shape))
-                start += one.numel()
-
-    @property
-    def _types(self) -> list[torch.dtype]:
-        return list(dict.fromkeys(one.dtype for one in self._parameters))
-
-    def _of(self, dtype: torch.dtype) -> list[tuple[nn.Parameter, bool]]:
-        return [pair for pair in zip(self._parameters, self._there, strict=True) if pair[0].dtype == dtype]
+        for dtype in self._layout.types:
+            found, first = self._slices.pop(dtype), 0
+            if self._shard is None:
+                found = self._ranks.joined(found).flatten()
+            else:
+                first = self._ranks.rank * len(found)
+            for number, one, start in self._layout.of(dtype):
+                own = self._shard is None or self._shard.owners[number] == self._ranks.rank
+                if self._there[number] and own:
+                    summed = found[start - first : start - first + one.numel()]
+                    one.grad = torch.empty_like(one).copy_(summed.view(one.shape))
+        if self._shard is not None:
+            self._shard.given = self._there
 
     def _rows(self, dtype: torch.dtype) -> Tensor:
         """This rank's gradients of a type, with each rank's slice as a row: [ranks, elements]."""
-        own = [one for one, _ in self._of(dtype)]
-        length = -(-sum(one.numel() for one in own) // self._ranks.size)
+        places, length = self._layout.of(dtype), self._layout.length(dtype)
         # Missing gradients are -0: adding x to it gives the bits of x for every x, but 0 plus -0 is 0.
         nothing = complex(-0.0, -0.0) if dtype.is_complex else -0.0
-        rows = torch.full((self._ranks.size * length,), nothing, dtype=dtype, device=own[0].device)
-        start = 0
-        for one in own:
+        rows = torch.full((self._ranks.size * length,), nothing, dtype=dtype, device=places[0].parameter.device)
+        for _, one, start in places:
             if one.grad is not None:
                 rows[start : start + one.numel()].view(one.shape).copy_(one.grad)
-            start += one.numel()
         return rows.view(self._ranks.size, length)
 
 

@@ -62,7 +62,7 @@ class Guard:
     @torch.no_grad()
     def update(self, trained: TrainedPhase) -> None:
         """Make the optimiser's step; if the flag is set, restore the buffers to their state at `begin` instead."""
-        trained.component.guarded_step(trained.optimizer, self.flag)
+        trained.guarded_update(self.flag)
         take_back(self._buffers(), self._before, self.flag)
 
     def _buffers(self) -> list[Tensor]:

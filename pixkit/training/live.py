@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pixkit.image import Batch
 from pixkit.training.guard import Guard
-from pixkit.training.optim import clip_unread, gradient_norm
+from pixkit.training.optim import clip_unread
 from pixkit.training.step import Stepper, checked_losses
 
 
@@ -46,7 +46,7 @@ class LivePhase:
 
     def update(self) -> Tensor:
         """Update the weights with their gradients, unless the guard's flag is set; return the gradients' norm, [1]."""
-        norm = gradient_norm(self.parameters)
+        norm = self.trained.norm()
         self.guard.see(norm)
         if self.stepper.config.clip is not None:
             clip_unread(self.parameters, norm, self.stepper.config.clip)

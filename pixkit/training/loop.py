@@ -65,6 +65,7 @@ class Trainer:
         self._scores: dict[str, Any] = {}
         self._pace = Pace(stepper, ahead)
         self._owing = False
+        self._together = False
         self._since: float
         self._told: set[str] = set()
 
@@ -109,7 +110,8 @@ class Trainer:
         """
         self._reporter.start(self.config.steps, self.state.step)
         self._hooks.call("start", run=self.run)
-        with self.stepper.source.feeding(), self.stepper.kernels.heard(), self._logged() as log:
+        optimisers = self._saver.optimisers
+        with self.stepper.source.feeding(), self.stepper.kernels.heard(), optimisers.readable(), self._logged() as log:
             while not self._over(log):
                 self._advance(log)
             for values in self._pace.rest():
@@ -121,13 +123,22 @@ class Trainer:
     def _logged(self) -> Iterator[MetricsLog | None]:
         """The log during training; None for ranks that write none."""
         if not self._ranks.first:
-            yield None
+            try:
+                yield None
+            except NonFiniteStep:
+                if self._saver.optimisers.divided:
+                    self._ranks.agreed(False)  # rank 0 saves first
+                raise
             return
         with (
             MetricsLog(self.run.metrics, self.state.step, self.state.evaluated, self._reporter.message) as log,
             rescuing(lambda: self._rescue(log), self._progress, self.run, self._reporter),
         ):
-            yield log
+            try:
+                yield log
+            except NonFiniteStep:
+                self._together = True  # all ranks raise it
+                raise
 
     def _over(self, log: MetricsLog | None) -> bool:
         """Do all that is due, unless a signal came; return whether training is over, on which all ranks agree."""
@@ -157,6 +168,13 @@ class Trainer:
 
     def _rescue(self, log: MetricsLog) -> bool:
         """Save the steps made so far; return False if the weights are not those of any step."""
+        if not self._saver.optimisers.divided:
+            return self._rescued(log)
+        if not self._together:
+            raise RunError("other ranks keep parts of the optimiser's state (train.shard)")
+        return self._ranks.decided(lambda: self._rescued(log))
+
+    def _rescued(self, log: MetricsLog) -> bool:
         if not self._pace.undo():
             return False
         with suppress(NonFiniteStep):  # the first error is the one that is raised
@@ -209,7 +227,7 @@ class Trainer:
         """Call the plugins' hooks; if one fails, save, once the weights are those of the reported step."""
         if not self._hooks.call(hook, run=self.run, step=self.state.step, metrics=row):
             self._owing = True
-        if self._owing and not self._pace.pending:
+        if self._owing and not self._pace.pending and not self._saver.optimisers.divided:
             self._save(log)
             self._owing = False
 
@@ -224,8 +242,10 @@ class Trainer:
         with self._ranks.waited_for():
             if self.state.sampled < step and (scoring if every is None else last or step % every == 0):
                 self._sample(log)
-            if step > 0 and (last or step % self.config.checkpoint_every == 0 or self.state.best_step == step):
+            owing = self._owing and is_due(self.config, step)  # then the others wait
+            if step > 0 and (owing or last or step % self.config.checkpoint_every == 0 or self.state.best_step == step):
                 self._save(log)
+                self._owing = False
 
     def _scoring_due(self) -> bool:
         """Whether to score the validation images at this step; the same on all ranks."""

@@ -96,13 +96,14 @@ def estimate(
     training = sum(gradients.values()) + sum(state for state, _ in updates) + average
     # A phase's own gradients are among the memory of its step; the others' gradients are kept meanwhile.
     whole = [_step(stepper, trained, device) for trained in stepper.phases]
-    parts = {name: config.accumulate * stepper.parts.last(name) for name in gradients}
+    parts = [config.accumulate * stepper.parts.last(trained.name) for trained in stepper.phases]
+    sent = [trained.exchanged for trained in stepper.phases]
     # A recording adds its gradients to others, in memory of its own.
     steps = [
-        one - (0 if recorded else gradients[name]) + kept(stepper.ranks, parts[name], gradients[name])
-        for one, name in zip(whole, gradients, strict=True)
+        one - (0 if recorded else each) + kept(stepper.ranks, count, rows)
+        for one, each, count, rows in zip(whole, gradients.values(), parts, sent, strict=True)
     ]
-    exchanges = [exchanged(stepper.ranks, parts[name], each) for name, each in gradients.items()]
+    exchanges = [exchanged(stepper.ranks, count, rows) for count, rows in zip(parts, sent, strict=True)]
     # Averaged weights are swapped in for scoring, and copied from there for saving.
     saving = 2 * weights if config.ema else 0
     scoring = saving // 2 + _scoring(stepper, device)
@@ -161,13 +162,15 @@ def _held(stepper: Stepper) -> int:
 
 
 def _update(trained: TrainedPhase) -> tuple[int, int]:
-    """Bytes of an optimiser's state, and the temporary memory of an update at its peak.
+    """Bytes of the state that this rank keeps of an optimiser, and the temporary memory of an update at its peak.
 
     Measured with two parameters of each kind, however many there are: they are updated one after another, each while
     some of the previous one's temporaries still exist. A plugin's optimiser that asks for a tensor's values cannot be
     measured so; it is assumed to keep as much as Adam, two numbers for each weight.
     """
-    kinds = Counter((parameter.shape, parameter.dtype) for parameter in trained.parameters.values())
+    kinds = Counter((parameter.shape, parameter.dtype) for parameter in trained.own.values())
+    if not kinds:  # more ranks than parameters
+        return 0, 0
     twins = {
         (shape, dtype): [nn.Parameter(torch.empty(shape, dtype=dtype, device="meta")) for _ in range(min(count, 2))]
         for (shape, dtype), count in sorted(kinds.items(), key=lambda kind: kind[0][0].numel())
@@ -182,7 +185,7 @@ def _update(trained: TrainedPhase) -> tuple[int, int]:
     except (RuntimeError, NotImplementedError):
         if isinstance(trained.component, TorchOptimiser):
             raise
-        weights = model_bytes(trained.parameters.values())
+        weights = model_bytes(trained.own.values())
         return 2 * weights, weights
     kept = {twin: model_bytes(filter(torch.is_tensor, optimizer.state[twin].values())) for twin in each}
     whole = sum(count * kept[twins[kind][0]] for kind, count in kinds.items())

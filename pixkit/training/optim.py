@@ -10,22 +10,28 @@ from torch import Tensor, nn
 
 from pixkit.components.faults import Blamed, built
 from pixkit.components.spec import ComponentSpec
-from pixkit.errors import CheckpointError, RecipeError, listed
+from pixkit.errors import CheckpointError, RecipeError, UsageError, listed
 from pixkit.models.base import Model
 from pixkit.models.phase import Phase
 from pixkit.optimisers import Optimiser
+from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe.schema import TrainConfig
 from pixkit.training.recompute import Recomputed
+from pixkit.training.shard import Shard
 
 
 @dataclass(frozen=True)
 class TrainedPhase:
-    """A phase with the parameters that it updates, by name, and their optimiser, made by the component."""
+    """A phase with the parameters that it updates, by name, and their optimiser, made by the component.
+
+    With a `shard` this rank updates only some of them.
+    """
 
     phase: Phase
     parameters: dict[str, nn.Parameter]
     optimizer: torch.optim.Optimizer
     component: Optimiser
+    shard: Shard | None = None
 
     @property
     def name(self) -> str:
@@ -37,9 +43,36 @@ class TrainedPhase:
         """The recipe's learning rate."""
         return self.component.rate
 
+    @property
+    def own(self) -> dict[str, nn.Parameter]:
+        """The parameters that this rank updates, by name."""
+        return self.parameters if self.shard is None else self.shard.own
+
+    @property
+    def exchanged(self) -> int:
+        """Bytes of its gradients as ranks exchange them."""
+        if self.shard is not None:
+            return self.shard.layout.bytes
+        return sum(one.numel() * one.element_size() for one in self.parameters.values())
+
+    def norm(self) -> Tensor:
+        """The Euclidean norm of all gradients together, a scalar."""
+        return gradient_norm(self.parameters.values()) if self.shard is None else self.shard.norm()
+
     def update(self, *, fused: bool = False) -> None:
         """Take an optimiser step; if `fused`, it may be a faster version."""
         self.component.step(self.optimizer, fused=fused)
+        self.spread()
+
+    def guarded_update(self, flag: Tensor) -> None:
+        """Take a step with an optimiser for `Optimiser.guarded_step`; if the flag is not 0, nothing changes."""
+        self.component.guarded_step(self.optimizer, flag)
+        self.spread()
+
+    def spread(self) -> None:
+        """Exchange the updated parameters, if every rank updates some of them."""
+        if self.shard is not None:
+            self.shard.spread()
 
     def set_rate(self, factor: float) -> float:
         """Set the learning rate to `factor` times the recipe's, and return it."""
@@ -52,11 +85,12 @@ class TrainedPhase:
         return rate
 
 
-def trained_phases(model: Model, config: TrainConfig) -> list[TrainedPhase]:
-    """The model's phases with their optimisers.
+def trained_phases(model: Model, config: TrainConfig, ranks: Ranks = ALONE) -> list[TrainedPhase]:
+    """The model's phases with their optimisers, whose state several ranks divide if `train.shard` says so.
 
     Raises:
         RecipeError: if `train.optimizers` names a phase that the model does not have.
+        UsageError: if ranks cannot divide the state of an optimiser.
         ValueError: if two phases have the same name, or one has nothing to train.
     """
     phases = model.phases()
@@ -71,7 +105,22 @@ def trained_phases(model: Model, config: TrainConfig) -> list[TrainedPhase]:
                 "the model has no such phase", where=f"train.optimizers.{name}", found=name, expected=listed(names)
             )
     name_of = {id(parameter): name for name, parameter in model.named_parameters()}
-    return [_trained(phase, config.optimizers.get(phase.name, config.optimizer), name_of) for phase in phases]
+    found = [_trained(phase, config.optimizers.get(phase.name, config.optimizer), name_of) for phase in phases]
+    sums = [0] * ranks.size
+    return found if ranks.alone or config.shard == "none" else [_sharded(trained, ranks, sums) for trained in found]
+
+
+def _sharded(trained: TrainedPhase, ranks: Ranks, sums: list[int]) -> TrainedPhase:
+    if not trained.component.separate:
+        raise UsageError(
+            "ranks cannot divide the state of this optimiser",
+            where="train.shard",
+            found=f"{type(trained.component).__name__} for the phase '{trained.name}', which does not state that it "
+            "updates each parameter separately (Optimiser.separate)",
+            expected="adam, adamw, sgd, rmsprop, or another one that states it",
+            hint="train.shard=none",
+        )
+    return replace(trained, shard=Shard(ranks, trained.parameters, sums))
 
 
 def _trained(phase: Phase, spec: ComponentSpec, name_of: Mapping[int, str]) -> TrainedPhase:
@@ -126,14 +175,14 @@ def clip_unread(parameters: Iterable[nn.Parameter], norm: Tensor, largest: float
 
 
 def optimizer_tensors(phases: Iterable[TrainedPhase]) -> dict[str, Tensor]:
-    """The state of all optimisers, named PHASE/KEY/PARAMETER.
+    """The state that this rank keeps of all optimisers, named PHASE/KEY/PARAMETER.
 
     Raises:
         PluginError: if one keeps anything but tensors and None, which would be lost on resumption.
     """
     found: dict[str, Tensor] = {}
     for trained in phases:
-        for name, parameter in trained.parameters.items():
+        for name, parameter in trained.own.items():
             for key, value in trained.optimizer.state.get(parameter, {}).items():
                 if isinstance(value, Tensor):
                     found[f"{trained.name}/{key}/{name}"] = value
@@ -147,7 +196,7 @@ def optimizer_tensors(phases: Iterable[TrainedPhase]) -> dict[str, Tensor]:
 
 
 def load_optimizer_tensors(phases: Iterable[TrainedPhase], tensors: Mapping[str, Tensor], where: str) -> None:
-    """Load the state of all optimisers from tensors named by `optimizer_tensors`.
+    """Load the state that this rank keeps of all optimisers from the tensors of all, named by `optimizer_tensors`.
 
     Raises:
         CheckpointError: if a tensor belongs to no parameter, or has another shape.
@@ -155,13 +204,17 @@ def load_optimizer_tensors(phases: Iterable[TrainedPhase], tensors: Mapping[str,
     states: dict[tuple[str, str], dict[str, Tensor]] = {}
     for label, value in tensors.items():
         phase, key, name = label.rsplit("/", 2)
-        states.setdefault((phase, name), {})[key] = value.clone()
+        states.setdefault((phase, name), {})[key] = value
     for trained in phases:
         own = {name: states.pop((trained.name, name), {}) for name in trained.parameters}
         trained.component.check_state(own, trained.parameters, f"{where}, {trained.name}")
         names = {id(parameter): name for name, parameter in trained.parameters.items()}
         order = [names[id(one)] for group in trained.optimizer.param_groups for one in group["params"]]
-        numbered = {number: dict(own[name]) for number, name in enumerate(order) if own[name]}
+        numbered = {
+            number: {key: value.clone() for key, value in own[name].items()}
+            for number, name in enumerate(order)
+            if own[name] and name in trained.own
+        }
         groups = trained.optimizer.state_dict()["param_groups"]
         trained.optimizer.load_state_dict({"state": numbered, "param_groups": groups})
     if states:

@@ -27,6 +27,7 @@ SAFE = (
     "train.lag",
     "train.capture",
     "train.recompute",
+    "train.shard",
     "train.patience",
     "train.log",
     "sample.",

@@ -12,6 +12,7 @@ from pixkit.runs import checkpoint
 from pixkit.runs.metrics import MetricsLog
 from pixkit.runs.recovery import lost_best
 from pixkit.runs.run import Run
+from pixkit.training.divided import DividedState
 from pixkit.training.ema import Ema
 from pixkit.training.optim import optimizer_tensors
 from pixkit.training.resume import LoopState
@@ -24,10 +25,12 @@ class Saver:
 
     Attributes:
         saved: the state in the last checkpoint.
+        optimisers: the optimisers' state, if ranks divide it.
     """
 
     def __init__(self, run: Run, recipe: Recipe, stepper: Stepper, reporter: Reporter) -> None:
         self.saved = LoopState()
+        self.optimisers = DividedState(stepper.ranks, stepper.phases)
         self._run = run
         self._recipe = recipe
         self._stepper = stepper
@@ -70,7 +73,11 @@ class Saver:
         """The contents of a checkpoint, one by one; averaged weights are in the model while they are written."""
         model = self._stepper.model
         yield "model", checkpoint.weights(model)
-        yield "optimizer", optimizer_tensors(self._stepper.phases)
+        if self.optimisers.divided:
+            with self.optimisers.current() as state:
+                yield "optimizer", state
+        else:
+            yield "optimizer", optimizer_tensors(self._stepper.phases)
         if ema is not None:
             with ema.in_place(model, self._stepper.calibration):
                 yield "ema", checkpoint.weights(model)

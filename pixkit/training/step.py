@@ -25,7 +25,7 @@ from pixkit.training.batches import Batches
 from pixkit.training.buffers import Buffers
 from pixkit.training.exchange import OrderedSum, at_once
 from pixkit.training.kernels import Kernels
-from pixkit.training.optim import TrainedPhase, clip, gradient_norm, trained_phases
+from pixkit.training.optim import TrainedPhase, clip, trained_phases
 from pixkit.training.parts import Parts
 from pixkit.training.precision import Arithmetic
 from pixkit.training.rollback import Rollback
@@ -69,7 +69,7 @@ class Stepper:
         self.sequence = sequence
         self.config = config
         self.device = device
-        self.phases = trained_phases(model, config)
+        self.phases = trained_phases(model, config, ranks)
         self.arithmetic = Arithmetic.of(config)
         self.kernels = Kernels()
         self._seed = seed
@@ -178,9 +178,8 @@ class Stepper:
             NonFiniteStep: if they are not finite.
         """
         trained = self.phases[number]
-        parameters = list(trained.parameters.values())
         trained.optimizer.zero_grad(set_to_none=True)
-        total = OrderedSum(self.ranks, parameters)
+        total = OrderedSum(self.ranks, trained.parameters.values(), trained.shard)
         means: dict[str, float] = {}
         for batches in self.source.shared(step, trained.name, self.ranks, self._at_once(trained)):
             own = [
@@ -197,9 +196,11 @@ class Stepper:
             total.add(told)
             self.buffers.bring_on()
         total.finish()
-        norm = gradient_norm(parameters)
+        norm = trained.norm()
         if not torch.isfinite(norm):
-            names = non_finite({name: p.grad for name, p in trained.parameters.items() if p.grad is not None})
+            names = non_finite({name: p.grad for name, p in trained.own.items() if p.grad is not None})
+            wrong = {name for some in self.ranks.gather(names) for name in some}
+            names = [name for name in trained.parameters if name in wrong]
             raise self.non_finite("the gradient", trained, step, parameters=names, losses=words(means))
         return means, norm
 
@@ -207,9 +208,7 @@ class Stepper:
         """How many parts each rank takes before an exchange."""
         if self.buffers.moving:  # the layers' inputs are kept for each part
             return self.ranks.size
-        parameters = trained.parameters.values()
-        gradients = sum(one.numel() * one.element_size() for one in parameters)
-        return at_once(self.ranks, self.config.accumulate * self.parts.last(trained.name), gradients)
+        return at_once(self.ranks, self.config.accumulate * self.parts.last(trained.name), trained.exchanged)
 
     def _part(self, number: int, step: int, part: int, batch: Batch) -> dict[str, Any]:
         """Add a part's share to the gradients, if its loss is finite; return its losses and its share of the step."""

@@ -110,6 +110,21 @@ class Idle(Foreign):
     cls = Shrinking
 
 
+class Scaling(Plain):
+    def step(self, closure=None):
+        total = sum(float(one.grad.norm()) for one in self.param_groups[0]["params"] if one.grad is not None)
+        for one in self.param_groups[0]["params"]:
+            if one.grad is not None:
+                one.grad = one.grad / (1 + total)
+        super().step()
+
+
+class Joint(Foreign):
+    """A step depends on all gradients."""
+
+    cls, separate = Scaling, True
+
+
 def test_a_foreign_optimiser_keeps_the_contract():
     check_optimiser(component("optimiser", Foreign, lr=0.05))
 
@@ -126,6 +141,7 @@ def test_a_foreign_optimiser_keeps_the_contract():
         (Heedless, "a flagged first step changes matrix"),
         (Late, "a flagged first step changes main/mean/matrix"),
         (Another, "the steps of `make_guarded` differ from those of `make`"),
+        (Joint, "it is `separate`, but steps differ if other weights have no gradient"),
         (Idle, "a weight without a gradient is changed"),
     ],
 )

@@ -8,24 +8,29 @@ import pytest
 import torch
 from together import Together
 from torch import nn
-from toys import CPU, Toy, TwoPhases, toy_model, toy_recipe
+from toy_runs import manager_with
+from toys import CPU, Exploding, Toy, TwoPhases, begin, toy_model, toy_recipe, toy_trainer
 from untimed import untimed
 
+from pixkit import hookimpl
 from pixkit.backbones import Backbone
 from pixkit.data.dataset import BatchSequence, Dataset
 from pixkit.errors import RankError, UsageError
 from pixkit.models.base import Phase
+from pixkit.optimisers import AdamW
 from pixkit.ranks import ALONE, Ranks, group
 from pixkit.recipe import load_recipe
 from pixkit.runs.run import Run
 from pixkit.training.ahead import Ahead
 from pixkit.training.build import build
 from pixkit.training.exchange import OrderedSum
+from pixkit.training.optim import trained_phases
 from pixkit.training.prepare import prepare_training
 from pixkit.training.recompute_check import check_recomputed
+from pixkit.training.shard import balanced
 from pixkit.training.step import NonFiniteStep, Stepper
 from pixkit.training.together import check_alike
-from pixkit.training.watch import Interrupt, Terminated
+from pixkit.training.watch import Interrupt, Reporter, Terminated
 
 PIXELS = {
     "pixkit": 1,
@@ -109,7 +114,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(together, alone, tmp_path):
         if not ranks.first:
             Run.checkpoint = None  # which one is the best rank 0 says: others may see late what it has written
         given = path if ranks.first else tmp_path / f"from where rank {ranks.rank} is"
-        return build(PIXELS, given, resume="auto", ranks=ranks).interrupted
+        return build(PIXELS, given, overrides=["train.shard=optimizer"], resume="auto", ranks=ranks).interrupted
 
     found = together.run(work, 3)
     assert found == dict.fromkeys(range(3))
@@ -256,9 +261,10 @@ TURNS: list[int] = []
 """The images of the steps below, a part each."""
 
 
-def steps(ranks, ahead):
+def steps(ranks, ahead, shard="none"):
     """What is logged of steps 1, 2 and 3, which is not finite, and the weights after."""
-    recipe = toy_recipe(Sparse, accumulate=3, batch_size=1, clip=0.5, optimizer={"type": "adamw", "weight_decay": 0.1})
+    optimizer = {"type": "adamw", "weight_decay": 0.1}
+    recipe = toy_recipe(Sparse, accumulate=3, batch_size=1, clip=0.5, optimizer=optimizer, shard=shard)
     model, dataset = toy_model(recipe)
     sequence = BatchSequence(dataset, 1, recipe.seed)
     TURNS[:] = [sequence.batch(number).indices.item() for number in range(9)]
@@ -267,6 +273,9 @@ def steps(ranks, ahead):
     rows = [maker.make(1), maker.make(2)]
     with pytest.raises(NonFiniteStep) as caught:
         maker.make(3)
+    if shard != "none":
+        states = [trained.optimizer.state for trained in stepper.phases]
+        assert ranks.gather([sum(map(bool, state.values())) for state in states]) == [[1, 0], [1, 1]]
     return rows, caught.value.details, [one.tolist() for one in model.state_dict().values()]
 
 
@@ -274,8 +283,64 @@ def steps(ranks, ahead):
 def test_steps_and_what_is_not_finite_are_those_of_one_process(together, ahead):
     alone = steps(ALONE, ahead)
     assert alone[1]["part"] == 1
-    found = together.run(lambda ranks: steps(ranks, ahead), 2)
-    assert [str(one) for one in found.values()] == [str(alone)] * 2
+    found = together.run(lambda ranks: [steps(ranks, ahead), steps(ranks, ahead, "optimizer")], 2)
+    assert [[str(one) for one in two] for two in found.values()] == [[str(alone)] * 2] * 2
+
+
+def cut_short(folder, ranks=ALONE, shard="none"):
+    """A run whose hook fails at step 1, and a gradient at step 4; what the error tells, and what was kept."""
+
+    class Failing:
+        @hookimpl
+        def pixkit_train_step(self, step):
+            assert step > 1
+
+    config = {"at": 4, "what": "gradient"}
+    train = {"accumulate": 2, "eval_every": 9, "checkpoint_every": 9, "sample_every": 2, "keep": 9, "shard": shard}
+    recipe = toy_recipe(Exploding, model_config=config, **train)
+    trainer = toy_trainer(folder, recipe, ranks=ranks, manager=manager_with(Failing()))
+    begin(trainer)
+    with pytest.raises(NonFiniteStep) as caught:
+        trainer.train()
+    kept = {file.name: file.read_bytes() for file in trainer.run.checkpoint("last").iterdir()}
+    return caught.value.details, trainer.run.steps(), kept
+
+
+def test_ranks_that_divide_the_optimiser_save_what_one_process_does(together, tmp_path):
+    details, steps, kept = cut_short(tmp_path / "alone")
+    assert steps == [1, 3] and details["parameters"] == ["scale"] and "optimizer.safetensors" in kept
+    found = together.run(lambda ranks: cut_short(tmp_path / "run", ranks, "optimizer"), 2)
+    assert found == dict.fromkeys(range(2), (details, [2, 3], kept))  # at step 1 the others do not wait
+
+
+def test_steps_are_lost_with_a_rank_that_has_a_part_of_the_optimiser(together, tmp_path):
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])  # what it imports is then imported once
+    said = []
+
+    def work(ranks):
+        reporter = Reporter()
+        reporter.problem = said.append
+        trainer = toy_trainer(
+            tmp_path / "run", toy_recipe(accumulate=2, shard="optimizer"), ranks=ranks, reporter=reporter
+        )
+        begin(trainer)
+        if ranks.rank == 1:
+            make, trainer.stepper.make = trainer.stepper.make, lambda step: make(step) if step == 1 else 1 / 0
+        try:
+            trainer.train()
+        except RankError:
+            return said
+
+    assert "other ranks keep parts of the optimiser's state" in together.run(work, 2)[0][0]
+
+
+def test_ranks_divide_parameters_evenly_if_the_optimiser_permits(monkeypatch):
+    assert balanced([3, 9, 2, 5, 1], sums := [0, 0, 1]) == [2, 0, 2, 1, 1] and sums == [9, 6, 6]
+    recipe = toy_recipe(shard="optimizer")
+    monkeypatch.setattr(AdamW, "separate", False)
+    assert trained_phases(toy_model(recipe)[0], recipe.train)[0].shard is None
+    with pytest.raises(UsageError, match=r"train\.shard.*\n.*AdamW for the phase 'likelihood'"):
+        trained_phases(toy_model(recipe)[0], recipe.train, Ranks(1, 4))
 
 
 def refused(ranks):

@@ -14,6 +14,7 @@ from pixkit.data import prepare
 from pixkit.data.base import DataConfig, DataSource, ImageSet, SourceImages
 from pixkit.data.dataset import BatchSequence
 from pixkit.models.base import Model, Phase
+from pixkit.ranks import ALONE
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.run import Run
 from pixkit.samplers import Drawn
@@ -177,14 +178,14 @@ def begin(trainer, *weights):
     trainer.begin()
 
 
-def toy_trainer(folder, recipe, *, interrupt=None, reporter=None, manager=None, device=CPU, lag=None):
+def toy_trainer(folder, recipe, *, interrupt=None, reporter=None, manager=None, device=CPU, lag=None, ranks=ALONE):
     """A trainer of a freshly built model in a run folder; with a `lag`, one that launches so many steps ahead."""
     model, dataset = toy_model(recipe)
     run = Run(folder)
     folder.mkdir(exist_ok=True)
     reporter = reporter or Reporter()
     sequence = BatchSequence(dataset, recipe.train.batch_size, recipe.seed)
-    stepper = Stepper(model.to(device), sequence, recipe.train, recipe.seed, device)
+    stepper = Stepper(model.to(device), sequence, recipe.train, recipe.seed, device, ranks=ranks)
     return Trainer(
         run,
         recipe,
