@@ -23,6 +23,7 @@ import pixkit
 from pixkit.errors import PixkitError, UsageError, message
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import load_data
+from pixkit.tasks.beside import conditions_of
 from pixkit.tasks.masks import keep_edge
 from pixkit.tasks.score import active_units
 from pixkit.tasks.upscale import coarse_lattice
@@ -137,7 +138,11 @@ class Tried:
         self.said.append(pixkit.sample(self.run, 2, device=self.device).summary.split("; ")[0])
         here, there = (pixkit.load(self.run, device=device).double() for device in (self.device, "cpu"))
         other = "ancestral" if self.device == "cpu" else "auto"
-        drawn = pixkit.sample(here, 2, seed=1).images, pixkit.sample(there, 2, seed=1, sampler=other).images
+        given = self._listed()
+        drawn = [
+            pixkit.sample(model, 2, seed=1, sampler=sampler, **given).images
+            for model, sampler in ((here, "auto"), (there, other))
+        ]
         if not torch.equal(*drawn):
             raise Wrong(
                 f"{int((drawn[0] != drawn[1]).sum())} of {drawn[0].numel()} sub-pixels are not those of the CPU"
@@ -147,7 +152,7 @@ class Tried:
         """The lower half, given the upper one."""
         if self.model.completes:
             known = keep_edge(self.model.spec.shape, "top", self.model.spec.height // 2)
-            found = pixkit.complete(self.model, self._image(), known, 2, **self._label())
+            found = pixkit.complete(self.model, self._image(), known, 2, **(self._listed() or self._label()))
             if not torch.equal(found.samples[:, known], self._image().expand_as(found.samples)[:, known]):
                 raise Wrong("what was given was changed")
 
@@ -174,6 +179,15 @@ class Tried:
 
     def _image(self):
         return self.data.batch("test", torch.arange(1)).x
+
+    def _listed(self):
+        """The conditions of the first test image, if the model has a list of them."""
+        conditions = conditions_of(self.model)
+        if conditions is None:
+            return {}
+        batch = self.data.batch("test", torch.arange(1))
+        given = conditions.by_name(batch.context) | ({"label": batch.labels} if conditions.label else {})
+        return {"context": {name: given[name] for name in conditions.names}}
 
     def _label(self):
         return {"label": 1} if self.model.labelled else {}
