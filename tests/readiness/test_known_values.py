@@ -17,7 +17,7 @@ from torch import nn
 from pixkit.errors import CausalityError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.layers import KeepBefore, MaskedConv2d, Pointwise, Shift, ShiftedConv2d, ShiftedConvTranspose2d
-from pixkit.readiness import advice, code, evidence, explaining, libraries, probe, report, settings, slots, watch
+from pixkit.readiness import advice, code, evidence, explaining, law, libraries, probe, report, settings, slots, watch
 from pixkit.readiness.adoption.export import _alike
 from pixkit.readiness.asked import _described, _guess, _part, question
 from pixkit.readiness.check import effort, verify
@@ -490,3 +490,15 @@ def test_what_a_rewritten_network_may_be_off_by():
     assert _alike(single, single * (1 + 9e-5)) and not _alike(single, single * (1 + 2e-4))
     none = torch.zeros(0, dtype=torch.float64)
     assert _alike(none, none) and not _alike(one, one.nan_to_num())
+
+
+def test_of_operations_that_mix_everything_the_most_telling_is_named():
+    def named_of(*kinds, position=-1):
+        made = [blamed(nn.Identity() if "(" in label else None, "all", label) for label in kinds]
+        made = [blamed(None, "elementwise", "relu") if each.label == "relu" else each for each in made]
+        return law._named(made, len(made) + position).label
+
+    assert named_of("roll", "view") == "roll" and named_of("view", "roll", "flatten", "view") == "roll"
+    assert named_of("part (Part)", "roll", "view") == "part (Part)" and named_of("view", "flatten") == "flatten"
+    assert named_of("roll", "relu", "view") == "view" and named_of("roll", "view", "mean", position=-2) == "roll"
+    assert named_of("flip", "roll", "view") == "roll" and named_of("a (A)", "b (B)", "view") == "b (B)"
