@@ -115,7 +115,8 @@ def test_what_a_function_may_mix_and_its_instruction(asked, kind, instruction):
 
 @pytest.mark.parametrize(("asked", "numbers"), [
     (node(F.leaky_relu), (0.01,)), (node(F.elu), (1.0,)), (node(F.softplus), (1.0, 20.0)),
-    (node(F.hardtanh), (-1.0, 1.0)), (node(F.softshrink), (0.5,)), (node(F.hardshrink), (0.5,)), (node(F.relu6), (0, 6)), (node(F.celu), (1.0,)),
+    (node(F.hardtanh), (-1.0, 1.0)), (node(F.softshrink), (0.5,)),
+    (node(F.hardshrink), (0.5,)), (node(F.relu6), (0, 6)), (node(F.celu), (1.0,)),
     (node(torch.add, None, None), (1,)), (node(torch.sub, None, None, alpha=3), (3,)),
     (node(torch.logit), (-INF,)), (node(torch.logit, None, 0.1), (0.1,)), (node(torch.logit, None, 0.0), (0.0,)),
     (node(torch.logit, None, -0.1), (-INF,)), (node(torch.addcmul, None, None, None), (1,)),
