@@ -17,7 +17,7 @@ from pixkit.readiness.adoption.complex import Pairs, of_pairs
 from pixkit.readiness.adoption.families import HANDLERS
 from pixkit.readiness.adoption.functions import along, require_held, require_type
 from pixkit.readiness.adoption.known import Known
-from pixkit.readiness.adoption.layout import arranged
+from pixkit.readiness.adoption.layout import arranged, whole
 from pixkit.readiness.adoption.linear import _of_sites, linear
 from pixkit.readiness.adoption.moves import move
 from pixkit.readiness.adoption.pointwise import pointwise
@@ -409,3 +409,18 @@ def test_operations_of_one_name_are_numbered():
         builder.constant(torch.zeros(1, 1, 1, 1))
     assert [*dict(builder.root.named_children())] == ["part", "part_1", "part_2"]
     assert [*dict(builder.root.named_buffers())] == ["constant", "constant_1", "constant_2"]
+
+
+def test_all_of_one_operation_is_read_where_it_lies():
+    given = Given()
+    told = given.builder.placeholder("told", 4, (1, 4), groups=None).flatten(2).mT
+    for x, image in ((given.x.flip(1), given.image), (given.x.transpose(1, 2).contiguous(), given.image)):
+        for operands in ([x], [told.view(x.shape), x], [x, told.view(x.shape)]):
+            layout = whole(given.space, operands)
+            assert (layout.grid, layout.lead) == ((1, 4), 1)
+            assert torch.equal(x.flatten()[layout.index], image.flatten(2)), "not where what needs no pixel lies"
+    halves = torch.cat([given.x[:, :2], given.other[:, 2:]], 1)
+    constants = given.space.constant(fixed(2, 4, 4))
+    for x in (given.x[:, :3], given.x[:, :0], halves, halves.flip(1), given.x[:, :1].expand(2, 4, 4), constants):
+        assert whole(given.space, [x]) is None
+    assert whole(given.space, [constants, told]).grid == (1, 4)
