@@ -1,0 +1,143 @@
+"""Addresses of values, the axes that they vary along, and which constants stay whatever parameters are."""
+
+import pytest
+import torch
+
+from pixkit.readiness.adoption.builder import Builder
+from pixkit.readiness.adoption.contraction import settled
+from pixkit.readiness.adoption.known import Known, evaluate
+from pixkit.readiness.adoption.layout import arranged, axes
+
+pytestmark = pytest.mark.quick
+aten, INF = torch.ops.aten, float("inf")
+X = Known(torch.tensor([0.0, 1.0, -INF, 2.0]), torch.tensor([True, True, True, False]))
+Y = Known(torch.tensor([3.0, 0.0, 5.0, -INF]), torch.tensor([False, False, False, True]))
+MASK = Known(torch.tensor([True, True, False, False]), torch.tensor([True, False, True, True]))
+ALL = Known.constant(torch.tensor([1.0, -INF, 0.0, 2.0]))
+STAYS = [
+    (aten.mul.Tensor, (X, Y), [1, 0, 0, 0]),
+    (aten.mul.Tensor, (Y, X), [1, 0, 0, 0]),
+    (aten.mul.Tensor, (X, 2.0), [1, 1, 1, 0]),
+    (aten.div.Tensor, (X, Y), [1, 0, 0, 0]),
+    (aten.div.Tensor, (Y, X), [0, 0, 0, 0]),
+    (aten.add.Tensor, (X, Y), [0, 0, 1, 1]),
+    (aten.add.Tensor, (Y, X), [0, 0, 1, 1]),
+    (aten.sub.Tensor, (X, Y), [0, 0, 1, 0]),
+    (aten.sub.Tensor, (Y, X), [0, 0, 0, 1]),
+    (aten.exp.default, (X,), [1, 1, 1, 0]),
+    (aten.where.self, (MASK, X, Y), [1, 0, 0, 1]),
+    (aten.where.self, (MASK, ALL, Y), [1, 0, 0, 1]),
+    (aten.where.ScalarSelf, (MASK, 1.0, X), [1, 0, 1, 0]),
+    (aten.masked_fill.Scalar, (X, MASK, 1.0), [1, 0, 1, 0]),
+    (aten.masked_fill.Scalar, (Y, MASK, 1.0), [1, 0, 0, 1]),
+    (aten.where.self, (torch.tensor(True), X, Y), [1, 1, 1, 0]),
+    (aten.softmax.int, (X, 0), [0, 0, 1, 0]),
+    (aten.softmax.int, (ALL, 0), [1, 1, 1, 1]),
+    (aten.softmax.int, (Y, 0), [0, 0, 0, 1]),
+    (aten.sum.default, (X,), 0),
+    (aten.sum.default, (ALL,), 1),
+    (aten.clone.default, (X,), [1, 1, 1, 0]),
+    (aten.to.dtype, (X, torch.float64), [1, 1, 1, 0]),
+    (aten.flip.default, (X, [0]), [0, 0, 0, 0]),
+    (aten.flip.default, (ALL, [0]), [1, 1, 1, 1]),
+    (aten.zeros.default, ([2],), [1, 1]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "args", "fixed"), STAYS)
+def test_what_stays_whatever_parameters_are(function, args, fixed):
+    found = evaluate(function, args, {})
+    assert found.fixed.tolist() == torch.tensor(fixed).bool().tolist()
+    plain = [each.value if isinstance(each, Known) else each for each in args]
+    assert torch.equal(found.value, function(*plain)) or found.value.isnan().any()
+
+
+def test_parts_stay_if_the_whole_does():
+    assert [part.fixed.tolist() for part in evaluate(aten.split.Tensor, (X, 2), {})] == [[False] * 2] * 2
+    assert [part.fixed.tolist() for part in evaluate(aten.split.Tensor, (ALL, 2), {})] == [[True] * 2] * 2
+    assert X.zeros().tolist() == [True, False, False, False] and not Y.zeros().any()
+    assert not X.all_fixed and ALL.all_fixed and X.written and Known.memory(torch.zeros(0)).written
+    memory = Known.memory(torch.zeros(2, 3)).alike(lambda plane: plane[0])
+    assert memory.unwritten.all() and memory.fixed.all() and memory.value.shape == (3,) and not memory.written
+    half = Known(torch.zeros(2), torch.ones(2).bool(), torch.tensor([False, True]))
+    assert not half.written and half.alike(lambda plane: plane[:1]).written and X.alike(torch.clone).unwritten is None
+
+
+@pytest.fixture
+def builder():
+    return Builder(2, torch.float64)
+
+
+def value(builder, *, static=False, grid=(1, 4), maps=4, groups=1):
+    """[B, T, C], sites by maps."""
+    return builder.placeholder("x", maps, grid, groups=None if static else groups).flatten(2).mT
+
+
+def test_where_addresses_point(builder):
+    one, other = value(builder, maps=3), value(builder, grid=(2, 3), maps=2)
+    constant = builder.space.constant(Known.constant(torch.arange(4.0)))
+    space = builder.space
+    for x, number, maps, sites in ((one, 0, 3, 4), (other, 1, 2, 6)):
+        local = torch.stack(torch.meshgrid(torch.arange(2), torch.arange(sites), torch.arange(maps), indexing="ij"))
+        both = torch.cat([x.flatten(), constant])
+        for found in (space.where(x), space.where(both)):
+            image, site, map_ = local
+            planes = [plane.flatten()[: x.numel()].view(x.shape) for plane in found[:4]]
+            assert all(map(torch.equal, planes, (torch.full_like(image, number), image, map_, site)))
+        assert all(plane[-4:].eq(-1).all() for plane in space.where(both)[:4])
+        assert space.where(x).numbers() == [number] and space.where(both).numbers() == [-1, number]
+        assert space.where(x).only == number and space.where(both).only is None
+    found = space.values(torch.cat([one.flatten()[:2], constant.flip(0)]), torch.float64)
+    assert found.value.tolist() == [0, 0, 3, 2, 1, 0] and found.fixed.all() and found.written
+    assert space.where(constant).numbers() == [-1] and space.where(constant) is space.where(constant)
+    assert space.literal(2.0, torch.float64) is space.literal(2.0, torch.float64)
+    assert int(space.literal(2.0, torch.float32)) != int(space.literal(2.0, torch.float64))
+
+
+AXES = {
+    "as it is": (lambda x, zeros: x, ((2, 4, 4), 0, [True, False])),
+    "turned": (lambda x, zeros: x.mT, ((2, 4, 4), 0, [False, True])),
+    "images second": (lambda x, zeros: x.transpose(0, 1), ((4, 2, 4), 1, [True, False])),
+    "images and sites together": (lambda x, zeros: x.flatten(0, 1), ((2, 4, 4), 0, [True, False])),
+    "sites and images together": (lambda x, zeros: x.transpose(0, 1).flatten(0, 1), ((4, 2, 4), 1, [True, False])),
+    "one site": (lambda x, zeros: x[:, :1], ((2, 1, 4), 0, [False, False])),
+    "maps apart": (lambda x, zeros: x.unflatten(2, (2, 2)), ((2, 4, 2, 2), 0, [True, False, False])),
+    "sites and maps together": (lambda x, zeros: x.flatten(1), ((2, 16), 0, [True])),
+    "begins with zeros": (lambda x, zeros: torch.cat([zeros, x[:, :1]], 1), ((2, 2, 4), 0, [True, False])),
+    "zeros beside": (lambda x, zeros: torch.cat([zeros, x[:, :1]], 2), ((2, 1, 8), 0, [False, False])),
+    "of windows": (lambda x, zeros: x.unfold(1, 2, 1), ((2, 3, 4, 2), 0, [True, False, True])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_which_axes_sites_and_images_lie_along(name, builder):
+    change, (sizes, axis, varying) = AXES[name]
+    x = change(value(builder), builder.space.literal(0.0, torch.float64).expand(2, 1, 4))
+    assert axes(builder.space, [x]) == (sizes, axis, varying)
+    layout = arranged(builder.space, [x], 1)
+    if varying[-1]:
+        return
+    read = builder.space.where(x.flatten()[layout.index])
+    assert layout.grid[0] * layout.grid[1] == layout.index.shape[2] and layout.index.shape[0] == 2
+    assert torch.equal(layout.index.flatten().sort().values, torch.arange(x.numel()))
+    own = torch.arange(2)[:, None, None]
+    assert bool(((read.image == own) | (read.image < 0)).all())
+    sites = torch.where(read.site < 0, read.site.amax(1, keepdim=True), read.site)
+    assert torch.equal(sites, sites[:, :1].expand_as(sites)) and layout.lead * x.shape[-1] == layout.index.shape[1]
+
+
+def test_colours_are_sites_of_their_own(builder):
+    x = value(builder, groups=2)
+    assert axes(builder.space, [x]) == ((2, 4, 4), 0, [True, True])
+    assert axes(builder.space, [x[..., ::2]]) == ((2, 4, 2), 0, [True, False])
+
+
+def test_what_lies_in_one_operation_is_left_there(builder):
+    x, other = value(builder), value(builder)
+    zeros, ones = (builder.space.literal(number, torch.float64).expand(2, 1, 4) for number in (0.0, 1.0))
+    padded = torch.cat([zeros, x], 1)
+    assert settled(builder, x) is x and settled(builder, padded, zeros=True) is padded
+    for given, options in ((padded, {}), (torch.cat([ones, x], 1), {"zeros": True}), (torch.cat([x, other], 1), {})):
+        found = settled(builder, given, **options)
+        assert found is not given and builder.space.where(found).only is not None
+        assert torch.equal(builder.space.where(found).image, torch.arange(2)[:, None, None].expand(given.shape))
