@@ -97,3 +97,17 @@ def test_batches_are_trained_and_scored_with_their_own():
     assert 100 < shown[:, 0].sum() < 300 and 100 < shown[:, 1].sum() < 300 and set(told.tolist()) == {2, 3}
     assert 100 < told.eq(3).sum() < 300, "of a chance of 1/2, off by 100 of 400 has a chance below 1e-20"
     assert several(0.0, 0.0).context_shown(many)[:, :2].eq(1).all()
+
+
+def test_codes_that_there_are_not_are_refused_when_they_are_asked_for():
+    backbone = {"type": "pixelcnn", "width": 2, "layers": 0, "first_kernel": 3, "output_layers": 1}
+    small = {"backbone": backbone, "features": 2, "encoder": {"width": 2, "hidden": 2}}
+    gan = named("model", "pixelgan", **small, categorical=3).build(SPEC, None)
+    assert gan.request(3, context=LABELS).context.tolist() == [2, 0, 1] and gan.request(3).context is None
+    for codes, found in (([0, 3, 1], "0, 1, 3"), ([-1, 0, 0], "-1, 0")):
+        with pytest.raises(UsageError, match="no such categorical code") as caught:
+            gan.request(3, context=torch.tensor(codes))
+        assert (caught.value.found, caught.value.expected) == (found, "0..2")
+    for model in (named("model", "pixelgan", **small, gaussian=2), named("model", "pixelvae", **small, latent=2)):
+        with pytest.raises(UsageError, match="the model has no categorical code"):
+            model.build(SPEC, None).request(3, context=LABELS)
