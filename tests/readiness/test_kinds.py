@@ -145,7 +145,7 @@ def test_an_instruction_that_a_module_brings_is_about_its_own_forward():
     call = call_of(node("part"), Scaled())
     assert call.instruction == "a * x" and call.numbers == (2.0,) and len(call.operands) == 1
     assert call_of(node("part"), Unlike()) is None and call_of(node("part"), assigned(Scaled())) is None
-    assert call_of(node("part", None, None, None), Scaled()) is not None
+    assert len(call_of(node("part", None, None, None), Scaled()).operands) == 3
     assert call_of(node("part", None, None, None, None), Scaled()) is None
     assert call_of(node("part", other=1), Scaled()) is None
     many = Scaled()
