@@ -234,7 +234,7 @@ def _sources(node: fx.Node, module: nn.Module | None) -> list[fx.Node]:
 
 def as_image(value: Tensor) -> Tensor:
     """View a tensor with fewer axes as [1, M, h, w], as torch broadcasts it."""
-    return value[(None,) * (4 - value.ndim)] if value.ndim < 4 else value
+    return value[(None,) * (4 - value.ndim)]
 
 
 def _one_for_all(operation: Operation) -> bool:

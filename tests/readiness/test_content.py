@@ -83,6 +83,7 @@ class Sly(nn.Module):
         self.table, self.array, self.held, self.slotted, self.mode = {"by": 1.0}, np.ones(1), Slotted(), 1.0, Mode.LIST
         self.held.by, self.get, self.swap, self.last = 1.0, self.table.get, nn.Tanh(), last()
         self.drop = nn.Dropout(0.5).eval()
+        self.count, self.word, self.kind = 1, "one", torch.float32
         self.part, self.space = functools.partial(times, [1.0], more={"by": 1.0}), types.SimpleNamespace(by=1.0)
         factors = self.factors = [1.0]
         self.closed = lambda x: x * factors[0]
@@ -92,7 +93,7 @@ class Sly(nn.Module):
 
         x = OUTER.near.turned(shifted(x)) * self.get("by") * self.held.by * self.slotted * self.mode.value[0]
         x = self.last(self.closed(self.swap(abs(x)) * self.weight * self.weight.gain * float(self.array[0])))
-        x = self.part(x) * self.space.by
+        x = self.part(x).to(self.kind) * self.space.by * self.count * len(self.word)
         return self.drop(torch.cosh(x)) * (1.0 if self.tied.requires_grad else 2.0)
 
 
@@ -123,6 +124,10 @@ CHANGES = {
     "what is closed over": lambda sly, patch: sly.factors.append(sly.factors.pop() * 2),
     "what a part of a call is given": lambda sly, patch: sly.part.args[0].append(sly.part.args[0].pop() * 2),
     "what it is given by name": lambda sly, patch: sly.part.keywords["more"].update(by=2.0),
+    "a number": set_to("count", 2),
+    "a truth in its place": set_to("count", True),
+    "a word": set_to("word", "four"),
+    "a type of numbers": set_to("kind", torch.float64),
     "a namespace": lambda sly, patch: setattr(sly.space, "by", 2.0),
     "an array": lambda sly, patch: sly.array.__imul__(2),
     "a dropout that trains": lambda sly, patch: sly.drop.train(),

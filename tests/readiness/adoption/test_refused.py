@@ -337,6 +337,8 @@ REFUSED = [
     (MIXES, [
         lambda g: g.builder.node(g.x.flip(0).mT, (1, 4)),
         lambda g: arranged(g.space, [g.x, g.other.flip(0)]),
+        lambda g: arranged(g.space, [g.x, g.other[:1].expand(2, 4, 4)]),
+        lambda g: arranged(g.space, [g.x[:1].expand(2, 4, 4), g.other]),
         lambda g: arranged(g.space, [torch.cat([g.x, g.x], 2).sum(0)]),
         lambda g: _of_sites(g.builder, sites(g.x, g.x.flip(0)), free(4, 8), None),
         lambda g: g.handle("sum", self=g.x, dim=[0]),
