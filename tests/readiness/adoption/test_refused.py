@@ -409,8 +409,10 @@ def test_operations_of_one_name_are_numbered():
     for _ in range(3):
         builder.layer(torch.nn.Identity(), [], 1, (1, 1))
         builder.constant(torch.zeros(1, 1, 1, 1))
+    source = builder.sources[builder.constant(torch.zeros(1, 2, 3, 4))]
+    assert (source.maps, source.grid, source.static, source.sites) == (2, (3, 4), True, 12)
     assert [*dict(builder.root.named_children())] == ["part", "part_1", "part_2"]
-    assert [*dict(builder.root.named_buffers())] == ["constant", "constant_1", "constant_2"]
+    assert [*dict(builder.root.named_buffers())] == ["constant", "constant_1", "constant_2", "constant_3"]
 
 
 def test_all_of_one_operation_is_read_where_it_lies():
