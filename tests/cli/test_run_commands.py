@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -287,21 +289,32 @@ def test_show_run(pixkit, built):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-def test_a_bar_on_a_terminal(spawn, built, workplace):
+def test_a_bar_on_a_terminal(pixkit, built, workplace, monkeypatch):
     master, slave = os.openpty()
-    process = spawn("sample", built, "-n", 2, "-o", "x.npz", stderr=slave, env={"TERM": "xterm", "COLUMNS": "100"})
-    os.close(slave)
-    shown = b""
-    try:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    shown = []
+
+    def read():
         while part := os.read(master, 4096):
-            shown += part
-    except OSError:
-        pass
+            shown.append(part)
+            if part.endswith(b"\0"):
+                return
+
+    reader = threading.Thread(target=read)  # a terminal that nobody reads is full after a while
+    reader.start()
+    with open(slave, "w") as terminal:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stderr", terminal)
+            assert pixkit("sample", built, "-n", 2, "-o", "x.npz").code == 0
+        terminal.write("\0")
+        terminal.flush()
+        reader.join()
     os.close(master)
-    assert process.wait() == 0
-    assert b"sampling" in shown
-    assert re.search(rb" \d+/64", shown)
-    assert b"\r\x1b[2K\x1b[?25h" in shown, "the bar is wiped out, and the cursor is back"
+    said = b"".join(shown)
+    assert b"sampling" in said
+    assert re.search(rb" \d+/64", said)
+    assert b"\r\x1b[2K\x1b[?25h" in said, "the bar is wiped out, and the cursor is back"
 
 
 def test_compare(pixkit, built, workplace):
