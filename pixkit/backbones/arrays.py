@@ -117,7 +117,12 @@ class LabelConditioner(ArrayConditioner):
 
 
 class VectorConditioner(ArrayConditioner):
-    """Two linear maps of a vector or a number, with an ELU between them: the same maps at every site."""
+    """Two linear maps of a vector or a number, with an ELU between them: the same maps at every site.
+
+    Integers enter as numbers, as they are.
+    """
+
+    reference: Tensor
 
     class Config(ArrayConditioner.Config):
         """The common keys, and the maps."""
@@ -128,13 +133,14 @@ class VectorConditioner(ArrayConditioner):
     def __init__(self, config: Any, spec: ArraySpec) -> None:
         super().__init__(config, spec)
         self.require(axes=(0, 1))
+        self.register_buffer("reference", torch.zeros(()), persistent=False)
         self.maps, entries = config.size, spec.array.size
         self.body = nn.Sequential(nn.Linear(entries, self.maps), nn.ELU(), nn.Linear(self.maps, self.maps))
 
     def forward(self, context: Tensor) -> Tensor:
         """[B, D] or [B] to [B, size, 1, 1]."""
         entries = context if self.spec.array.shape else context[:, None]
-        maps: Tensor = self.body(entries)
+        maps: Tensor = self.body(entries.type_as(self.reference))
         return maps[:, :, None, None]
 
 

@@ -6,7 +6,7 @@ beside the image (`pixkit.context`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -102,6 +102,32 @@ class Conditions(Conditioner):
     def guidable(self) -> bool:
         """Whether any condition may be hidden."""
         return any(self.dropouts)
+
+    @property
+    def hideable(self) -> tuple[str, ...]:
+        """The names of the conditions that may be hidden."""
+        may = {name for name, dropout in zip(self._named(), self.dropouts, strict=True) if dropout}
+        return tuple(name for name in self.names if name in may)
+
+    def hiding(self, names: Iterable[str]) -> Callable[[Tensor], Tensor]:
+        """A function that hides the conditions of these names in rows, [n, W] to the same."""
+        chosen = set(names)
+        where = torch.tensor([[name in chosen for name in self._named()]])
+        return lambda rows: self.hidden(rows, where.to(rows.device))
+
+    def with_values(self, rows: Tensor, name: str, values: Tensor) -> Tensor:
+        """Each of the rows, [m, W], with each of the values of one condition, [n, *shape]: [m * n, W].
+
+        Raises:
+            DataError: for values of another shape or out of range.
+        """
+        spec = next(part.spec.array for part in self.conditioners if part.spec.array.name == name)
+        flat = flat_rows(spec, values, len(values))
+        found, start = rows.cpu().repeat_interleave(len(flat), 0), self.places[name]
+        found[:, start : start + spec.size] = flat.repeat(len(rows), 1)
+        found[:, : len(self.dropouts)] += torch.tensor([each == name for each in self._named()]).float()
+        found[:, : len(self.dropouts)].clamp_(max=1)
+        return found
 
     def forward(self, context: Tensor) -> Tensor:
         """[B, W] to [B, maps, h, w]."""

@@ -158,6 +158,22 @@ class Codes(click.ParamType):
         self.fail(f"'{value}' is neither a code, nor several (3,5), nor all, nor none", param, ctx)
 
 
+class Weight(click.ParamType):
+    """A number, or NAME=number: a condition's name, empty for all, and the number."""
+
+    name = "weight"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
+        """The name and the number."""
+        if isinstance(value, tuple):
+            return value
+        name, sign, number = value.rpartition("=")
+        with suppress(ValueError):
+            if bool(name) == bool(sign):
+                return name, float(number)
+        self.fail(f"'{value}' is neither a number nor CONDITION=NUMBER", param, ctx)
+
+
 SPELT = {"shape=(C, H, W, K)": "--shape C,H,W,K", "tiles=True": "--tiles", "images=slice(...)": "--images"}
 """Arguments that hints name as in Python, and their spelling on the command line."""
 

@@ -17,6 +17,7 @@ from pixkit.models import deprecated
 from pixkit.models.declared import Declared, no_score
 from pixkit.models.drawn import check_exact, log_prob
 from pixkit.models.field import field_of
+from pixkit.models.guided import require_guidable
 from pixkit.models.phase import Phase
 from pixkit.models.request import SampleRequest, check_counts, check_room, context_for
 from pixkit.noise import Noise
@@ -24,7 +25,7 @@ from pixkit.precision import float32_products
 from pixkit.readiness.check import accepted, find
 from pixkit.readiness.report import Pixel, Report, report_of
 from pixkit.samplers import Drawn, Known, Sampler, sampler_for
-from pixkit.samplers.batch import check_guidance
+from pixkit.samplers.batch import Guidance, check_guidance
 from pixkit.wrappers import networks_in, plain_name, with_wrappers, without_wrappers
 
 
@@ -43,7 +44,7 @@ class Model(Declared, nn.Module, ABC):
         labelled              images are scored, and drawn, given labels
         conditions            what the context of `sample` may be: ("label",), ("code",) or ()
         codes                 number of values of a categorical code that can be chosen when drawing; 0 if there is none
-        guidable              it takes labels and knows images without one: `no_label`, and `guidance`
+        guidable              it knows images without a label, or without a condition: `no_label`, and `guidance`
         completes             it draws some sub-pixels given others: `known`, and `completing`
         has_latent            it is a LatentModel: `encode`, `decode`, `latents`, and as many `levels`
         mapped                `assess_sites` gives nats of each site
@@ -151,7 +152,7 @@ class Model(Declared, nn.Module, ABC):
         first: int = 0,
         known: Known | None = None,
         context: Tensor | None = None,
-        guidance: float = 0.0,
+        guidance: Guidance = 0.0,
         progress: Progress | None = None,
     ) -> SampleRequest:
         """A request for images number first..first+n-1 of a seed, for `draw`.
@@ -166,7 +167,8 @@ class Model(Declared, nn.Module, ABC):
             known: sub-pixels that are known; values for each of the n images, or one for all.
             context: [n, ...], as the model's `conditions` say: int64 labels, by default i % classes for image i; or
                 int64 codes, by default drawn as well.
-            guidance: the weight w of `pixkit.samplers.guidance`, -1e6..1e6; 0 is the model itself.
+            guidance: the weight w of `pixkit.samplers.guidance`, -1e6..1e6; 0 is the model itself. Of a model with a
+                list of conditions, one for all that can be hidden, or a mapping from names to weights.
             progress: called as progress(done, total).
 
         Raises:
@@ -178,8 +180,7 @@ class Model(Declared, nn.Module, ABC):
         check_guidance(guidance)
         noise = Noise(seed, range(first, first + n))
         self.check_known(known, n)
-        if guidance:
-            self.require("guidable", "guidance")
+        require_guidable(self, guidance)
         under = self.resolve_context(noise, context)
         return SampleRequest(noise, sampler_for(sampler), temperature, batch_size, known, under, guidance, progress)
 

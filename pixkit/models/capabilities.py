@@ -37,13 +37,7 @@ def lacking(model: Declared, capability: Capability, where: str | None = None) -
             hint=LABELS,
         ),
         "codes": UsageError("the model has no categorical code", where=place, found=name),
-        "guidable": UsageError(
-            "the model knows no images without a label" if model.labelled else UNGUIDED,
-            where=place,
-            found="no label" if model.labelled else "a model without labels",
-            expected="a label for each image" if model.labelled else None,
-            hint=f"train with label dropout: {DROPOUT}" if model.labelled else f"leave it out; {LABELS}",
-        ),
+        "guidable": _unguidable(model, place),
         "completes": UsageError(
             "the model cannot continue an image that is given in part",
             where=place,
@@ -65,3 +59,22 @@ def lacking(model: Declared, capability: Capability, where: str | None = None) -
         "scorable": UsageError(NO_LIKELIHOOD, where=where, found=name, hint=FIGURES),
     }
     return errors[capability]
+
+
+def _unguidable(model: Declared, place: str) -> UsageError:
+    """The error for a model that knows no images without a label, or without its conditions."""
+    if set(model.conditions) - {"label", "code"}:
+        return UsageError(
+            "the model knows no images without its conditions",
+            where=place,
+            found=f"dropout 0 of {', '.join(model.conditions)}",
+            expected="a condition that is hidden in some training images",
+            hint="train with dropout above 0 of some in model.context: {..., dropout: 0.1}",
+        )
+    return UsageError(
+        "the model knows no images without a label" if model.labelled else UNGUIDED,
+        where=place,
+        found="no label" if model.labelled else "a model without labels",
+        expected="a label for each image" if model.labelled else None,
+        hint=f"train with label dropout: {DROPOUT}" if model.labelled else f"leave it out; {LABELS}",
+    )

@@ -22,11 +22,12 @@ from pixkit.models.base import Model
 from pixkit.models.batches import batches
 from pixkit.models.capabilities import lacking
 from pixkit.models.drawn import no_nats
+from pixkit.models.guided import guided
 from pixkit.models.request import SampleRequest, as_context, context_for
 from pixkit.network import Autoregressive, assemble
 from pixkit.noise import Noise
 from pixkit.samplers import Drawn
-from pixkit.samplers.guidance import Guided
+from pixkit.samplers.batch import is_guided
 
 Given: TypeAlias = Tensor | Mapping[str, Any] | None
 """A context as callers give it: labels, or arrays by name, where a model has a list of conditions."""
@@ -232,10 +233,8 @@ class LabelledModel(Model):
     def draw_by(self, network: Autoregressive, request: SampleRequest) -> Drawn:
         """Draw a request's images by one of the networks, with guidance if requested."""
         sampler = request.sampler
-        if request.guidance:
-            sampler = Guided(
-                sampler, request.guidance, self.no_label() if self.several is None else self.several.hidden
-            )
+        if is_guided(request.guidance):
+            sampler = guided(self, sampler, request.guidance)
         return sampler.draw(
             network,
             request.noise,

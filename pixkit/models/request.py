@@ -16,7 +16,7 @@ from pixkit.image import ImageSpec, Shown
 from pixkit.memory import check_fits
 from pixkit.noise import Noise
 from pixkit.samplers import Known, Sampler
-from pixkit.samplers.batch import check_batch_size, check_count, check_guidance, check_temperature
+from pixkit.samplers.batch import Guidance, check_batch_size, check_count, check_guidance, check_temperature
 
 if TYPE_CHECKING:
     from pixkit.models.base import Model
@@ -67,7 +67,7 @@ class SampleRequest(Shown):
         known: sub-pixels that are known, with values for each image or one for all; None if there are none.
         context: the condition of each image, [n, ...]: labels, for a model that takes labels; codes, for a model with
             codes, or None to draw them as well; None for a model without conditions.
-        guidance: the weight w of `pixkit.samplers.guidance`; 0 is the model itself.
+        guidance: the weight w of `pixkit.samplers.guidance`, or conditions' weights by name; 0 is the model itself.
         progress: called as progress(done, total), or None.
     """
 
@@ -77,7 +77,7 @@ class SampleRequest(Shown):
     batch_size: int = 64
     known: Known | None = None
     context: Tensor | None = None
-    guidance: float = 0.0
+    guidance: Guidance = 0.0
     progress: Progress | None = None
 
     def __post_init__(self) -> None:

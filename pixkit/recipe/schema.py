@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
@@ -96,6 +96,10 @@ class TrainConfig(ComponentConfig):
         return InitFrom(run=self.init_from) if isinstance(self.init_from, str) else self.init_from
 
 
+Weight: TypeAlias = Annotated[float, Field(ge=-1e6, le=1e6)]
+"""A weight of guidance."""
+
+
 class SampleConfig(ComponentConfig):
     """How sample grids are drawn."""
 
@@ -104,6 +108,9 @@ class SampleConfig(ComponentConfig):
     count: int = Field(default=64, ge=1)
     temperature: float = Field(default=1.0, ge=1e-20, le=1e20)
     batch_size: int = Field(default=64, ge=1)
+    guidance: Weight | dict[str, Weight] = 0.0
+    """How much conditions are strengthened, all that have dropout or each by name (`pixkit.samplers.guidance`): in
+    samples of a build, and the default of `pixkit sample`. 0 is the model itself."""
 
 
 class Recipe(ComponentConfig):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ COLDEST, HOTTEST = 1e-20, 1e20
 either end the most probable level is certain, or all are equally likely."""
 FEWEST = 64
 """The number of images drawn together without checking whether they fit; the default of recipes."""
+Guidance: TypeAlias = float | Mapping[str, float]
+"""A weight of guidance for all conditions, or those of some of them by name: see `pixkit.samplers.guidance`."""
 STRONGEST = 1e6
 """The largest guidance accepted, on either side of 0; far more would overflow in the same way."""
 
@@ -94,11 +97,19 @@ def check_temperature(temperature: float) -> None:
         raise UsageError("out of range", where="temperature", found=repr(temperature), expected=expected)
 
 
-def check_guidance(guidance: float) -> None:
-    """Raise UsageError unless log-probabilities can be multiplied by this guidance."""
-    if not isinstance(guidance, Real) or not abs(guidance) <= STRONGEST:
-        expected = f"finite: {-STRONGEST:g}..{STRONGEST:g}"
-        raise UsageError("out of range", where="guidance", found=repr(guidance), expected=expected)
+def check_guidance(guidance: Guidance) -> None:
+    """Raise UsageError unless log-probabilities can be multiplied by this guidance, or each of these by name."""
+    named = guidance if isinstance(guidance, Mapping) else {"": guidance}
+    for name, weight in named.items():
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not abs(weight) <= STRONGEST:
+            found = f"{name}={weight!r}" if name else repr(weight)
+            expected = f"finite: {-STRONGEST:g}..{STRONGEST:g}" + (", or such numbers by name" if not name else "")
+            raise UsageError("out of range", where="guidance", found=found, expected=expected)
+
+
+def is_guided(guidance: Guidance) -> bool:
+    """Whether any weight is not 0."""
+    return any(guidance.values()) if isinstance(guidance, Mapping) else bool(guidance)
 
 
 def check_batch_size(batch_size: int) -> None:

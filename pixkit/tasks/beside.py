@@ -81,11 +81,11 @@ class Conditioning:
             DataError: if a file cannot be read or does not fit.
         """
         given = dict(asked) if isinstance(asked, Mapping) else self._of_images(asked)
-        specs = {spec.name: spec for spec in self.model.spec.context}
-        if self.conditions.label is not None:
-            specs[LABEL] = self.conditions.label
+        if isinstance(labels, str) and labels == "none":
+            labels = given.pop(LABEL, None) and None
+        specs = self._specs
         given = {  # names that the model does not know are refused with the rest, below
-            name: self._value(specs[name], value) if name in specs else torch.zeros(1) for name, value in given.items()
+            name: self.value(name, value) if name in specs else torch.zeros(1) for name, value in given.items()
         }
         count = max((len(value) for value in given.values()), default=1)
         if labels is not None:
@@ -130,8 +130,20 @@ class Conditioning:
         found = self.conditions.by_name(batch.context)
         return found if batch.labels is None or not self.conditions.label else found | {LABEL: batch.labels}
 
-    def _value(self, spec: ContextSpec, given: Any) -> Tensor:
-        """An array itself, or from a file or from an image of the run's data."""
+    @property
+    def _specs(self) -> dict[str, ContextSpec]:
+        """The arrays that may be given, by name."""
+        label = self.conditions.label
+        return {spec.name: spec for spec in (*self.model.spec.context, *([label] if label else []))}
+
+    def value(self, name: str, given: Any) -> Tensor:
+        """Values of a condition, [n, *shape]: an array itself, or from a file, or from an image of the run's data.
+
+        Raises:
+            UsageError: if there is no such image.
+            DataError: if a file cannot be read or does not fit.
+        """
+        spec = self._specs[name]
         if not isinstance(given, str | Path):
             return spec.check(given, self._where) if spec.shape else torch.as_tensor(given).reshape(-1)
         place = PLACE.fullmatch(str(given))
@@ -183,16 +195,19 @@ def rows_in_turn(model: Model, dataset: Dataset, count: int) -> Tensor | None:
     return found.rows(batch.labels, batch.context)
 
 
-def pictures_of(model: Model, rows: Tensor) -> Tensor | None:
+def pictures_of(model: Model, rows: Tensor, *, of: str | None = None, but: str | None = None) -> Tensor | None:
     """The first condition that is a grid, as images of the model's size and levels, int64 [n, C, H, W].
+
+    `of` is the only name that counts, and `but` one that does not.
 
     Cells are enlarged to the sites nearest to them; floats are scaled by their range, and codes become levels of grey.
     None if no condition is a grid.
     """
     found = conditions_of(model)
     arrays = [] if found is None else [part.spec.array for part in found.conditioners]
-    array = next((each for each in arrays if len(each.shape) >= 2), None)
-    if found is None or array is None:
+    may = [each for each in arrays if len(each.shape) >= 2 and each.name != but and of in (None, each.name)]
+    array = may[0] if may else None
+    if found is None or array is None or not len(rows):
         return None
     spec, values = model.spec, found.by_name(rows[:, rows.shape[1] - found.beside :].cpu())[array.name].double()
     values = values[:, None] if values.ndim == 3 else values

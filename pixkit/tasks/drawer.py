@@ -22,7 +22,7 @@ from pixkit.runs.load import load
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 from pixkit.samplers import Drawn, Sampler, sampler_for
-from pixkit.samplers.batch import check_batch_size, check_temperature
+from pixkit.samplers.batch import Guidance, check_batch_size, check_temperature
 from pixkit.tasks.inputs import named_images
 from pixkit.wrappers import unwrapped
 
@@ -106,6 +106,7 @@ def open_drawer(
         sampler_for(section.type if sampler is None else sampler).shared(ranks),
         section.batch_size if batch_size is None else batch_size,
         section.count,
+        section.guidance,
         progress,
         loading,
     )
@@ -115,7 +116,7 @@ def open_drawer(
 class Drawer:
     """A model, the run that it comes from (None if a model was given), and the options of drawing.
 
-    `count` is the number of images in the recipe's section `sample`.
+    `count` and `guidance` are those of the recipe's section `sample`.
     """
 
     model: Model
@@ -125,6 +126,7 @@ class Drawer:
     sampler: Sampler
     batch_size: int
     count: int
+    guidance: Guidance
     progress: Progress | None
     loading: Loading | None
 

@@ -14,6 +14,7 @@ from pixkit.files import is_there
 from pixkit.layers.recurrent import keep_loops
 from pixkit.memory import in_words, resident
 from pixkit.models.base import Model
+from pixkit.models.guided import require_guidable
 from pixkit.models.request import check_room
 from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe import Change, LoadedRecipe
@@ -122,6 +123,7 @@ def prepare_training(
     way = way.of(ranks)
     before = resident()
     model = construct_to_train(recipe, dataset, device)
+    require_guidable(model, recipe.sample.guidance, "sample.guidance")
     if not continued:  # a trained model counts as checked
         _check_trains(model)
         for text in remarks(recipe, dataset, model, loaded.base):

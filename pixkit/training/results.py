@@ -85,6 +85,7 @@ def draw_samples(model: Model, recipe: Recipe, run: Run, dataset: Dataset, name:
             batch_size=config.batch_size,
             sampler=config.type,
             context=context,
+            guidance=config.guidance,
             progress=watch,
         )
     # The numbers first: if the picture fails, the samples are there.

@@ -1,14 +1,17 @@
 """Guidance against its formula, over all images of a tiny shape, and whichever sampler draws."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from pixkit.backbones.conditioners import LabelContext
+from pixkit.context import ContextSpec
 from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.noise import Noise
 from pixkit.samplers import Ancestral, Known, sampler_for
-from pixkit.samplers.guidance import Guided, GuidedHead
+from pixkit.samplers.guidance import Guided, GuidedHead, exponents
 from pixkit.testing import check_frequencies, every_image, named, network, numbered, random_images
 
 GREY, COLOUR = ImageSpec(1, 2, 3, 2), ImageSpec(3, 1, 2, 3)
@@ -152,3 +155,83 @@ def test_scores_without_labels_need_label_dropout():
     assert float(model_of(0.5).log_prob(images).detach().exp().sum()) == pytest.approx(1, abs=1e-10)
     with pytest.raises(UsageError, match="without a label"):
         model_of(0.0).log_prob(images)
+
+
+@pytest.fixture(scope="module")
+def several():
+    """A model of tiny images with four conditions, one of which is never hidden; float64."""
+    arrays = (ContextSpec("v", (2,)), ContextSpec("n", (), 3), ContextSpec("kept", (1,)))
+    context = [
+        {"type": "vector", "from": "v", "size": 2, "dropout": 0.5},
+        {"type": "vector", "from": "kept", "size": 2},
+        {"type": "label", "size": 2, "dropout": 0.5},
+        {"type": "vector", "from": "n", "size": 2, "dropout": 0.5},
+    ]
+    config = {"backbone": {"type": "pixelcnn", **BACKBONE}, "context": context}
+    model = named("model", "autoregressive", **config).build(replace(GREY, context=arrays), 3).double().eval()
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.6)
+    return model
+
+
+SHOWN = {"v": torch.tensor([[0.5, -1.0]]), "n": torch.tensor([2]), "label": torch.tensor([1])}
+KEPT = {"kept": torch.tensor([[1.0]])}
+
+
+def sub_pixels(model, names):
+    """p(level | earlier) of each sub-pixel of every image, [64, 1, 2, 3, 2 levels], given some conditions."""
+    images = every_image(GREY)
+    rows = model.several.given(KEPT | {name: SHOWN[name] for name in names}, len(images)).double()
+    with torch.no_grad():
+        return model.network.distribution(images, rows).level_log_probs(images).exp()
+
+
+@pytest.mark.parametrize(
+    ("weights", "chain"),
+    [  # of the largest weight first: what is still shown after each
+        ({"label": 0.5, "v": 2.0}, [(2.0, ["label", "n"]), (0.5, ["n"])]),
+        ({"n": 1.5}, [(1.5, ["v", "label"])]),
+        ({"v": 1.0, "label": -2.0, "n": 1.0}, [(-2.0, ["v", "n"]), (1.0, [])]),
+        ({"v": 1.5, "label": 1.5, "n": 1.5}, [(1.5, [])]),
+        (1.5, [(1.5, [])]),
+    ],
+)
+def test_each_condition_may_have_a_weight_of_its_own(several, weights, chain):
+    before = chances = sub_pixels(several, SHOWN)
+    for weight, names in chain:
+        after = sub_pixels(several, names)
+        chances, before = chances * (before / after) ** weight, after
+    images = every_image(GREY)
+    chances = chances / chances.sum(1, keepdim=True)
+    expected = chances.gather(1, images[:, None]).flatten(1).prod(1)
+    assert float(expected.sum()) == pytest.approx(1, abs=1e-10)
+    drawn = several.sample(2048, context=SHOWN | KEPT, guidance=weights, batch_size=2048)
+    check_frequencies(numbered(drawn, 2), expected)
+    ancestral = several.sample(9, context=SHOWN | KEPT, guidance=weights, sampler="ancestral")
+    assert torch.equal(ancestral, drawn[:9])
+
+
+def test_exponents_sum_to_1():
+    assert exponents([3.0, 1.0, -0.5]) == (4.0, -2.0, -1.5, 0.5) and exponents(1.5) == (2.5, -1.5)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"kept": 1.0}, "knows no images without this condition(.|\n)*v, label, n(.|\n)*dropout: 0.1"),
+        ({"lable": 1.0}, "no such condition(.|\n)*did you mean 'label'"),
+        ({"v": float("inf")}, "out of range(.|\n)*v=inf"),
+    ],
+)
+def test_weights_that_cannot_be_are_refused(several, weights, message):
+    with pytest.raises(UsageError, match=message):
+        several.sample(1, context=SHOWN | KEPT, guidance=weights)
+
+
+def test_a_label_has_its_weight_by_name_too():
+    model = model_of(0.1)
+    assert torch.equal(model.sample(4, guidance={"label": 3.0}), model.sample(4, guidance=3.0))
+    with pytest.raises(UsageError, match="without a label"):
+        model_of(0.0).sample(2, guidance={"label": 1.0})

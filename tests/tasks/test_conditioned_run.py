@@ -161,3 +161,67 @@ def test_the_command_takes_conditions_by_name_or_by_image(run, tmp_path):
         assert np.array_equal(np.load(out)["samples"], pixkit.sample(run, 2, context=context).images.numpy())
     assert main(["sample", str(run), "-n", "2", *given, "-o", str(tmp_path / "grid.png"), "-q"]) == 0
     assert main(["sample", str(run), "--given", "small=test:4", "--given", "test:4", "-o", str(out)]) == 2
+
+
+def test_one_condition_varies_while_the_noise_and_the_others_are_held(run, batch, by_name, tmp_path):
+    model, own = pixkit.load(run), {name: value[4:5] for name, value in by_name.items()}
+
+    def one(noise, **changed):
+        return model.sample(1, context=own | changed, seed=3, first=noise)
+
+    drawn = pixkit.sample(run, 3, vary="small", context=["test:4", "test:4"], seed=3)
+    values = model.context_of(load_data(run).batch("validation", torch.arange(3)))[:, -18:-2].view(3, 1, 4, 4)
+    expected = [one(row, small=values[column : column + 1].long()) for row in range(2) for column in range(3)]
+    assert torch.equal(drawn.images, torch.cat(expected)) and drawn.columns == 3
+    shown, columns = drawn.beside()
+    assert columns == 3 and torch.equal(shown[:3, :, ::2, ::2], values.long()) and torch.equal(shown[3:], drawn.images)
+
+    classes = pixkit.sample(run, vary="label", context="test:4", seed=3)
+    assert classes.columns == 10 and classes.above is None
+    assert torch.equal(classes.images[7:8], one(0, label=torch.tensor([7])))
+    assert torch.equal(classes.beside()[0][0, 0, ::2, ::2], own["small"][0, 0])
+    two = pixkit.sample(run, vary="label", labels=[7, 2], context="test:4", seed=3, guidance={"label": 1e5})
+    assert len(two.images) == 2 and (two.images[0] != classes.images[7]).any()
+
+    np.save(tmp_path / "tilts.npy", np.array([[0.1, 2.0], [0.9, -2.0]]))
+    named = {"tilt": str(tmp_path / "tilts.npy"), "small": own["small"], "label": own["label"]}
+    tilted = pixkit.sample(run, vary="tilt", context=named, seed=3).images
+    assert torch.equal(tilted, torch.cat([one(0, tilt=torch.tensor([pair])) for pair in ([0.1, 2.0], [0.9, -2.0])]))
+
+    rows = {name: value[3:5] for name, value in by_name.items()}
+    noises = pixkit.sample(run, 2, vary="pixels", context=["test:3", "test:4"], seed=3)
+    columns = []
+    for row in (0, 1):
+        columns.append(model.sample(2, context={name: value[row : row + 1] for name, value in rows.items()}, seed=3))
+    assert torch.equal(noises.images, torch.cat(columns)) and noises.columns == 2
+
+    halves = pixkit.sample(run, 2, vary="label", given="test:4", rows=4, seed=3)
+    assert (halves.images[:, :, :4] == batch.x[4:5, :, :4]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"vary": "smal"}, "nothing of that name to vary(.|\n)*did you mean 'small'"),
+        ({"vary": "latent"}, "nothing of that name to vary"),
+        ({"vary": "latent", "context": "test:1"}, "cannot be combined"),
+        ({"vary": "label", "given": ["test:1", "test:2"], "rows": 4}, "one image at a time"),
+    ],
+)
+def test_what_cannot_vary_is_refused(run, options, message):
+    with pytest.raises(UsageError, match=message):
+        pixkit.sample(run, 1, **options)
+
+
+def test_a_recipe_may_guide_its_samples(recipe, run, tmp_path):
+    loaded = pixkit.Run.open(run)
+    guided = loaded.recipe().model_copy(
+        update={"sample": loaded.recipe().sample.model_copy(update={"guidance": {"label": 1e5}})}
+    )
+    loaded.recipe = lambda: guided
+    plain, named = pixkit.sample(run, 3).images, pixkit.sample(run, 3, guidance={"label": 1e5}).images
+    assert torch.equal(pixkit.sample(loaded, 3).images, named) and (named != plain).any()
+    assert torch.equal(pixkit.sample(loaded, 3, guidance=0).images, plain)
+    wrong = recipe | {"sample": {"guidance": {"small": 1.0}}}
+    with pytest.raises(UsageError, match=r"sample.guidance(.|\n)*no images without this condition"):
+        pixkit.build(wrong, out=tmp_path / "wrong")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from pixkit.cli.drawing import drawing_options, picture, saver
-from pixkit.cli.options import Codes, naming_options, quiet_option, run_argument
+from pixkit.cli.options import Codes, Weight, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit_line, emit_picture, is_terminal
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
@@ -32,10 +32,17 @@ NAMED = re.compile(NAME)
 )
 @click.option(
     "--vary",
-    metavar="pixels|latent|latentL",
-    help="What differs: the pixels' noise (of one code), the code (under one noise), or only latent level L.",
+    metavar="pixels|latent|latentL|CONDITION",
+    help="What differs: the pixels' noise (under one code or condition), the code (under one noise), only latent level "
+    "L, or a condition by its name (under one noise).",
 )
-@click.option("--guidance", type=float, help="Strengthen the influence of the label; 0 is the model itself.")
+@click.option(
+    "--guidance",
+    type=Weight(),
+    multiple=True,
+    metavar="W|CONDITION=W",
+    help="Strengthen the influence of all conditions that have dropout, or of one; 0 is the model itself.",
+)
 @click.option(
     "--given",
     metavar="IMAGE|NAME=FILE",
@@ -56,7 +63,7 @@ def command(
     codes: tuple[int, ...] | str | None,
     interpolate: tuple[str, str] | None,
     vary: str | None,
-    guidance: float | None,
+    guidance: tuple[tuple[str, float], ...],
     given: tuple[str, ...],
     rows: int | None,
     out: Path | None,
@@ -82,6 +89,12 @@ def command(
 
     Under torchrun the ranks share the batches of --batch-size images, and rank 0 writes what one process would.
 
+    --vary shows what one thing decides while all else is held. A condition, as in --vary label, takes n of the values
+    that are given, of the classes, or of those of the validation images; the row begins with its picture, or names the
+    classes, and the images have one noise. The other conditions are those of --given, a row for each, or else of the
+    first validation image. --vary pixels does the reverse: each row is under the conditions of --given, and a column
+    has one noise.
+
     For a latent model, --code does the same for each value of a categorical code, and --interpolate and --vary show
     what the code and the pixels' noise each decide.
     """
@@ -96,8 +109,8 @@ def command(
         "interpolate": interpolate,
         "vary": vary,
     }
-    asked = {name: value for name, value in (wish | {"guidance": guidance}).items() if value is not None}
-    if incompatible(asked):
+    asked = {name: value for name, value in (wish | {"guidance": _weights(guidance)}).items() if value is not None}
+    if incompatible(asked, vary):
         spelt = {"labels": "--label", "codes": "--code"}
         raise click.UsageError(f"{' and '.join(spelt.get(name, f'--{name}') for name in asked)} cannot be combined")
     save = None if out is None else saver(out)
@@ -121,6 +134,18 @@ def command(
         with saving(out):
             save(x, levels, out, columns, drawn.titles)
         emit_line(out)
+
+
+def _weights(given: tuple[tuple[str, float], ...]) -> float | dict[str, float] | None:
+    """What --guidance says: a number for all conditions, or one for each by name."""
+    named = {name: weight for name, weight in given if name}
+    if not given:
+        return None
+    if named and len(named) == len(given):
+        return named
+    if len(given) > 1:
+        raise click.UsageError("--guidance names each condition once, or gives one weight for all")
+    return given[0][1]
 
 
 def _parted(given: tuple[str, ...], rows: int | None) -> tuple[list[str], list[str] | dict[str, str]]:
