@@ -93,6 +93,7 @@ class ArrayConditioner(Conditioner):
                 where=self.config.where("type"),
                 found=f"{array}{'' if array.levels else ', floats'}",
                 expected=" or ".join(kinds[count] for count in axes) + (" of integers 0..K-1" if whole else ""),
+                hint=f"type: {'vector' if len(array.shape) < 2 else 'image'}",
             )
 
 

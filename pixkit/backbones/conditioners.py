@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from pixkit.components.config import ComponentConfig
@@ -120,6 +121,10 @@ class FeatureContext(TensorContext):
         return context
 
 
+ARRAYS = ("vector", "image", "codes")
+"""Types of conditioners that a recipe only has in a list."""
+
+
 class LabelConfig(ComponentConfig):
     """Conditioning on the data's labels."""
 
@@ -129,3 +134,13 @@ class LabelConfig(ComponentConfig):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of training images whose label is hidden. Above 0 the model can also draw and score without labels, and
     be guided (Ho and Salimans, 2022, arXiv 2207.12598)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_of_an_array(cls, given: Any) -> Any:
+        """A conditioner of an array, which has to stand in a list, is told so."""
+        if isinstance(given, Mapping) and ("from" in given or given.get("type") in ARRAYS):
+            keys = "".join(f", {key}: {given[key]}" for key in given if key != "type")
+            name = given.get("type", "vector")
+            raise ValueError(f"only labels go without a list: write [{{type: {name}{keys}}}]")
+        return given

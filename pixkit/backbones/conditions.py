@@ -6,6 +6,7 @@ beside the image (`pixkit.context`).
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -220,6 +221,7 @@ class Conditions(Conditioner):
                 where="context",
                 found=", ".join(map(str, unknown)),
                 expected=", ".join(self.names),
+                hint=_meant(unknown[0], self.names),
             )
         found, there = [], set()
         for spec in ([self.label] if self.label else []) + list(self.image.context):
@@ -256,7 +258,7 @@ def _array_of(component: ComponentSpec, image: ImageSpec, classes: int | None) -
             where=config.where("from"),
             found=named,
             expected=", ".join(arrays) or "an array that data.context names",
-            hint=None if arrays else f"data.context={{{named or 'NAME'}: FILE}}",
+            hint=_meant(named, arrays) if arrays else f"data.context={{{named or 'NAME'}: FILE}}",
         )
     return arrays[named]
 
@@ -274,6 +276,12 @@ def _grid_of(component: ComponentSpec, part: ArrayConditioner) -> tuple[int, int
         )
     height, width = maps.shape[2:]
     return height, width
+
+
+def _meant(name: Any, known: Iterable[str]) -> str | None:
+    """A suggestion of the name that is likely to be meant."""
+    near = difflib.get_close_matches(str(name), list(known), 1)
+    return f"did you mean '{near[0]}'?" if near else None
 
 
 def _lacking(names: Sequence[str]) -> UsageError:

@@ -174,6 +174,8 @@ class Weight(click.ParamType):
         self.fail(f"'{value}' is neither a number nor CONDITION=NUMBER", param, ctx)
 
 
+CONTEXT = re.compile(r"context(?:, (.*))?$")
+"""Where errors of a condition are: the argument, and the condition's name."""
 SPELT = {"shape=(C, H, W, K)": "--shape C,H,W,K", "tiles=True": "--tiles", "images=slice(...)": "--images"}
 """Arguments that hints name as in Python, and their spelling on the command line."""
 
@@ -187,6 +189,8 @@ def naming_options() -> Iterator[None]:
         for parameter in click.get_current_context().command.params:
             if parameter.name == error.where:
                 error.where = _spelt(parameter)
+            elif parameter.name == "given" and (found := CONTEXT.match(error.where or "")):
+                error.where = f"{_spelt(parameter)} {found[1] or ''}".strip()
         if error.hint is not None:
             for python, typed in SPELT.items():
                 error.hint = error.hint.replace(python, typed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ def read_beside(
         asked = ContextConfig(file=given) if isinstance(given, str) else given
         where = f"data.context.{key}"
         if asked.shrink is not None:
-            specs.append(_smaller(key, asked, spec))
+            specs.append(smaller(key, asked, spec))
             continue
         limit = getattr(config, "max_bytes", MAX_BYTES)
         arrays = _Reader(where, resolve, limit).by_split(asked, images, name)
@@ -86,7 +87,7 @@ def read_beside(
     return Beside(tuple(specs), rows, digest(*(rows[split] for split in sorted(rows))))
 
 
-def _smaller(key: str, asked: ContextConfig, spec: ImageSpec) -> ContextSpec:
+def smaller(key: str, asked: ContextConfig, spec: ImageSpec) -> ContextSpec:
     """The description of a smaller version of the image itself."""
     factor, where = asked.shrink or 1, f"data.context.{key}.shrink"
     if asked.by == "average" and (spec.palette is not None or spec.height % factor or spec.width % factor):
@@ -166,6 +167,17 @@ class _Reader:
         return container.read(name)
 
 
+def _warn_of_channels_first(shape: tuple[int, ...], where: str) -> None:
+    """Warn of images that seem to be [C, H, W]: only [H, W, C] is read as meant."""
+    if shape[0] in (1, 3) and shape[1] > 4 and shape[2] > 4:
+        warnings.warn(
+            f"{where}: read as images [H, W, C] of {shape[0]} rows, {shape[1]} columns and {shape[2]} channels; if "
+            "channels come first, np.moveaxis(x, 1, -1) puts them last",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
 def _described(
     key: str, asked: ContextConfig, arrays: dict[str, NDArray[Any]], where: str
 ) -> tuple[ContextSpec, dict[str, Tensor]]:
@@ -179,6 +191,7 @@ def _described(
             found=listed(f"{split}: {rows.shape}" for split, rows in arrays.items()),
         )
     if len(shape) == 3:
+        _warn_of_channels_first(shape, where)
         arrays = {split: np.moveaxis(rows, -1, 1) for split, rows in arrays.items()}
         shape = shape[-1], *shape[:2]
     whole = all(rows.dtype.kind in "iub" for rows in arrays.values())

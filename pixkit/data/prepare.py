@@ -169,6 +169,10 @@ class Outlined:
         own = split if split in own_splits(self._outline) else "train"
         return self._beside.specs, self._beside.of(own, self._chosen[split])
 
+    def hashes(self) -> dict[str, str]:
+        """The part of `Dataset.hashes` that is known without reading images: `context`, of arrays beside them."""
+        return {"context": self._beside.digest} if self._beside.digest else {}
+
     @functools.cached_property
     def _beside(self) -> Beside:
         return read_beside(self.source.config, self._outline, self._spec, self.source.resolve, self.name)

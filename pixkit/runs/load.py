@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from pixkit.data.classes import how_to_label, renumbered
 from pixkit.data.former import numbered_as_before
 from pixkit.data.loading import Numbering
 from pixkit.data.palette_file import read_palette
-from pixkit.errors import CheckpointError, RecipeError, UsageError
+from pixkit.errors import CheckpointError, RecipeError, UsageError, listed
 from pixkit.files import is_folder
 from pixkit.image import ImageSpec
 from pixkit.memory import MemoryGuard, available
@@ -117,6 +118,9 @@ def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Pr
         RunError: if it is not a run.
         RecipeError: if an override does not fit.
         DataError: if images are missing or damaged.
+
+    Warns:
+        RuntimeWarning: if, without overrides, they are not those that the run was built with.
     """
     opened = opened_run(run)
     data, palette = locked_recipe(opened, overrides).data, opened.spec.palette
@@ -125,7 +129,26 @@ def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Pr
         given = read_palette(asked, data.build(Path.cwd()).resolve)[0] if isinstance(asked, str) else None
         if given != palette:
             raise RecipeError("a run keeps its palette, which its tokens use", where="data.palette", found=str(asked))
-    return prepare(data, Path.cwd(), progress, numbering=numbering_of(opened), palette=palette)
+    dataset = prepare(data, Path.cwd(), progress, numbering=numbering_of(opened), palette=palette)
+    if not overrides:
+        warn_of_other_data(opened, dataset.hashes())
+    return dataset
+
+
+def warn_of_other_data(run: Run, hashes: Mapping[str, str]) -> None:
+    """Warn if images, or the arrays beside them, have changed since a run was built: `Dataset.hashes`, or some."""
+    locked = run.settings()["lock"]["data"]["hashes"]
+    wrong = sorted(name for name, found in hashes.items() if locked.get(name) != found)
+    if wrong:
+        names = listed(
+            {"context": "the arrays of data.context", "split": "the choice of splits"}.get(name, f"the {name} images")
+            for name in wrong
+        )
+        warnings.warn(
+            f"{run.path}: the data are not those that the run was built with: {names} have changed",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def numbering_of(run: Run) -> Numbering | None:

@@ -16,6 +16,7 @@ from pixkit.data import Dataset, Progress
 from pixkit.data.given_array import MAX_BYTES
 from pixkit.data.opening import open_arrays
 from pixkit.errors import DataError, UsageError
+from pixkit.files import is_file
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.models.labelled import LabelledModel
@@ -26,6 +27,7 @@ from pixkit.tasks.inputs import named_images
 from pixkit.tasks.labels import Choice, one_label, repeat_labels
 
 PLACE = re.compile(r"(train|validation|test):([0-9]{1,12})")
+NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?")
 PAIRS = 16
 """Images in a row of a grid that alternates conditions and samples."""
 Asked: TypeAlias = str | Path | Sequence[str | Path] | Mapping[str, Any]
@@ -150,13 +152,34 @@ class Conditioning:
         if place is not None:
             return self._beside(place[1], int(place[2]))[spec.name]
         if len(spec.shape) == 3 and spec.levels is not None:
-            return named_images([given], ImageSpec(*spec.shape, levels=max(spec.levels, 2)), where=self._where)[1]
-        container = open_arrays(Path(given), MAX_BYTES, "a file with an array", self._where)
+            try:
+                return named_images([given], ImageSpec(*spec.shape, levels=max(spec.levels, 2)), where=self._where)[1]
+            except DataError as error:
+                error.hint = f"the condition is {spec}"  # keys of the data do not apply to it
+                raise
+        if isinstance(given, str) and not is_file(given) and (found := self._typed(name, given)) is not None:
+            return found
+        expected = f"a file with an array of {spec}, or an image of the run's data, {name}=test:5"
+        container = open_arrays(Path(given), MAX_BYTES, expected, name)
         names = container.names() if container.named else []
         if len(names) > 1:
             raise DataError("the file has several arrays", where=str(given), found=", ".join(names), expected="one")
         values = torch.as_tensor(container.read(names[0] if names else None))
         return values[None] if tuple(values.shape) == spec.shape else values
+
+    def _typed(self, name: str, text: str) -> Tensor | None:
+        """A value that is given as text: a class, by name or number, or numbers; None if it is none of these."""
+        spec = self._specs[name]
+        if name == LABEL:
+            return repeat_labels(self.model, text, 1, where=LABEL)
+        numbers = text.split(",")
+        if len(spec.shape) > 1 or not all(map(NUMBER.fullmatch, numbers)):
+            return None
+        if len(numbers) != spec.size:
+            raise UsageError("another number of entries", where=name, found=text, expected=f"{spec.size}")
+        found = torch.tensor([float(number) for number in numbers]).view(1, *spec.shape)
+        whole = spec.levels is not None and bool((found == found.round()).all())
+        return spec.check(found.long() if whole else found, name)
 
 
 def context_of(

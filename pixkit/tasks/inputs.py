@@ -21,7 +21,7 @@ from pixkit.data.picture import Form, read_picture
 from pixkit.data.prepare import Outlined
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
-from pixkit.runs.load import load_data, numbering_of
+from pixkit.runs.load import load_data, numbering_of, warn_of_other_data
 from pixkit.runs.run import Run
 
 WHITE = 128
@@ -134,7 +134,10 @@ class OwnData:
     def outlined(self) -> Outlined | None:
         """The images one by one, if possible."""
         assert self.run is not None
-        return Outlined.of(self.run.recipe().data, Path.cwd(), self.run.spec, numbering_of(self.run))
+        found = Outlined.of(self.run.recipe().data, Path.cwd(), self.run.spec, numbering_of(self.run))
+        if found is not None and self.run.spec.context:  # of images read one by one there are no hashes
+            warn_of_other_data(self.run, found.hashes())
+        return found
 
     def all(self) -> Dataset:
         """All of the data, read at the first call."""

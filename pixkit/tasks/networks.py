@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,13 +11,14 @@ from pixkit.catalogue.zoo import run_folder
 from pixkit.components.spec import ComponentSpec
 from pixkit.data import Progress as Loading
 from pixkit.data import prepare
+from pixkit.data.beside import smaller
 from pixkit.data.download import offline
 from pixkit.data.loading import measure
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.network import Autoregressive
-from pixkit.recipe import LoadedRecipe, load_recipe
+from pixkit.recipe import LoadedRecipe, Recipe, load_recipe
 from pixkit.recipe.load import completed
 from pixkit.recipe.overrides import one_by_one
 from pixkit.runs.load import construct, load, revised
@@ -75,7 +77,7 @@ def build_model(
         spec, found = dataset.spec, dataset.classes
         classes = found if classes is None else classes
     elif not isinstance(spec, ImageSpec):
-        spec, found = _given(spec)
+        spec, found = _given(spec, loaded.recipe)
         classes = found if classes is None else classes
     model = construct(loaded.recipe, spec, classes, pick_device(device))
     for network in networks_in(model).values():
@@ -169,17 +171,29 @@ def spec_of(
 
     Raises:
         DataError: if images are missing and no shape is given.
+        UsageError: if a shape is given, and arrays beside the images, whose shapes it does not tell.
     """
-    return _of_images(measure, loaded, loading) if shape is None else _given(shape)
+    return _of_images(measure, loaded, loading) if shape is None else _given(shape, loaded.recipe)
 
 
-def _given(shape: Shape) -> tuple[ImageSpec, int | None]:
+def _given(shape: Shape, recipe: Recipe) -> tuple[ImageSpec, int | None]:
     if len(shape) not in (4, 5):
         raise UsageError(
             "this is not a shape of images", where="shape", found=str(tuple(shape)), expected="C, H, W, K[, CLASSES]"
         )
     channels, height, width, levels = shape[:4]
-    return ImageSpec(channels, height, width, levels), shape[4] if len(shape) > 4 else None
+    spec = ImageSpec(channels, height, width, levels)
+    listed = isinstance(getattr(recipe.model.config, "context", None), list)
+    asked = getattr(recipe.data.config, "context", {}) if listed else {}
+    if files := [name for name, one in asked.items() if isinstance(one, str) or one.shrink is None]:
+        raise UsageError(
+            "a shape of images does not tell those of the arrays beside them",
+            where="shape",
+            found=f"data.context: {', '.join(files)}",
+            hint="leave the shape out: they are read with the recipe's data",
+        )
+    beside = tuple(smaller(name, one, spec) for name, one in asked.items())
+    return replace(spec, context=beside), shape[4] if len(shape) > 4 else None
 
 
 def _of_images(
@@ -190,6 +204,8 @@ def _of_images(
         with offline():
             return read(loaded.recipe.data, loaded.base, loading)
     except DataError as error:
+        if getattr(loaded.recipe.data.config, "context", {}):  # a shape does not tell those of arrays beside the images
+            raise
         way_out = f"only the images' shape is needed here: pass it with {SHAPE}"
         error.hint = f"{error.hint}; {way_out}" if error.hint else way_out
         raise

@@ -155,12 +155,14 @@ def coarse_lattice(model: Model, factor: int) -> Lattice:
     powers = [2**power for power in range(1, (longest - 1).bit_length())]
     good = [str(power) for power in powers if _first_drawn(model, power) is not None]
     nearest = model.completing(_mask(model.spec, Lattice(0, 0, factor))).ordering
+    small = next((spec.name for spec in model.spec.context if spec.shrink and spec.name in model.conditions), None)
+    conditioned = f"its condition {small} is a small picture: pixkit sample RUN --given {small}=FILE" if small else None
     raise UsageError(
         f"the model does not draw one pixel of every {factor} x {factor} before all others",
         where="factor",
         found=f"{factor}, and the ordering {type(nearest).__name__}",
         expected=" or ".join(good) or "an ordering from coarse to fine",
-        hint=None if good else "a model whose recipe has ordering: {type: multiscale}",
+        hint=conditioned or (None if good else "a model whose recipe has ordering: {type: multiscale}"),
     )
 
 

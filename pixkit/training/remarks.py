@@ -23,7 +23,7 @@ ASKED = ("labels", "train_labels", "class_names")
 
 
 def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Iterator[str]:
-    """Remark on labels that nothing reads, batches larger than the data, tokens as numbers, and others' weights.
+    """Remark on labels and arrays that nothing reads, large batches, tokens as numbers, and others' weights.
 
     Args:
         recipe: the recipe.
@@ -34,6 +34,9 @@ def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Itera
     asked = [key for key in ASKED if getattr(recipe.data.config, key, None)]
     if asked and dataset.classes is not None and not _reads_labels(model):
         yield f"data.{asked[0]}: the model reads no labels; model.context={{type: label}} conditions its images on them"
+    unread = [spec.name for spec in dataset.spec.context if spec.name not in model.conditions]
+    if unread and dataset.source.decoder() is None:
+        yield f"data.context: no conditioner of the model reads {listed(unread)}; model.context lists those that do"
     size, count = recipe.train.batch_size, dataset.size("train")
     if size > count:
         yield f"train.batch_size: {size} images a step, of {count} training images: some occur more than once in a step"

@@ -105,6 +105,13 @@ def test_what_is_hidden_has_maps_of_its_own_whatever_it_was(every):
     assert (shown[[0, 2]] - torch.tensor([0.5, 0.75])).abs().max() < 0.06  # four standard deviations
 
 
+def test_a_number_of_few_values_enters_as_it_is():
+    whole, plain = (ImageSpec(1, 2, 4, 2, context=(ContextSpec("n", (), levels),)) for levels in (5, None))
+    own, other = (conditions(("vector", {"from": "n", "size": 2}), spec=spec) for spec in (whole, plain))
+    values = torch.tensor([0, 4])
+    assert torch.equal(own(own.given({"n": values}, 2)), other(other.given({"n": values.float()}, 2)))
+
+
 def test_guidance_hides_what_may_be_and_keeps_the_rest(every):
     net = network(named("backbone", "pixelcnn", width=4, layers=1, output_layers=1), SPEC, conditioner=every)
     rows, noise = every.given(arrays(4), 4), pixkit.Noise(0, range(4))

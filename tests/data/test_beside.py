@@ -98,6 +98,8 @@ def test_what_is_kept_on_a_device_has_the_same_rows(make, files):
         ("none.npy", "no such file"),
         ("nan.npy", "not finite"),
         ("deep.npy", "not vectors"),
+        ("below.npy", "values out of range"),
+        ("text.npy", "not an array of numbers"),
         ("no-suffix", "not one file of arrays"),
     ],
 )
@@ -105,10 +107,18 @@ def test_what_is_no_row_an_image_is_refused_by_its_key(make, files, given, messa
     np.save(files / "nan.npy", np.full(COUNT, np.nan))
     np.save(files / "deep.npy", np.zeros((COUNT, 1, 1, 1, 1)))
     np.save(files / "short.npy", np.zeros(COUNT - 1))
+    np.save(files / "below.npy", np.full((COUNT, 2, 2), -1))
+    np.save(files / "text.npy", np.full(COUNT, "a"))
     given = "short.npy" if given.endswith("|short") else given
     with pytest.raises(DataError, match=message) as caught:
         make("arrays", **split_source(files, n=f"{files}/{given}"))
-    assert ("none.npy" if given == "none.npy" else "data.context.n") in str(caught.value)
+    assert (given if given in ("none.npy", "text.npy") else "data.context.n") in str(caught.value)
+
+
+def test_images_whose_channels_come_first_are_warned_of(make, files):
+    np.save(files / "first.npy", np.zeros((COUNT, 3, 5, 6), np.uint8))
+    with pytest.warns(RuntimeWarning, match=r"data.context.n: read as images .* 3 rows, 5 columns and 6 channels"):
+        make("arrays", **split_source(files, n=f"{files}/first.npy"))
 
 
 def test_blocks_that_do_not_fill_the_image_have_no_average(make):

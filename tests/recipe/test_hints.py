@@ -2,6 +2,8 @@
 
 import pytest
 
+from pixkit.errors import RecipeError
+from pixkit.recipe import load_recipe
 from pixkit.recipe.messages import nearest, unknown_key
 
 OTHERS = [("train", "steps"), ("train", "optimizer", "lr"), ("sample", "steps"), ("steps",), ("a", "b", "steps")]
@@ -41,3 +43,11 @@ def test_the_keys_that_may_be_meant(tail, known, others, hint):
 
 def test_only_text_is_like_a_name():
     assert nearest(3, ["3"]) is None and nearest("adaam", ["adam", "adamw"]) == "did you mean 'adam'?"
+
+
+@pytest.mark.parametrize("given", ["{type: image, from: a}", "{from: a}", "{type: codes}"])
+def test_one_conditioner_of_an_array_is_told_to_stand_in_a_list(given):
+    text = f"pixkit: 1\nname: r\ndata: digits\nmodel: {{type: autoregressive, context: {given}, backbone: pixelcnn}}\n"
+    with pytest.raises(RecipeError, match=r"model.context: only labels go without a list: write \[\{type: ") as caught:
+        load_recipe(text)
+    assert str(caught.value).count("model.context") == 1

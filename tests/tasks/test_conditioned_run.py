@@ -1,13 +1,16 @@
 """Models with a list of conditions, from their recipe on: trained, resumed, scored, drawn and completed."""
 
+import pathlib
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
 import pixkit
 from pixkit.cli.main import main
-from pixkit.errors import UsageError
-from pixkit.runs.load import load_data
+from pixkit.errors import DataError, UsageError
+from pixkit.runs.load import load_data, warn_of_other_data
 from pixkit.tasks.compress import codec_of
 from pixkit.tasks.scoring.stream import Stream
 
@@ -102,6 +105,10 @@ def test_images_are_drawn_given_what_is_named(run, batch, by_name, tmp_path):
         assert torch.equal(drawn.images, expected) and drawn.columns == 2
     shown, columns = drawn.beside()
     assert columns == 3 and torch.equal(shown[0, 0, ::2, ::2], own["small"][0, 0]) and torch.equal(shown[1:], expected)
+    assert drawn.decoded is None
+    typed = {"small": "test:4", "tilt": "0.25,-1e0", "label": "7"}
+    arrays = {"small": own["small"], "tilt": torch.tensor([[0.25, -1.0]]), "label": torch.tensor([7])}
+    assert torch.equal(pixkit.sample(run, 2, context=typed).images, model.sample(2, context=arrays))
     several = pixkit.sample(run, 1, context=["test:4", "test:0"], labels=[1, 2]).images
     assert len(several) == 4
     turn = pixkit.sample(run, 3)
@@ -128,9 +135,38 @@ def test_images_are_completed_given_their_own_conditions(run, batch, by_name):
     assert torch.equal(continued, found.samples)
 
 
+def test_data_that_have_changed_are_told_of(run):
+    file = pathlib.Path(pixkit.Run.open(run).recipe().data.config.context["tilt"])
+    kept = file.read_bytes()
+    try:
+        np.save(file, np.load(file) + 1)
+        for read in (
+            pixkit.evaluate,
+            lambda run: next(iter(pixkit.score(run, ["test:1"]))),
+            lambda run: pixkit.sample(run, 1),
+        ):
+            with pytest.warns(
+                RuntimeWarning, match="not those that the run was built with: the arrays of data.context"
+            ):
+                read(run)
+        file.unlink()
+        with pytest.raises(DataError, match=r"no such file(.|\n)*data.context.tilt=FILE"):
+            pixkit.sample(run, 1, context="test:1")
+    finally:
+        file.write_bytes(kept)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        hashes = load_data(run).hashes()
+    with pytest.warns(RuntimeWarning, match="the test images, the train images have changed"):
+        warn_of_other_data(pixkit.Run.open(run), hashes | {"train": "0", "test": "0"})
+
+
 @pytest.mark.parametrize(
     ("context", "message"),
     [
+        ({"small": "test:0", "label": "cat"}, "no such class"),
+        ({"small": "test:0", "tilt": "1,2,3"}, "another number of entries"),
+        ({"smal": "test:0"}, "no such condition(.|\n)*did you mean 'small'"),
         ("picture.png", "conditions come from the run's images"),
         ("test:6", "no image of that number"),
         ({"tilt": torch.zeros(1, 2)}, "these images lack a condition"),
@@ -143,10 +179,14 @@ def test_conditions_that_are_not_there(run, context, message):
         pixkit.sample(run, 1, context=context)
 
 
-def test_what_cannot_take_a_list_of_conditions_says_so(run):
+def test_what_cannot_take_a_list_of_conditions_says_so(recipe, run):
     with pytest.raises(UsageError, match="not arrays by name") as caught:
         pixkit.load(run).sample(1, context=3)
     assert caught.value.found == "of type int" and "small" in caught.value.expected
+    with pytest.raises(UsageError, match="its condition small is a small picture: pixkit sample RUN --given small"):
+        pixkit.upscale(run, "test:1")
+    with pytest.raises(UsageError, match=r"does not tell those of the arrays(.|\n)*data.context: tilt"):
+        pixkit.verify(pixkit.load_recipe(recipe), shape=(1, 8, 8, 17, 10))
     with pytest.raises(UsageError, match="no codec for such a model"):
         codec_of(pixkit.load(run))
     plain = pixkit.build_model(RECIPE | {"model": {"type": "autoregressive", "backbone": "pixelcnn"}}, (1, 4, 4, 2))
@@ -225,3 +265,18 @@ def test_a_recipe_may_guide_its_samples(recipe, run, tmp_path):
     wrong = recipe | {"sample": {"guidance": {"small": 1.0}}}
     with pytest.raises(UsageError, match=r"sample.guidance(.|\n)*no images without this condition"):
         pixkit.build(wrong, out=tmp_path / "wrong")
+
+
+def test_errors_name_the_option_that_gives_conditions(run, tmp_path, capfd):
+    for given, where in (
+        ("tilt=test:99", "error: --given: there is no image"),
+        ("tlt=1", "error: --given: the model has no"),
+    ):
+        assert (
+            main(["sample", str(run), "--given", "small=test:1", "--given", given, "-o", str(tmp_path / "x.png")]) == 2
+        )
+        assert where in capfd.readouterr().err
+    wide = tmp_path / "wide.npy"
+    np.save(wide, np.zeros((1, 3)))
+    assert main(["sample", str(run), "--given", f"tilt={wide}", "-o", str(tmp_path / "x.png")]) == 3
+    assert "error: --given tilt: wrong shape" in capfd.readouterr().err

@@ -46,6 +46,11 @@ class TwoLevels(nn.Module):
         """int64 [n, 2, 2] and [n, 4, 4] to [n, 1, 8, 8]."""
         return self.pictures(*(book(c).movedim(-1, 1) for book, c in ((self.top, top), (self.bottom, bottom))))
 
+    def coarse(self, top):
+        """The same from top codes only, with the mean vector in place of bottom ones."""
+        mean = self.bottom.weight.mean(0)[:, None, None].expand(len(top), -1, 4, 4)
+        return self.pictures(self.top(top).movedim(-1, 1), mean)
+
     def pictures(self, top, bottom):
         return self.out(torch.cat([self.up(top), bottom], 1))
 
@@ -73,8 +78,8 @@ def trained(x):
     return model
 
 
-class BottomCodes(pixkit.data.Arrays):
-    """The bottom codes of a `TwoLevels`, whose pictures are made of them and the top codes beside them."""
+class Codes(pixkit.data.Arrays):
+    """Codes of a `TwoLevels`: pictures are made of bottom codes and the top codes beside them, or of top codes only."""
 
     class Config(pixkit.data.Arrays.Config):
         decoder: str = Field(json_schema_extra={"x-pixkit-path": True})
@@ -85,7 +90,9 @@ class BottomCodes(pixkit.data.Arrays):
         model.load_state_dict(load_file(self.resolve(self.config.decoder)))
 
         def pictures(codes, beside):
-            return ((model.decode(beside["top"], codes[:, 0]) + 1) * 127.5).round().clamp(0, 255).byte()
+            assert not beside or codes.shape[1:] == (1, 4, 4)
+            x = model.decode(beside["top"], codes[:, 0]) if beside else model.coarse(codes[:, 0])
+            return ((x + 1) * 127.5).round().clamp(0, 255).byte()
 
         return pictures
 
@@ -93,7 +100,7 @@ class BottomCodes(pixkit.data.Arrays):
 @pytest.fixture(scope="module", autouse=True)
 def registered():
     registrar = pixkit.Registrar("two-levels", "1")
-    registrar.add("data", "bottom_codes", BottomCodes)
+    registrar.add("data", "two_level_codes", Codes)
     plugins().registry.extend(registrar.entries)
     yield
     plugins().registry.withdraw(registrar.entries)
@@ -106,7 +113,7 @@ SMALL = (
     "sample.count=2",
 )  # fmt: skip
 TOP = f"data.context.top={{train: 'codes.npz:top_train', test: 'codes.npz:top_test', values: {K}}}"
-DECODED = "source: bottom_codes\n  decoder: vqvae.safetensors"
+DECODED = "source: two_level_codes\n  decoder: vqvae.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -127,16 +134,17 @@ def place(tmp_path_factory):
         patch.chdir(folder)
         given = "model.context=[{type: codes, from: top, size: 8, layers: 1}]"
         with torch.enable_grad():
-            pixkit.build("codes-top", out="top", overrides=[*SMALL, "data.limit_test=20"])
-            bottom = packaged_recipes()["codes-bottom"].read_text(encoding="utf-8")
-            Path("mine.yaml").write_text(bottom.replace("source: arrays", DECODED), encoding="utf-8")
-            pixkit.build("mine.yaml", out="bottom", overrides=[*SMALL, TOP, given])
+            for level, more in (("top", ["data.limit_test=20"]), ("bottom", [TOP, given])):
+                text = packaged_recipes()[f"codes-{level}"].read_text(encoding="utf-8")
+                Path(f"{level}.yaml").write_text(text.replace("source: arrays", DECODED), encoding="utf-8")
+                pixkit.build(f"{level}.yaml", out=level, overrides=[*SMALL, *more])
     return folder, vqvae, codes
 
 
-def shown(vqvae, top, bottom):
-    with torch.no_grad():
-        return ((vqvae.decode(top, bottom) + 1) * 127.5).round().clamp(0, 255).long()
+@torch.no_grad()
+def shown(vqvae, top, bottom=None):
+    x = vqvae.coarse(top) if bottom is None else vqvae.decode(top, bottom)
+    return ((x + 1) * 127.5).round().clamp(0, 255).long()
 
 
 def test_bottom_codes_are_likelier_given_their_own_top_codes(place):
@@ -150,7 +158,8 @@ def test_bottom_codes_are_likelier_given_their_own_top_codes(place):
 def test_samples_of_both_priors_are_pictures(place, tmp_path):
     folder, vqvae, _ = place
     top = pixkit.sample(folder / "top", 3, seed=1)
-    assert top.decoded is None
+    assert torch.equal(top.decoded, shown(vqvae, top.images[:, 0])) and top.decoded.shape == (3, 1, 8, 8)
+    assert len(top.decoded.unique(dim=0)) == len(top.images.unique(dim=0)) > 1
     drawn = pixkit.sample(folder / "bottom", 2, context={"top": top.images[:, 0]}, seed=2)
     assert torch.equal(drawn.decoded, shown(vqvae, top.images[:, 0].repeat_interleave(2, 0), drawn.images[:, 0]))
     assert drawn.decoded.shape == (6, 1, 8, 8) and drawn.columns == 2
@@ -165,6 +174,11 @@ def test_samples_of_both_priors_are_pictures(place, tmp_path):
     assert (tmp_path / "grid.png").read_bytes() == (tmp_path / "own.png").read_bytes()
     assert np.array_equal(np.load(tmp_path / "codes.npz")["samples"], drawn.images.numpy())
     assert np.array_equal(np.asarray(Image.open(tmp_path / "each" / "00005.png")), drawn.decoded[5, 0].numpy())
+    own = shown(vqvae, torch.tensor(np.load(folder / "top" / "samples" / "best.npz")["samples"]).long()[:, 0])
+    save_grid(own, 256, tmp_path / "top.png")
+    assert np.array_equal(
+        np.asarray(Image.open(folder / "top" / "samples" / "best.png")), np.asarray(Image.open(tmp_path / "top.png"))
+    )
     best = folder / "bottom" / "samples" / "best"
     in_turn = pixkit.runs.load.load_data(folder / "bottom").batch("validation", torch.arange(2)).context
     mine = shown(vqvae, in_turn.long().view(-1, 2, 2), torch.tensor(np.load(f"{best}.npz")["samples"]).long()[:, 0])

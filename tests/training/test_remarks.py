@@ -63,6 +63,15 @@ def test_labels_that_nobody_reads_are_remarked_on(said):
         assert not any("reads no labels" in line for line in said("{source: digits, limit_train: 8}"))
 
 
+def test_arrays_that_nobody_reads_are_remarked_on(said):
+    small = "data.context={small: {shrink: 2}, half: {shrink: 2, by: every}}"
+    lines = said("{source: digits, limit_train: 8}", small, "model.context=[{type: image, from: small, layers: 1}]")
+    assert [line for line in lines if "no conditioner of the model reads half;" in line]
+    small = "data.context={small: {shrink: 2}}"
+    lines = said("{source: digits, limit_train: 8}", small, "model.context=[{type: image, layers: 1}]")
+    assert not [line for line in lines if "no conditioner" in line]
+
+
 def test_the_reverse_says_by_which_keys_labels_are_read(said):
     context = "model.context={type: label, size: 2}"
     with pytest.raises(RecipeError, match="no labels") as caught:
