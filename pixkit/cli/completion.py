@@ -24,6 +24,7 @@ from pixkit.catalogue.topics import topics
 from pixkit.catalogue.zoo import LOCK, PREFIX, run_folder, zoo_runs
 from pixkit.cli.look import catalogue
 from pixkit.cli.sketch import Completer, drawn
+from pixkit.context import LABEL
 from pixkit.errors import printable
 
 MANIFEST_STEP = "step-"
@@ -146,6 +147,26 @@ def _labels(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> 
     return _plain(["all", *(str(name) for name in names or [])], incomplete)
 
 
+def _conditions(ctx: click.Context) -> list[str]:
+    """The names of the conditions in a run's recipe."""
+    recipe = _read(_run_of(ctx) / LOCK)
+    found = recipe["model"].get("context") or []
+    arrays = list(recipe["data"].get("context") or {})
+    return [LABEL] if isinstance(found, dict) else [_name_of(each, arrays) for each in found]
+
+
+def _name_of(conditioner: dict[str, Any], arrays: list[str]) -> str:
+    return LABEL if conditioner["type"] == LABEL else str(conditioner.get("from") or arrays[0])
+
+
+def _varied(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return _plain(["pixels", *(_conditions(ctx) or ["latent"])], incomplete)
+
+
+def _guided(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return _plain([f"{name}=" for name in _conditions(ctx)], incomplete)
+
+
 def _overrides(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The keys of a recipe, section by section, and the values of those that have few."""
     before = [text for text in ctx.params.get(parameter.name or "") or () if isinstance(text, str)]
@@ -233,6 +254,8 @@ COMPLETERS: dict[str, Completer] = {
         ("name", _of_kind),
         ("overrides keys", _overrides),
         ("label labels", _labels),
+        ("vary", _varied),
+        ("guidance", _guided),
         ("sampler", _samplers),
         ("checkpoint", _checkpoints),
         ("topic", _topics),

@@ -34,6 +34,9 @@ def complete(kept, workplace, monkeypatch, capsys):
     for name, text in {
         "runs/mine": "data: {source: digits}\nlock: {class_names: [cat, dog, 'two words', 3]}\n",
         "runs/broken": "{",
+        "other/given": "data: {context: {small: {shrink: 2}, hair: h.npy}}\nmodel: {context: "
+        "[{type: image, from: small}, {type: label}, {type: vector, from: hair}]}\n",
+        "other/latent": "data: {source: digits}\nmodel: {type: pixelvae}\n",
         "elsewhere/other": "lock: 1",
     }.items():
         (workplace / name / "checkpoints" / "step-20").mkdir(parents=True)
@@ -89,6 +92,11 @@ OFFERED = {
     "pixkit sample zo": [f"zoo:digits-{name}" for name in ("gated", "local-8orders", "multiscale", "pixelvae")],
     "pixkit sample zoo:digits-g": ["zoo:digits-gated"],
     "pixkit sample zoo:digits-gated --label 3": ["3"],
+    "pixkit sample zoo:digits-gated --vary ": ["pixels", "label"],
+    "pixkit sample other/given --vary ": ["pixels", "small", "label", "hair"],
+    "pixkit sample other/latent --vary ": ["pixels", "latent"],
+    "pixkit sample other/given --guidance h": ["hair="],
+    "pixkit sample runs/broken --vary ": [],
     "pixkit sample zoo:none --label ": [],
     "pixkit show zoo digits-g": ["digits-gated"],
     "pixkit sample runs/broken --label ": ["all"],
