@@ -220,6 +220,8 @@ def test_one_condition_varies_while_the_noise_and_the_others_are_held(run, batch
     assert classes.columns == 10 and classes.above is None
     assert torch.equal(classes.images[7:8], one(0, label=torch.tensor([7])))
     assert torch.equal(classes.beside()[0][0, 0, ::2, ::2], own["small"][0, 0])
+    unlabelled = {"small": own["small"], "tilt": own["tilt"]}
+    assert torch.equal(pixkit.sample(run, vary="label", context=unlabelled, seed=3).images, classes.images)
     two = pixkit.sample(run, vary="label", labels=[7, 2], context="test:4", seed=3, guidance={"label": 1e5})
     assert len(two.images) == 2 and (two.images[0] != classes.images[7]).any()
 
