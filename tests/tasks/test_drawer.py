@@ -39,7 +39,7 @@ def test_what_is_said_is_taken(model):
 
 
 def test_a_run_is_loaded_as_is_asked_and_drawn_as_its_recipe_says(model, monkeypatch):
-    section = SimpleNamespace(temperature=0.25, type="ancestral", batch_size=7, count=9)
+    section = SimpleNamespace(temperature=0.25, type="ancestral", batch_size=7, count=9, guidance={"label": 2.0})
     run = SimpleNamespace(recipe=lambda: SimpleNamespace(sample=section))
     asked = []
     monkeypatch.setattr(drawing.Run, "open", lambda path: asked.append(path) or run)
@@ -47,7 +47,7 @@ def test_a_run_is_loaded_as_is_asked_and_drawn_as_its_recipe_says(model, monkeyp
     found = open_drawer("somewhere", device="cpu", checkpoint="last", weights="raw")
     assert asked == ["somewhere", (run, {"device": "cpu", "checkpoint": "last", "weights": "raw"})]
     assert (found.model, found.run, found.temperature, found.batch_size, found.count) == (model, run, 0.25, 7, 9)
-    assert type(found.sampler) is Ancestral
+    assert type(found.sampler) is Ancestral and found.guidance == {"label": 2.0}
     monkeypatch.setattr(drawing, "pick_device", lambda name, ranks: f"{name}, of {ranks.size}")
     open_drawer("somewhere")
     assert asked[3][1] == {"device": "auto, of 1", "checkpoint": "best", "weights": "ema"}
