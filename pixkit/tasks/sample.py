@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,10 +37,8 @@ from pixkit.tasks.decoded import PICTURE, decoded, decoder_of
 from pixkit.tasks.drawer import Drawer, DrawingOptions, Images, Source, open_drawer
 from pixkit.tasks.labels import Choice, class_titles, repeat_codes, repeat_labels
 from pixkit.tasks.masks import keep_edge
-from pixkit.tasks.varied import framed, require_variable
+from pixkit.tasks.varied import LATENT, framed, require_variable
 
-LATENT = re.compile(r"latent[0-9]*")
-"""What `vary` calls a latent code, or one of its levels."""
 IN_A_ROW = 8
 """Images per label, code or interpolation, if no number is given."""
 
@@ -170,12 +167,12 @@ def sample(
     if n is not None:
         check_count("n", n, 0, math.inf, "0 or more")
     drawer = open_drawer(model, **options)
-    if return_log_prob:
-        drawer.model.check_exact("return_log_prob")
     if vary is not None:
         require_variable(drawer.model, vary)
         if drawer.model.has_latent and len(named) > 1:
             raise UsageError(f"{' and '.join(named)} cannot be combined", where="sample")
+    if return_log_prob:
+        drawer.model.check_exact("return_log_prob")
     together = any(each is not None for each in (labels, codes, interpolate, context))
     number = n if n is not None else IN_A_ROW if together else drawer.count
     check_room(number, drawer.model.spec)

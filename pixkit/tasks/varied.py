@@ -5,6 +5,7 @@ For what varies in a latent model's code, see `pixkit.tasks.latents`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,8 @@ from pixkit.tasks.drawer import Drawer
 from pixkit.tasks.labels import Choice, repeat_labels
 
 PIXELS = "pixels"
+LATENT = re.compile(r"latent[0-9]*")
+"""What `vary` calls a latent code, or one of its levels."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def require_variable(model: Model, what: str) -> None:
     conditions = [name for name in model.conditions if name != "code"]
     if model.has_latent or (conditions and what in (PIXELS, *conditions)):
         return
-    if not conditions:
+    if not conditions or LATENT.fullmatch(what):
         model.require("has_latent", "vary")
     raise UsageError(
         "the model has nothing of that name to vary",

@@ -245,7 +245,7 @@ def test_one_condition_varies_while_the_noise_and_the_others_are_held(run, batch
     ("options", "message"),
     [
         ({"vary": "smal"}, "nothing of that name to vary(.|\n)*did you mean 'small'"),
-        ({"vary": "latent"}, "nothing of that name to vary"),
+        ({"vary": "latent"}, "no latent code"),
         ({"vary": "latent", "context": "test:1"}, "cannot be combined"),
         ({"vary": "label", "given": ["test:1", "test:2"], "rows": 4}, "one image at a time"),
     ],
