@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ from pixkit.cli.options import (
 )
 from pixkit.cli.plugins import find_component
 from pixkit.components.plugins import plugins
+from pixkit.data.context_config import NAME
 from pixkit.ranks import launched
 from pixkit.samplers import Cached
 
@@ -56,6 +58,8 @@ OPTIONS = (
     device_option,
     plugin_option,
 )
+NAMED = re.compile(NAME)
+"""A name of `data.context`."""
 NAMES = ("seed", "temperature", "batch_size", "sampler", "checkpoint", "weights", "device")
 
 
@@ -103,6 +107,15 @@ def saver(out: Path) -> Save:
         raise click.UsageError(f"-o {out}: name a .png, a .npz, or a folder (no suffix)")
     figures.require_empty(out)
     return lambda x, levels, path, columns=None, titles=None: figures.save_images(x, levels, path)
+
+
+def conditions_given(given: Sequence[str]) -> list[str] | dict[str, str]:
+    """What --given says of a list of conditions: images whose conditions are meant, or values by name."""
+    named = {name: value for name, sign, value in (text.partition("=") for text in given) if sign and NAMED.match(name)}
+    plain = [text for text in given if text.partition("=")[0] not in named]
+    if named and plain:
+        raise click.UsageError("--given names arrays, NAME=FILE, or images whose conditions are meant, not both")
+    return named or plain
 
 
 def one_of(out: Path, number: int, count: int) -> Path:

@@ -147,7 +147,7 @@ def warn_of_other_data(run: Run, hashes: Mapping[str, str]) -> None:
         warnings.warn(
             f"{run.path}: the data are not those that the run was built with: {names} have changed",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=1,  # once, wherever it is read
         )
 
 

@@ -100,7 +100,9 @@ def test_what_is_hidden_has_maps_of_its_own_whatever_it_was(every):
     without = {name: value for name, value in arrays(3).items() if name not in ("label", "n")}
     assert torch.equal(every(every.given(without, 3)), hidden)
     torch.manual_seed(0)
-    shown = every.dropped(given.expand(3, -1).repeat(400, 1))[:, :7].mean(0)
+    drawn = every.dropped(given.expand(3, -1).repeat(400, 1))[:, :7]
+    assert (drawn[:, 0] * drawn[:, 2]).mean() == pytest.approx(0.5 * 0.75, abs=0.06), "each for itself"
+    shown = drawn.mean(0)
     assert (shown[[1, 3, 4, 5, 6]] == 1).all()
     assert (shown[[0, 2]] - torch.tensor([0.5, 0.75])).abs().max() < 0.06  # four standard deviations
 

@@ -1,5 +1,6 @@
 """Models with a list of conditions, from their recipe on: trained, resumed, scored, drawn and completed."""
 
+import json
 import pathlib
 import warnings
 
@@ -10,6 +11,7 @@ import torch
 import pixkit
 from pixkit.cli.main import main
 from pixkit.errors import DataError, UsageError
+from pixkit.figures import save_images
 from pixkit.runs.load import load_data, warn_of_other_data
 from pixkit.tasks.compress import codec_of
 from pixkit.tasks.scoring.stream import Stream
@@ -192,6 +194,24 @@ def test_what_cannot_take_a_list_of_conditions_says_so(recipe, run):
     plain = pixkit.build_model(RECIPE | {"model": {"type": "autoregressive", "backbone": "pixelcnn"}}, (1, 4, 4, 2))
     with pytest.raises(UsageError, match="no list of conditions"):
         pixkit.sample(plain, 1, context="test:0")
+
+
+def test_pixkit_complete_takes_conditions_by_name(run, batch, by_name, tmp_path, capfd):
+    save_images(batch.x[4:5], 17, tmp_path / "own")
+    complete = ["complete", str(run), str(tmp_path / "own" / "00000.png"), "--keep-top", "4", "-n", "1", "--json", "-q"]
+    known = torch.zeros(1, 8, 8, dtype=torch.bool)
+    known[:, :4] = True
+    for given in (
+        ["--given", "test:3"],
+        ["--given", "small=test:3", "--given", "tilt=test:3", "--given", "label=test:3"],
+    ):
+        assert main([*complete, *given]) == 0
+        found = json.loads(capfd.readouterr().out)
+        other = pixkit.complete(run, batch.x[4:5], known, 1, context="test:3")
+        assert found["nats"] == pytest.approx(other.nats, rel=1e-5)
+    # Scored, as an image that is not of the run's data: its conditions are what it is itself, and what is said of it.
+    row = next(iter(pixkit.score(run, [batch.x[4]], labels=[3])))
+    assert row.nats == pytest.approx(-float(pixkit.load(run).log_prob(batch.x[4:5], {"label": torch.tensor([3])})))
 
 
 def test_the_command_takes_conditions_by_name_or_by_image(run, tmp_path):

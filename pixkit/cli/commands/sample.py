@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pixkit.cli.drawing import drawing_options, picture, saver
+from pixkit.cli.drawing import NAMED, conditions_given, drawing_options, picture, saver
 from pixkit.cli.options import Codes, Weight, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit_line, emit_picture, is_terminal
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.runs import opened_run
-from pixkit.data.context_config import NAME
 from pixkit.figures.targets import saving
 from pixkit.tasks.sample import incompatible, sample
-
-NAMED = re.compile(NAME)
 
 
 @click.command()
@@ -150,10 +146,7 @@ def _weights(given: tuple[tuple[str, float], ...]) -> float | dict[str, float] |
 
 def _parted(given: tuple[str, ...], rows: int | None) -> tuple[list[str], list[str] | dict[str, str]]:
     """What --given names: images to continue, and what a list of conditions is to be."""
-    named = {name: value for name, sign, value in (text.partition("=") for text in given) if sign and NAMED.match(name)}
-    plain = [text for text in given if text.partition("=")[0] not in named]
-    if rows is not None:
-        return plain, named
-    if named and plain:
-        raise click.UsageError("--given names arrays, NAME=FILE, or images whose conditions are meant, not both")
-    return [], named or plain
+    if rows is None:
+        return [], conditions_given(given)
+    named = [text for text in given if "=" in text and NAMED.match(text.partition("=")[0])]
+    return [text for text in given if text not in named], conditions_given(named)
