@@ -44,7 +44,8 @@ from pixkit.tasks.sample import incompatible, sample
     metavar="IMAGE|NAME=FILE",
     multiple=True,
     help="With --rows: an image to continue, or a folder: a file, or test:NUMBER of the run's data; may be several. "
-    "Without: the values of a list of conditions, NAME=FILE, NAME=test:NUMBER, or test:NUMBER for all of that image's.",
+    "Without: the values of a list of conditions, NAME=FILE, NAME=test:NUMBER, label=CLASS, NAME=1,0.5 for a vector, "
+    "or test:NUMBER for all of that image's.",
 )
 @click.option("--rows", type=click.IntRange(1), help="With --given: the number of its rows that are given.")
 @drawing_options
@@ -86,10 +87,10 @@ def command(
     Under torchrun the ranks share the batches of --batch-size images, and rank 0 writes what one process would.
 
     --vary shows what one thing decides while all else is held. A condition, as in --vary label, takes n of the values
-    that are given, of the classes, or of those of the validation images; the row begins with its picture, or names the
-    classes, and the images have one noise. The other conditions are those of --given, a row for each, or else of the
-    first validation image. --vary pixels does the reverse: each row is under the conditions of --given, and a column
-    has one noise.
+    that are given, of the classes, or of those of the validation images; its picture, or the class's name, is above
+    each column, and the images of a row have one noise. The other conditions are those of --given, a row for each, or
+    else of the first validation image. --vary pixels does the reverse: each row is under the conditions of --given, and
+    a column has one noise.
 
     For a latent model, --code does the same for each value of a categorical code, and --interpolate and --vary show
     what the code and the pixels' noise each decide.
