@@ -58,6 +58,12 @@ OPTIONS = (
     device_option,
     plugin_option,
 )
+conditions_option = click.option(
+    "--given",
+    metavar="NAME=FILE|test:5",
+    multiple=True,
+    help="Other values of a list of conditions than the image's own: by name, or those of an image of the run's data.",
+)
 NAMED = re.compile(NAME)
 """A name of `data.context`."""
 NAMES = ("seed", "temperature", "batch_size", "sampler", "checkpoint", "weights", "device")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import torch
 
-from pixkit.cli.drawing import conditions_given, drawing_options, one_of, picture
+from pixkit.cli.drawing import conditions_given, conditions_option, drawing_options, one_of, picture
 from pixkit.cli.options import Numbers, images_argument, json_option, naming_options, quiet_option, run_argument
 from pixkit.cli.output import emit, emit_json, emit_line, emit_picture, is_terminal, pairs
 from pixkit.cli.plugins import loaded_plugins
@@ -40,12 +40,7 @@ CORNERS = Numbers(lambda numbers: len(numbers) == 4, "T,L,H,W: top, left, height
 )
 @click.option("-n", "count", type=click.IntRange(1), default=8, show_default=True, help="Number of completions.")
 @click.option("--label", metavar="CLASS", help="The image's class, for a model with labels.")
-@click.option(
-    "--given",
-    metavar="NAME=FILE|test:5",
-    multiple=True,
-    help="Other values of a list of conditions than the image's own: by name, or those of an image of the run's data.",
-)
+@conditions_option
 @drawing_options
 @click.option("-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="FILE.png or FILE.npz.")
 @json_option
@@ -91,12 +86,8 @@ def command(
     loaded_plugins()
     quiet = quiet or not drawing["ranks"].first
     with naming_options(), show_progress(quiet) as progress:
-        options: dict[str, Any] = {
-            "label": label,
-            "context": conditions_given(given) or None,
-            **drawing,
-            **progress.hooks("completing"),
-        }
+        options: dict[str, Any] = {"label": label, "context": conditions_given(given) or None, **drawing}
+        options |= progress.hooks("completing")
         found = complete_each(opened_run(run, quiet), images, known, count, **options)
         for summary in dict.fromkeys(each.summary for each in found):
             progress.remark(summary)
