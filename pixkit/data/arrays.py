@@ -113,7 +113,9 @@ class Arrays(DataSource):
         _, labels, held_out = self._headers(files)
         names = self._classes(labels, held_out, str(files.default))[1]
         count = self.config.classes
-        return names if names is not None or count is None or count * 16 > MOST else tuple(map(str, range(count)))
+        if count is None:
+            return names
+        return None if count * 16 > MOST else tuple(map(str, range(count)))
 
     def _headers(self, files: Files) -> tuple[dict[str, list[Part]], dict[str, torch.Tensor], bool]:
         """By split the arrays of images, and the labels; and whether the test images are some of the training images.

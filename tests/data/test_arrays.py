@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pixkit.data.arrays import Arrays
+from pixkit.data.classes import MOST
 from pixkit.data.layout import axes_of
 from pixkit.data.npy import ArrayFile
 from pixkit.errors import DataError
@@ -205,6 +206,18 @@ def test_one_hot_labels_beside_numbers(make, save):
     save(train=NHWC, test=NHWC[:2], l=np.eye(4, dtype=int)[np.arange(20) % 4], m=np.array([3, 0]))
     data = make("arrays", path="a.npz", train_labels="l", test_labels="m")
     assert data.classes == 4 and data.labels("test").tolist() == [3, 0]
+
+
+def test_classes_are_known_from_labels_or_by_their_number(save, tmp_path):
+    save(train=NHWC, y=np.arange(20) % 2 * 5)
+
+    def known(**config):
+        return Arrays(Arrays.Config(path="a.npz", test=None, **config), tmp_path).known_classes()
+
+    assert known(train_labels="y") == ("0", "5") and known() is None is known(classes=7)
+    assert known(train_labels="y", classes=7) == tuple("0123456")
+    assert len(known(train_labels="y", classes=MOST // 16)) == MOST // 16
+    assert known(train_labels="y", classes=MOST // 16 + 1) is None
 
 
 def test_the_number_of_classes_may_exceed_the_largest_label(make, save):
