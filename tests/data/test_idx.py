@@ -63,7 +63,17 @@ def test_damaged_files_are_refused(tmp_path, content, message):
     assert caught.value.exit_code == 3
 
 
-@pytest.mark.parametrize(("content", "message"), [each for each in DAMAGED if "kind" not in each[1]])
+SHORTS = header(2, 3, kind=11)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        *(each for each in DAMAGED if "kind" not in each[1]),
+        (SHORTS + bytes(11), "cut short"),
+        (SHORTS + bytes(13), "more than the header"),
+    ],
+)
 def test_they_are_refused_as_well_where_they_are_read_a_part_at_a_time(tmp_path, content, message):
     """In the same words, unless they are packed: then where they end is seen at the end."""
     path = tmp_path / "file"
