@@ -78,6 +78,7 @@ def test_a_folder_is_all_its_pictures(make, tmp_path):
     data = make("images", path="pictures", size=6, test_fraction=0.0, validation=0.0)
     names = [name for name, _ in reader_of(data).read(tmp_path / "pictures")]
     assert names == [str(tmp_path / "pictures" / name) for name in ("b/a.png", "z.png")]
+    assert [*map(str, reader_of(data).parts(tmp_path / "pictures"))] == names
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])

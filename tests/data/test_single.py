@@ -72,7 +72,7 @@ def test_which_files_are_used_is_kept_with_what_was_decoded(tmp_path, monkeypatc
     for folder, count in (("all", 9), ("held", 4)):
         (tmp_path / folder).mkdir()
         for number in range(count):
-            first, *others = (Image.new("L", (3, 3), 20 * number + frame) for frame in range(1 + number % 3))
+            first, *others = (Image.new("L", (4, 3), 20 * number + frame) for frame in range(1 + number % 3))
             first.save(tmp_path / folder / f"{number}.tif", save_all=True, append_images=others)
         if "on_bad" in config:
             (tmp_path / folder / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
