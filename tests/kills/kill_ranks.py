@@ -28,9 +28,11 @@ data: {source: digits, validation: 0.02, limit_train: 64, limit_test: 16}
 model:
   type: autoregressive
   backbone: {type: pixelcnn, width: 8, layers: 2, first_kernel: 3, output_layers: 1, dropout: 0.1}
-train: {steps: 120, batch_size: 8, accumulate: 4, eval_every: 30, checkpoint_every: 7, keep: 3, ema: 0.9}
+train: {steps: 120, batch_size: 8, accumulate: 4, eval_every: 30, checkpoint_every: 7, keep: 3, ema: 0.9,
+  precision: fp32, memory_format: contiguous, fuse: off}
 sample: {count: 2}
 """
+"""It states what builds would measure as they start, which depends on other load: other choices have other digits."""
 STARTING = 900.0
 """Seconds in which the ranks of a build are there, also on a machine with much else to do."""
 
