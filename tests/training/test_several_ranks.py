@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,10 +25,10 @@ from pixkit.runs.run import Run
 from pixkit.training.ahead import Ahead
 from pixkit.training.build import build
 from pixkit.training.exchange import OrderedSum
-from pixkit.training.optim import trained_phases
+from pixkit.training.optim import gradient_norm, trained_phases
 from pixkit.training.prepare import prepare_training
 from pixkit.training.recompute_check import check_recomputed
-from pixkit.training.shard import balanced
+from pixkit.training.shard import Shard, balanced
 from pixkit.training.step import NonFiniteStep, Stepper
 from pixkit.training.together import check_alike
 from pixkit.training.watch import Interrupt, Reporter, Terminated
@@ -332,6 +333,20 @@ def test_steps_are_lost_with_a_rank_that_has_a_part_of_the_optimiser(together, t
             return said
 
     assert "other ranks keep parts of the optimiser's state" in together.run(work, 2)[0][0]
+
+
+def test_a_divided_norm_has_the_bits_of_torch():
+    """Also of several types, which torch groups; a norm in float64 would differ."""
+    itself = SimpleNamespace(rank=0, size=1, joined=lambda row: row[None])
+    for seed in range(20):
+        torch.manual_seed(seed)
+        types = [torch.float32] * 30 + [torch.float64, torch.complex64] * (seed % 2)
+        weights = {str(number): nn.Parameter(torch.zeros(7, dtype=dtype)) for number, dtype in enumerate(types)}
+        shard = Shard(itself, weights, [0])
+        shard.given = [number % 5 > 0 for number in range(len(types))]
+        for there, one in zip(shard.given, weights.values(), strict=True):
+            one.grad = torch.randn_like(one) if there else None
+        assert torch.equal(shard.norm(), gradient_norm(weights.values()))
 
 
 def test_ranks_divide_parameters_evenly_if_the_optimiser_permits(monkeypatch):
