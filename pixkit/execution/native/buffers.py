@@ -106,7 +106,8 @@ class Buffers:
             else:
                 sites = most if name in self._passing else operation.grid[0] * operation.grid[1]
                 self._data[name] = self._zeros(sites, self._maps(name), self._groups_of(name))
-                self._blank.append(self._data[name])
+                if name not in self._passing:
+                    self._blank.append(self._data[name])
                 for kept in (kept for part in self._lowered.get(name, []) for kept in part.kept):
                     self._data[kept.name] = self._reserved(kept, most, sites, self._groups_of(name))
                     self._blank.append(self._data[kept.name])

@@ -91,17 +91,27 @@ static void mix(const Program *p, const Op *op, const Buffer *in0, const Buffer 
             taps[count++] = (Tap){at(in0, position, sources[t], first, t % p->groups), t * high};
     Then then[op->fused > 0 ? op->fused : 1];
     const real *sums = at(out, position, site, first, group);
-    const Target to = {op->unread ? 0 : (real *)sums, out->row, then, then + op->fused};
-    for (i32 i = 0; i < op->fused; i++) {
-        const Op *own = op + 1 + i;
+    i32 made = 0;
+    for (i32 i = 0; i < op->fused; i++, made++) {
+        const Op *own = op + 1 + i, *projection = own->kind == LINEAR ? own : 0;
         const Buffer *b = p->buffers;
+        if (projection) { /* and the sum of both */
+            own++, i++;
+            const Rows from = operand(b + projection->in0, position, site, first, group);
+            real *y = at(b + own->out, position, site, first, group);
+            then[made] = (Then){from.data, own->unread ? 0 : y, from.row, b[own->out].row, 0, LINEAR, 0,
+                                projection->inner, projection->weight, projection->bias};
+            sums = y;
+            continue;
+        }
         const Rows x = operand(b + own->in0, position, site, first, group), z = operand(b + own->in1, position, site, first, group);
         const i32 swapped = x.data != sums;
         real *y = at(b + own->out, position, site, first, group);
-        then[i] = (Then){swapped ? x.data : z.data, own->unread ? 0 : y, swapped ? x.row : z.row, b[own->out].row,
-                         (real)own->alpha, own->kind, swapped};
+        then[made] = (Then){swapped ? x.data : z.data, own->unread ? 0 : y, swapped ? x.row : z.row, b[own->out].row,
+                            (real)own->alpha, own->kind, swapped, 0, 0, 0};
         sums = y;
     }
+    const Target to = {op->unread ? 0 : at(out, position, site, first, group), out->row, then, then + made};
     linear(taps, count, in0->row, op->inner, depth, width, span(width, part), op->weight + number * depth * width,
            op->bias + number * width, &to, rows, op->paired);
 }

@@ -43,6 +43,8 @@ typedef struct {
     i64 other_row, out_row;
     real a;
     i32 kind, swapped; /* whether the sums are its second operand */
+    i32 inner;         /* LINEAR, a projection that is added to the sums: maps of its input, the other operand */
+    const real *weight, *bias;
 } Then;
 
 /* Where sums go, if anything reads them there, and the operations that follow. */
@@ -71,6 +73,19 @@ typedef struct { real *out; i64 out_row; const Then *then, *end; } Target;
             }                                                                                                          \
         break;
 
+#define WITH_PROJECTION                                                                                                \
+    case LINEAR: {                                                                                                     \
+        const real *w = then->weight + column / PANEL * PANEL * then->inner + column % PANEL;                          \
+        const real *from = then->other + row * then->other_row;                                                        \
+        for (int r = 0; r < rows; r++)                                                                                 \
+            for (int v = 0; v < vectors; v++) acc[r][v] += *(const vec *)(then->bias + column + v * LANES);            \
+        for (i32 k = 0; k < then->inner; k++, w += ldw)                                                                \
+            for (int r = 0; r < rows; r++)                                                                             \
+                for (int v = 0; v < vectors; v++)                                                                      \
+                    acc[r][v] += from[r * then->other_row + k] * *(const vec *)(w + v * LANES);                        \
+        break;                                                                                                         \
+    }
+
 /* bias + sum over taps of a[R][inner] @ w[inner][V vectors], for the target's rows and columns from `row` and
    `column` on. */
 #define TILE(R, V) TILE_OF(tile, R, V, 0)
@@ -95,7 +110,7 @@ typedef struct { real *out; i64 out_row; const Then *then, *end; } Target;
         PUT(to)                                                                                                        \
         for (const Then *then = to->then; then < to->end; then++) {                                                    \
             const real *other = then->other + row * then->other_row + column, a = then->a;                             \
-            switch (then->kind) { AFTERWARDS(WITH_OTHER) }                                                             \
+            switch (then->kind) { AFTERWARDS(WITH_OTHER) WITH_PROJECTION }                                             \
             PUT(then)                                                                                                  \
         }                                                                                                              \
     }

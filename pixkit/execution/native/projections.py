@@ -2,13 +2,15 @@
 
 A gated network has a 1x1 convolution of the context's maps in every layer. Computed for the whole image, their results
 are the largest memory of a draw: written once, and read once from far away. Computed in the step that reads them, they
-stay in registers, take the same arithmetic, and only the context's own maps are stored.
+stay in registers, take the same arithmetic, and only the context's own maps are stored. So a picture as a condition
+costs at least the arithmetic of these projections, which for few maps may be a tenth of the network's own.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +19,8 @@ from torch import Tensor, nn
 
 from pixkit.execution.lowering.colours import at_once
 from pixkit.execution.nodes import Run, run_node
-from pixkit.execution.plan import Plan, pointwise
+from pixkit.execution.plan import Plan
+from pixkit.layers import TapLayer
 from pixkit.readiness.plain import plain
 from pixkit.readiness.trace import Operation, Trace
 from pixkit.readiness.watch import hooked
@@ -26,7 +29,8 @@ from pixkit.readiness.watch import hooked
 def with_projections(plan: Plan) -> Plan:
     """The same plan, in which projections are computed at the sites and in the steps of the operation that reads them.
 
-    They must be 1x1 convolutions of maps of the context, and a single pointwise operation must read them.
+    They must be 1x1 convolutions of maps of the context, and a single operation must read them, element by element.
+    Linear layers are moved next to the sums that they enter with a projection: the kernel computes these together.
     """
     found = dict(_projections(plan))
     if not found:
@@ -36,14 +40,61 @@ def with_projections(plan: Plan) -> Plan:
         name: replace(operation, kind="channels") if name in found else operation
         for name, operation in trace.operations.items()
     }
+    late = _delayed(plan, found)
+    names = _sorted(trace.operations, found, late, _hastened(plan, found, late))
+    trace.operations = {name: trace.operations[name] for name in names}
+    place = {name: number for number, name in enumerate(names)}
     schedules = []
-    for schedule in plan.schedules:
-        read = [name for name in schedule.operation.inputs if found.get(name) == schedule.operation.name]
-        schedules += [replace(schedule, operation=trace.operations[name]) for name in read]
-        schedules.append(schedule)
-    at_readers = [{name: table[reader] for name, reader in found.items()} for table in (plan.ready, plan.needed)]
+    for schedule in sorted(plan.schedules, key=lambda each: place[each.operation.name]):
+        here = [name for name in schedule.operation.inputs if (found | late).get(name) == schedule.operation.name]
+        schedules += [replace(schedule, operation=trace.operations[name]) for name in here]
+        if schedule.operation.name not in late:
+            schedules.append(schedule)
+    moved = (found | late).items()
+    at_readers = [{name: table[reader] for name, reader in moved} for table in (plan.ready, plan.needed)]
     ready, needed = plan.ready | at_readers[0], plan.needed | at_readers[1]
     return replace(plan, trace=trace, schedules=schedules, ready=ready, needed=needed)
+
+
+def _delayed(plan: Plan, found: dict[str, str]) -> dict[str, str]:
+    """Linear layers that can wait for the only operation that reads them, by which they are added to something else
+    and then to a projection: the kernel computes these together.
+    """
+    operations = plan.trace.operations
+    readers = Counter(name for operation in operations.values() for name in operation.inputs)
+    late: dict[str, str] = {}
+    for reader in found.values():
+        for name in operations[reader].inputs:
+            layers = [each for each in operations[name].inputs if isinstance(operations[each].module, TapLayer)]
+            own = operations[name].kind == "elementwise" and readers[name] == len(layers) == 1
+            if own and readers[layers[0]] == 1 and name not in found:
+                late[layers[0]] = name
+    return late
+
+
+def _hastened(plan: Plan, found: dict[str, str], late: dict[str, str]) -> dict[str, str]:
+    """Sums of a linear layer and a projection that can follow the layer at once, for the same reason, by layer."""
+    operations = plan.trace.operations
+    early: dict[str, str] = {}
+    for projection, reader in found.items():
+        names = [name for name in operations[reader].inputs if name != projection]
+        if len(names) == 1 and isinstance(operations[names[0]].module, TapLayer) and names[0] not in late:
+            early |= {names[0]: reader} if (names[0], reader) in plan.together else {}
+    return early
+
+
+def _sorted(names: Iterable[str], found: dict[str, str], late: dict[str, str], early: dict[str, str]) -> list[str]:
+    """The names: those of late operations before those for which they wait, those of early ones after their layers."""
+    before = {reader: name for name, reader in late.items()}
+    projected = {reader: name for name, reader in found.items()}
+    moved = {*late, *early.values(), *(projected[reader] for reader in early.values())}
+    after = {name: (projected[reader], reader) for name, reader in early.items()}
+    return [
+        each
+        for name in names
+        if name not in moved
+        for each in (*filter(None, [before.get(name)]), name, *after.get(name, ()))
+    ]
 
 
 def runner(plan: Plan) -> Run:
@@ -102,7 +153,8 @@ def _projections(plan: Plan) -> Iterator[tuple[str, str]]:
             continue
         (source,), (reader,) = (operations[each] for each in operation.inputs), read
         alike = operation.grid == source.grid == reader.grid != (1, 1) and not source.maps % groups
-        if alike and source.name in varying and pointwise(reader) and reader.name not in joint:
+        own = reader.kind == "elementwise" and reader.maps == operation.maps  # reads the same map of the same site
+        if alike and own and source.name in varying and reader.name not in joint:
             yield name, reader.name
 
 

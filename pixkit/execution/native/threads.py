@@ -49,7 +49,20 @@ class Threaded(Teamwork):
         return self._parts[number][1].kind == "LINEAR" and self._domain(number) % LANES == 0
 
     def _joins(self, number: int) -> bool:
+        if self._parts[number][1].kind == "LINEAR":
+            return self._projects(number)
         return self._parts[number][1].kind in AFTERWARDS and self._reads(number).count(self._result(number - 1)) == 1
+
+    def _projects(self, number: int) -> bool:
+        """Whether an operation projects a context, and the next one adds this to the result of the previous one."""
+        name, part = self._parts[number]
+        given = [self.plan.trace.operations.get(each) for each in part.inputs if isinstance(each, str)]
+        at_site = self.groups == part.taps == 1 and [each.kind for each in given if each] == ["static"]
+        if not at_site or self.plan.trace.operations[name].kind != "channels" or number + 1 == len(self._parts):
+            return False
+        added = self._parts[number + 1][1]
+        results = {self._result(number - 1), self._result(number)}
+        return added.kind == "ADD" and added.alpha == 1 and {*self._reads(number + 1)} == results
 
     def _domain(self, number: int) -> int:
         name, part = self._parts[number]
@@ -75,7 +88,8 @@ class Threaded(Teamwork):
         for head, fused in enumerate(self._fused):
             for number in range(head, head + fused):
                 name, part = self._parts[number]
-                self.ops[number].unread = readers[self._memory_at(part.out or name)] == {number + 1}
+                following = number + 1 + (self._parts[number + 1][1].kind == "LINEAR")  # the sum with a projection
+                self.ops[number].unread = readers[self._memory_at(part.out or name)] == {following}
 
     def _memory_at(self, name: str) -> int:
         return self._data[name].untyped_storage().data_ptr()
