@@ -114,8 +114,9 @@ def choose(fault, tests, first, budget):
     operation = None if in_python else fault.place.scope.lower()
     ranks, seen = {}, collections.Counter()
     for test in sorted(concerned(fault, tests), key=lambda test: test.seconds):
-        ranks[test] = seen[test.path] // TOGETHER
-        seen[test.path] += 1
+        turn = test.path, exact in test.calls  # those of a file that do not call the function delay none that do
+        ranks[test] = seen[turn] // TOGETHER
+        seen[turn] += 1
 
     def unlikely(test):
         named = bool(operation) and bool(re.search(rf"\b{operation}\b", test.name.lower()))
