@@ -20,6 +20,7 @@ from pixkit.layers.norms import SiteLayerNorm, SiteNorm, SiteRMSNorm
 from pixkit.layers.orient import Reorient, Turn
 from pixkit.layers.pointwise import ColourLayerNorm, Norm, norm
 from pixkit.layers.rearrange import Rearrange
+from pixkit.layers.rectified import in_turn, rectifies
 from pixkit.layers.recurrent import Fronts, Recurrence
 from pixkit.layers.resample import MaskedDownsample, MaskedUpsample
 from pixkit.layers.sequence import SequenceRecurrence
@@ -74,11 +75,13 @@ __all__ = [
     "check_maps",
     "fuses",
     "fusing",
+    "in_turn",
     "initialise",
     "initialise_from_data",
     "initialiser",
     "norm",
     "positions",
+    "rectifies",
     "tap_sources",
 ]
 

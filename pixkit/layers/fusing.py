@@ -9,15 +9,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, handle_torch_function, has_torch_function
 
-from pixkit.layers.geometry import Edges
+from pixkit.layers.geometry import Edges, convolve
 from pixkit.layers.scan import Scan
 
 WHOLE: Edges = (0, 0, 0, 0)
+Filter: TypeAlias = tuple[Tensor, Tensor | None, Edges]
+"""A convolution: kernel, bias, and edges of zeros around the image."""
 
 
 class Fusing(TorchFunctionMode, ABC):
@@ -48,6 +51,19 @@ class Fusing(TorchFunctionMode, ABC):
         """tanh(a) * sigmoid(b), where a and b are the halves of the hidden maps: [B, 2M, H, W] to [B, M, H, W]."""
         a, b = hidden.chunk(2, 1)
         return a.tanh() * b.sigmoid()
+
+    def rectified(self, x: Tensor, layers: Sequence[Filter], *, added: bool = False) -> Tensor:
+        """Convolutions one after the other, each of the ReLU of what comes before it; plus x if `added`.
+
+        Args:
+            x: [B, M, H, W].
+            layers: kernel [M', M, kh, kw], bias [M'] or None, and edges of zeros of each.
+            added: whether x is added to the last result, which then has its shape.
+        """
+        out = x
+        for kernel, bias, edges in layers:
+            out = convolve(F.relu(out), kernel, bias, edges)
+        return x + out if added else out
 
     # Any: the arguments of `Scan`, which torch does not type
     def scan(self, *given: Any) -> Tensor:

@@ -84,16 +84,22 @@ class OneMask(nn.Module):
         self.edges = (-top, bottom, -left, right)
         ins, outs = (torch.arange(count) % len(allowed) for count in maps)
         kernel = allowed[..., *self.crop][outs][:, ins].to(torch.get_default_dtype())
+        self.full = bool(kernel.all())
         self.register_buffer("mask", kernel, persistent=False)
+
+    def kernel(self, weight: Tensor) -> Tensor:
+        """The part of the weight that is in use, 0 where the mask is."""
+        part = weight if self.whole else weight[..., *self.crop]
+        return part if self.full else part * self.mask
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The kernel `weight` [out_maps, in_maps, kh, kw] at every site, and the bias [out_maps]."""
-        part = weight if self.whole else weight[..., *self.crop]
+        kernel = self.kernel(weight)
         if not self.around:
-            return convolve(x, part * self.mask, bias, self.edges, dilation=self.dilation)
+            return convolve(x, kernel, bias, self.edges, dilation=self.dilation)
         (height, width), (top, bottom, left, right) = x.shape[2:], self.edges
         rows, columns = max(top, bottom, 0), max(left, right, 0)
-        wide = convolve(x, part * self.mask, bias, (rows, rows, columns, columns), dilation=self.dilation)
+        wide = convolve(x, kernel, bias, (rows, rows, columns, columns), dilation=self.dilation)
         return wide[:, :, rows - top : rows - top + height, columns - left : columns - left + width]
 
 

@@ -105,7 +105,8 @@ class Arithmetic:
         lean: the set of CPU optimisations that change the last digits, and what dropout drops: a run keeps the set it
             was begun with. 0: none. 1: an update is one pass over memory, 1x1 convolutions under channels_last are
             matrix products, and fusing includes recurrences, dropout and RMS norms. 2: also causal attention, and fewer
-            passes in bfloat16, of which 1x1 convolutions are left to torch.
+            passes in bfloat16, of which 1x1 convolutions are left to torch. 3: also linear layers in float32, and in
+            bfloat16 convolutions that read ReLUs.
     """
 
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"

@@ -16,8 +16,10 @@ from pixkit.layers import (
     Pointwise,
     activated_maps,
     activation,
+    in_turn,
     initialise,
     norm,
+    rectifies,
 )
 
 pixkit_api_version = 1
@@ -99,7 +101,7 @@ class PixelCNN(pixkit.Backbone):
         seen = self.stem(x)
         if self.condition is not None:
             seen = seen + self.condition(context)
-        return self.out(self.body(seen))
+        return in_turn(self.out, self.body(seen))
 
 
 class Paper(nn.Module):
@@ -120,10 +122,11 @@ class Paper(nn.Module):
             nn.Dropout(config.dropout),
             Pointwise(read[2], width, ordering),
         )
+        self.fuses = rectifies(self.layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 2h, H, W] to the same shape."""
-        return x + self.layers(x)
+        return in_turn(self.layers, x, added=True)
 
 
 class Residual(nn.Module):
@@ -138,10 +141,11 @@ class Residual(nn.Module):
             nn.Dropout(config.dropout),
             MaskedConv2d(activated_maps(chosen, width), width, config.kernel, "B", ordering),
         )
+        self.fuses = rectifies(self.layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, width, H, W] to the same shape."""
-        return x + self.layers(x)
+        return in_turn(self.layers, x, added=True)
 
 
 class Plain(nn.Module):

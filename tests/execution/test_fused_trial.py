@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from teacher import many_threads
 
-from pixkit.execution.native import causal, rows, scanning, sharing
+from pixkit.execution.native import causal, products, rows, scanning, sharing
 from pixkit.execution.native import fusing as on_cpu
 from pixkit.execution.native.fusing import LEANEST, FusedOnCPU
 from pixkit.layers import fusing
@@ -15,6 +15,7 @@ KERNELS = {
     **dict.fromkeys(["rms", "rms_back", "drop"], rows),
     **dict.fromkeys(["scan_read", "scan_read_back", "scan_cell", "scan_cell_back"], scanning),
     **dict.fromkeys(["causal", "causal_back"], causal),
+    "product": products,
     **dict.fromkeys(["gate_tanh", "gate_tanh_back", "gate_quotient", "gate_quotient_back"], on_cpu),
 }
 

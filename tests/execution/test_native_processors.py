@@ -18,7 +18,7 @@ from pixkit.execution.native.compile import SOURCE
 @pytest.mark.skipif(platform.system() != "Linux" or platform.machine() != "x86_64", reason="levels are x86-64's")
 @pytest.mark.parametrize("level", ["x86-64-v2", "x86-64-v3"])
 def test_with_shorter_vectors(level, monkeypatch, tmp_path):
-    if level not in prebuilt.levels(prebuilt._flags()):
+    if level not in prebuilt.levels(prebuilt.processor()):
         pytest.skip(f"this processor is none of {level}")
     compiler, built = shutil.which("cc") or shutil.which("gcc"), tmp_path / "kernel.so"
     march = [*prebuilt.flags("double"), "-O0", f"-march={level}"]

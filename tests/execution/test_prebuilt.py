@@ -48,7 +48,7 @@ def test_the_levels_flags_are_the_compilers():
 def brought(monkeypatch, tmp_path):
     """Puts a library into the folder of a wheel, as one of a level, and forgets what was found before."""
     monkeypatch.setattr(prebuilt, "FOLDER", tmp_path / "kernels")
-    monkeypatch.setattr(prebuilt, "_flags", lambda: ALL - LEVELS["x86-64-v4"])
+    monkeypatch.setattr(prebuilt, "processor", lambda: ALL - LEVELS["x86-64-v4"])
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("CC", raising=False)

@@ -205,7 +205,7 @@ def test_which_1x1_convolutions_are_products(monkeypatch):
     for kind, lean in itertools.product(("fp32", "bf16"), range(LEANEST + 1)):
         with Arithmetic(kind, "channels_last", lean=lean).forward(CPU):
             assert layer(x).dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[kind]
-        assert len(asked) == (lean > 0 and (kind, lean) != ("bf16", 2)), (kind, lean)
+        assert len(asked) == (lean > 0 and (kind == "fp32" or lean == 1)), (kind, lean)
         asked.clear()
 
 

@@ -15,15 +15,18 @@ from pixkit.execution.cuda.fusing import REALS, FusedOperations, Launch, Shape, 
 from pixkit.execution.cuda.fusing_kernels import departure
 from pixkit.execution.native.causal import attended
 from pixkit.execution.native.compile import NoCompiler, kernel
+from pixkit.execution.native.products import multiplied, multiply, outrun
+from pixkit.execution.native.rectified import pairs, rectified
+from pixkit.execution.native.rectified import suits as suits_pairs
 from pixkit.execution.native.rows import dropped, normalised_rows
 from pixkit.execution.native.scanning import scanned
 from pixkit.execution.native.sharing import library_for, share
 from pixkit.execution.native.trying import departure as departure_of
-from pixkit.layers.fusing import WHOLE, fusing
+from pixkit.layers.fusing import WHOLE, Filter, fusing
 from pixkit.layers.geometry import Edges
 from pixkit.layers.scan import require_first
 
-LEANEST = 2
+LEANEST = 3
 """The latest set of operations."""
 
 
@@ -31,13 +34,15 @@ class FusedOnCPU(FusedOperations):
     """The operations in C, each of torch's threads taking a slice of the batch.
 
     `lean` selects the operations: 0 the original ones; 1 also recurrences, and dropout and RMS norms of torch's own
-    modules; 2 also its causal attention, and tensors of which autocast has rounded some.
+    modules; 2 also its causal attention, and tensors of which autocast has rounded some; 3 also linear layers in
+    float32, and in bfloat16 convolutions of ReLUs, where the processor has what makes them faster than torch's.
     """
 
     def __init__(self, *, lean: int = LEANEST) -> None:
         self._lean = lean
         # Looked up once: this takes as long as a small operation.
         self._libraries = {real: kernel(real) for real in ("float", "double")}
+        self._outruns, self._pairs = lean >= 3 and outrun(), lean >= 3 and pairs(self._libraries["float"])
         super().__init__(lambda *given: launch(*given, self._libraries))
 
     def keep(self, kept: Tensor, chance: float) -> Tensor:
@@ -66,6 +71,8 @@ class FusedOnCPU(FusedOperations):
             return normalised_rows(self._libraries, *args, **kwargs)
         if self._lean >= 2 and func is F.scaled_dot_product_attention:
             return attended(self._libraries, *args, **kwargs)
+        if self._outruns and func is F.linear:
+            return multiplied(self._libraries, *args, **kwargs)
         return super().__torch_function__(func, types, args, kwargs)
 
     def gate(self, hidden: Tensor) -> Tensor:
@@ -73,6 +80,16 @@ class FusedOnCPU(FusedOperations):
         if not suits((hidden,)) or not hidden.numel():
             return super().gate(hidden)
         return _Gate.apply(self._launch, "gate_quotient" if self._lean >= 2 else "gate_tanh", hidden)
+
+    def rectified(self, x: Tensor, layers: Sequence[Filter], *, added: bool = False) -> Tensor:
+        """See Fusing."""
+        if not self._pairs or not torch.is_autocast_enabled("cpu") or not suits_pairs(x, layers):
+            return super().rectified(x, layers, added=added)
+        return rectified(self._libraries["float"], x, layers, added)
+
+    def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """A linear layer in float32 or float64 by the kernel, whether or not that is faster."""
+        return multiply(self._libraries, x, weight, bias)
 
     def activated(self, parts: Sequence[Tensor], edges: Edges = WHOLE, dropout: float = 0.0) -> Tensor:
         """See Fusing."""

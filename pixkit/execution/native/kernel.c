@@ -236,6 +236,7 @@ static inline __attribute__((always_inline)) void unit(const Program *p, const O
 #define NAMED(name) name
 #include "causal.h"
 #include "fused.h"
+#include "product.h"
 
 /* bfloat16, rounded to nearest even, as in torch. */
 static inline real widened(uint16_t bits) {
@@ -257,6 +258,7 @@ static inline uint16_t rounded(real value) {
 #define NAMED(name) name##_half
 #include "causal.h"
 #include "fused.h"
+#include "rectified.h"
 #endif
 
 /* Steps from..to-1 for images first..last-1, as one thread of a team. */

@@ -5,6 +5,7 @@ The builder of the wheel (hatch_build.py) loads this file on its own, without pi
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 from pathlib import Path
@@ -38,7 +39,7 @@ def find(real: str) -> Path | None:
     """
     if (platform.system(), platform.machine()) != ("Linux", "x86_64") or not FOLDER.is_dir():
         return None
-    for level in levels(_flags()):
+    for level in levels(processor()):
         for path in FOLDER.glob(f"{prefix(real, level)}-*.so"):
             if path.name == name(real, level, path.read_bytes()):
                 return path
@@ -74,10 +75,11 @@ def _digest() -> str:
     return hashlib.sha256("\0".join([*FLAGS, *STRICT, *contents(SOURCE)]).encode()).hexdigest()[:16]
 
 
-def _flags() -> frozenset[str]:
-    """The flags of this processor, as Linux reports them."""
+@functools.cache
+def processor(what: str = "flags") -> frozenset[str]:
+    """The flags of this processor, or another of its properties, as Linux reports them."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return frozenset()
-    return frozenset(next((line for line in lines if line.startswith("flags")), "").split())
+    return frozenset(next((line for line in lines if line.startswith(what)), "").split())

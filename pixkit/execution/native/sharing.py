@@ -31,7 +31,7 @@ def work_on(
     name: str,
     like: Tensor,
     rows: int,
-    *rest: Tensor | int | float,
+    *rest: Tensor | int | float | None,
     alone: bool = False,
     scratch: int = 0,
 ) -> None:
@@ -41,10 +41,8 @@ def work_on(
     """
     work = getattr(library, f"{name}_half" if like.dtype == torch.bfloat16 else name)
     real = ctypes.c_double if like.dtype == torch.float64 else ctypes.c_float
-    given = [
-        Pointer(one) if isinstance(one, Tensor) else real(one) if isinstance(one, float) else ctypes.c_int64(one)
-        for one in rest
-    ]
+    numbers = {float: real, int: ctypes.c_int64}
+    given = [Pointer(one) if one is None or isinstance(one, Tensor) else numbers[type(one)](one) for one in rest]
     kept = torch.float64 if like.dtype == torch.float64 else torch.float32
 
     def own() -> list[Pointer]:

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixkit.execution.cuda.fusing_kernels import APART
+from pixkit.layers.fusing import Filter
+from pixkit.layers.geometry import convolve
 from pixkit.layers.scan import Scan, Slots
 
 if TYPE_CHECKING:
@@ -55,12 +57,33 @@ def dropout(ops: FusedOnCPU | None, x: Tensor) -> Tensor:
         return x * kept.view(x.shape) / 0.75
 
 
+def linear(ops: FusedOnCPU | None, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A linear layer, over several strips of rows and parts of sums, and maps that panels do not divide."""
+    if ops is None or x.dtype == torch.bfloat16:
+        return F.linear(x, weight, bias)
+    return ops.linear(x, weight, bias)
+
+
+def rectified(ops: FusedOnCPU | None, x: Tensor, *given: Tensor) -> Tensor:
+    """Two convolutions of ReLUs, added to what they read; under autocast, as bfloat16 comes about."""
+    x, half = x.contiguous(memory_format=torch.channels_last), x.dtype == torch.bfloat16
+    kernels = [one.float() if half else one for one in given]
+    layers: list[Filter] = [(kernels[0], kernels[1], (1, 0, 1, 1)), (kernels[2], kernels[3], (0, 0, 0, 0))]
+    if ops is None:
+        first = convolve(F.relu(x), *layers[0])
+        return x + convolve(F.relu(first), *layers[1])
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        return ops.rectified(x, layers, added=True)
+
+
 TRIALS: dict[Callable[..., Tensor], Sequence[tuple[int, ...]]] = {
     scan: [(6, 2, 20), (20, 5, 3), (5,), (5,)],
     gate: [(2, 6, 5, 7)],
     norm: [(70, 37), (37,)],
     attention: [(1, 2, 70, 5), (1, 2, 70, 5), (1, 2, 70, 3)],
     dropout: [(3, 100)],
+    linear: [(139, 270), (37, 270), (37,)],
+    rectified: [(5, 6, 7, 9), (34, 6, 2, 3), (34,), (6, 34, 1, 1), (6,)],
 }
 """The operations to try, and the shapes of their arguments."""
 

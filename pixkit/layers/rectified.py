@@ -1,0 +1,64 @@
+"""Layers one after the other, in which ReLUs and the convolutions that read them can be one fused operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from pixkit.layers.activations import ReLU
+from pixkit.layers.fusing import Filter, fusing
+from pixkit.layers.masked import MaskedConv2d
+from pixkit.layers.site_kernels import OneMask
+
+
+# Any: a tensor, or a proxy while it is traced
+def in_turn(layers: nn.Sequential, x: Any, *, added: bool = False) -> Any:
+    """`layers(x)`, plus x if `added`; in training with fused operations, ReLUs and masked convolutions are fused.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 2))
+        >>> layers = torch.nn.Sequential(pixkit.layers.activation("relu"), MaskedConv2d(2, 2, 3, "B", order))
+        >>> in_turn(layers, torch.zeros(1, 2, 4, 4), added=True).shape
+        torch.Size([1, 2, 4, 4])
+    """
+    ops = fusing(x)
+    if ops is None:
+        return x + layers(x) if added else layers(x)
+    runs = _runs(layers)
+    whole = len(runs) == 1 and isinstance(runs[0], list)
+    out = x
+    for one in runs:
+        if isinstance(one, list):
+            out = ops.rectified(out, [_filter(layer) for layer in one], added=added and whole)
+        else:
+            out = one(out)
+    return x + out if added and not whole else out
+
+
+def rectifies(layers: Iterable[nn.Module]) -> bool:
+    """Whether `in_turn` fuses any of them."""
+    return any(isinstance(one, list) for one in _runs(layers))
+
+
+def _runs(layers: Iterable[nn.Module]) -> list[nn.Module | list[MaskedConv2d]]:
+    """Layers, and lists of convolutions of which each reads a ReLU of the one before; without what does nothing."""
+    found: list[nn.Module | list[MaskedConv2d]] = []
+    for layer in layers:
+        if isinstance(layer, nn.Identity) or (isinstance(layer, nn.Dropout) and layer.p == 0):
+            continue
+        shared = isinstance(layer, MaskedConv2d) and isinstance(layer.apply_kernel, OneMask)
+        if not (shared and found and type(found[-1]) is ReLU):
+            found.append(layer)
+            continue
+        found.pop()
+        if found and isinstance(found[-1], list):
+            found[-1].append(layer)
+        else:
+            found.append([layer])
+    return found
+
+
+def _filter(layer: MaskedConv2d) -> Filter:
+    return layer.apply_kernel.kernel(layer.weight), layer.bias, layer.apply_kernel.edges
