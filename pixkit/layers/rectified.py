@@ -48,17 +48,20 @@ def _runs(layers: Iterable[nn.Module]) -> list[nn.Module | list[MaskedConv2d]]:
     for layer in layers:
         if isinstance(layer, nn.Identity) or (isinstance(layer, nn.Dropout) and layer.p == 0):
             continue
-        shared = isinstance(layer, MaskedConv2d) and isinstance(layer.apply_kernel, OneMask)
-        if not (shared and found and type(found[-1]) is ReLU):
+        read = found and type(found[-1]) is ReLU
+        if not (read and isinstance(layer, MaskedConv2d) and isinstance(layer.apply_kernel, OneMask)):
             found.append(layer)
             continue
         found.pop()
-        if found and isinstance(found[-1], list):
-            found[-1].append(layer)
+        last = found[-1] if found else None
+        if isinstance(last, list):
+            last.append(layer)
         else:
             found.append([layer])
     return found
 
 
 def _filter(layer: MaskedConv2d) -> Filter:
-    return layer.apply_kernel.kernel(layer.weight), layer.bias, layer.apply_kernel.edges
+    one = layer.apply_kernel
+    assert isinstance(one, OneMask)
+    return one.kernel(layer.weight), layer.bias, one.edges
