@@ -97,7 +97,8 @@ def rectified(library: ctypes.CDLL, x: Tensor, layers: Sequence[Filter], added: 
 class _Rectified(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, library: ctypes.CDLL, edges: Sequence[Edges], added: bool, x: Tensor, *given: Any) -> Tensor:
-        kept = [None if one is None else one.contiguous() for one in given]
+        # Any: weights, and biases or None
+        kept: list[Any] = [None if one is None else one.contiguous() for one in given]
         filters = [_Filter.of(x, weight, each) for weight, each in zip(kept[::2], edges, strict=True)]
         packed, seen = torch.empty(sum(map(_packed, filters))), [x]
         for filter in filters:

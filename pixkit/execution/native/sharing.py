@@ -41,8 +41,14 @@ def work_on(
     """
     work = getattr(library, f"{name}_half" if like.dtype == torch.bfloat16 else name)
     real = ctypes.c_double if like.dtype == torch.float64 else ctypes.c_float
-    numbers = {float: real, int: ctypes.c_int64}
-    given = [Pointer(one) if one is None or isinstance(one, Tensor) else numbers[type(one)](one) for one in rest]
+    given = [
+        Pointer(one)
+        if one is None or isinstance(one, Tensor)
+        else real(one)
+        if isinstance(one, float)
+        else ctypes.c_int64(one)
+        for one in rest
+    ]
     kept = torch.float64 if like.dtype == torch.float64 else torch.float32
 
     def own() -> list[Pointer]:
