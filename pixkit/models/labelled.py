@@ -111,7 +111,9 @@ class LabelledModel(Model):
         initialise_from_data(self.network, lambda: self.network(batch.x, context))
 
     def no_label(self) -> Tensor:
-        """See Model: int64 [1]."""
+        """See Model: int64 [1]; of a list of conditions the row of an image without any, if all may be hidden."""
+        if self.several is not None and self.guidable:
+            return self.several.given({}, 1).to(self.device)
         if not self.guidable or self.conditioner is None:
             raise lacking(self, "guidable")
         return torch.tensor([self.conditioner.unlabelled], device=self.device)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 
 from pixkit.backbones.base import Backbone
 from pixkit.components.spec import ComponentSpec
+from pixkit.context import LABEL
 from pixkit.errors import CausalityError, UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.layers.modes import evaluating
@@ -21,7 +24,7 @@ from pixkit.models.phase import Phase
 from pixkit.randomness import seed_torch
 from pixkit.samplers import Known
 from pixkit.testing.configs import check_config
-from pixkit.testing.parts import TINY, every_image, random_images, randomise
+from pixkit.testing.parts import TINY, every_image, random_context, random_images, randomise
 
 SPEC = ImageSpec(3, 4, 6, 4)
 
@@ -37,7 +40,7 @@ def check_model(model: ComponentSpec, *, classes: int | None = None, spec: Image
     Args:
         model: the component; keep it small.
         classes: number of label classes of the data.
-        spec: shape and levels of the images.
+        spec: shape and levels of the images, and the arrays beside them (`context`) if the model is given any.
     """
     check_config(model)
     first, second = (build_model(model, spec, classes) for _ in range(2))
@@ -50,17 +53,16 @@ def check_model(model: ComponentSpec, *, classes: int | None = None, spec: Image
     first.verify()
     check_leaks(first)
     check_scores(first, _batch(spec, classes, 6))
-    check_images(first)
+    check_images(first, _given(first, _batch(spec, classes)))
     check_capabilities(first, _batch(spec, classes))
     second.load_state_dict(load_tensors(save_tensors({k: v.contiguous() for k, v in first.state_dict().items()})))
     if first.score_kind == "exact":
         batch = _batch(spec, classes)
         assert torch.equal(first.score(batch), second.score(batch)), "after saving and loading, its scores differ"
         for tiny in TINY:
-            check_total(build_model(model, tiny, classes).double().eval(), classes)
-    assert torch.equal(first.sample(2, seed=1), second.sample(2, seed=1)), (
-        "after saving and loading, its samples differ"
-    )
+            check_total(build_model(model, replace(tiny, context=spec.context), classes).double().eval(), classes)
+    drawn = [built.sample(2, seed=1, context=_given(built, _batch(spec, classes))) for built in (first, second)]
+    assert torch.equal(*drawn), "after saving and loading, its samples differ"
 
 
 def build_model(model: ComponentSpec, spec: ImageSpec, classes: int | None) -> Model:
@@ -115,7 +117,19 @@ def _backbones(model: Model) -> list[tuple[str, Backbone]]:
 
 def _batch(spec: ImageSpec, classes: int | None, count: int = 4) -> Batch:
     labels = None if classes is None else torch.arange(count) % classes
-    return Batch(random_images(spec, count), labels, torch.arange(count))
+    x = random_images(spec, count)
+    return Batch(x, labels, torch.arange(count), random_context(spec, x))
+
+
+def _given(model: Model, batch: Batch) -> dict[str, Tensor] | None:
+    """The conditions of the batch's first image, which serve any number of images; None if no array is among them."""
+    if batch.context is None or set(model.conditions) <= {LABEL}:
+        return None
+    arrays = model.spec.context
+    named = {} if batch.labels is None else {LABEL: batch.labels[:1]}
+    for array, flat in zip(arrays, batch.context[:1].split([array.size for array in arrays], 1), strict=True):
+        named[array.name] = flat.reshape(1, *array.shape)
+    return {name: named[name] for name in model.conditions}
 
 
 def check_phases(model: Model, batch: Batch) -> None:
@@ -173,7 +187,7 @@ def check_scores(model: Model, batch: Batch) -> None:
     assert tuple(nats.shape) == (len(batch.x),), f"the score has the shape {tuple(nats.shape)}"
     assert nats.isfinite().all(), "scores must be finite"
     if model.score_kind == "exact":
-        for part in _single(batch):
+        for part in batch.split(len(batch.x)):
             alone = model.score(part)
             assert torch.allclose(alone, nats[part.indices], rtol=1e-4), "an image's score depends on its batch"
 
@@ -192,41 +206,37 @@ def check_figures(model: Model, batch: Batch) -> None:
     assert model.metric in {*found, *measured}, f"the metric {model.metric} is not among {[*found, *measured]}"
 
 
-def _single(batch: Batch) -> Iterator[Batch]:
-    for row in range(len(batch.x)):
-        labels = None if batch.labels is None else batch.labels[row : row + 1]
-        yield Batch(batch.x[row : row + 1], labels, batch.indices[row : row + 1])
-
-
-def check_images(model: Model) -> None:
-    """Samples are images of the spec that depend only on the seed and the image's number."""
+def check_images(model: Model, given: Mapping[str, Tensor] | None = None) -> None:
+    """Samples are images of the spec that depend only on the seed, the image's number and what they are given."""
+    draw = functools.partial(model.sample, context=given)
     state = torch.random.get_rng_state()
-    whole = model.sample(5, seed=2)
+    whole = draw(5, seed=2)
     assert torch.equal(state, torch.random.get_rng_state()), "torch's generator was used: noise belongs to the image"
     assert whole.dtype == torch.int64 and len(whole) == 5, f"5 samples are {whole.dtype} {tuple(whole.shape)}"
     model.spec.check(whole, where="samples")
-    assert torch.equal(model.sample(5, seed=2), whole), "the same seed gives other samples"
-    assert torch.equal(model.sample(5, seed=2, batch_size=2), whole), "samples depend on the batch size"
-    assert torch.equal(model.sample(2, seed=2, first=3), whole[3:]), "samples depend on which others are drawn"
-    assert not torch.equal(model.sample(5, seed=3), whole), "another seed gives the same samples"
-    assert tuple(model.sample(0).shape) == (0, *model.spec.shape), "no samples have another shape"
+    assert torch.equal(draw(5, seed=2), whole), "the same seed gives other samples"
+    assert torch.equal(draw(5, seed=2, batch_size=2), whole), "samples depend on the batch size"
+    assert torch.equal(draw(2, seed=2, first=3), whole[3:]), "samples depend on which others are drawn"
+    assert not torch.equal(draw(5, seed=3), whole), "another seed gives the same samples"
+    assert tuple(draw(0).shape) == (0, *model.spec.shape), "no samples have another shape"
 
 
 def check_capabilities(model: Model, batch: Batch) -> None:
     """A model can do what it declares (see `Model`), and raises UsageError for everything else."""
-    n, own = len(batch.x), type(model).former
+    n, own, given = len(batch.x), type(model).former, _given(model, batch)
     known = Known(torch.zeros(model.spec.shape, dtype=torch.bool), batch.x)
     assert model.has_latent == isinstance(model, LatentModel), "has_latent must say whether it is a LatentModel"
-    assert not model.guidable or model.labelled, "guidable, but not labelled"
+    assert not model.guidable or model.conditions, "guidable, but without conditions"
     with torch.random.fork_rng(devices=[]):
         _declared(model.importance_sampled, "importance_sampled", lambda: model.importance(batch, 2))
         _declared(model.mapped, "mapped", lambda: _check_sites(model, batch))
     _declared(model.completes, "completes", lambda: model.completing(known.mask))
-    _declared(model.guidable, "guidable", model.no_label)
+    if given is None:
+        _declared(model.guidable, "guidable", model.no_label)
     if not own:  # a model of pixkit 0.1 checks its arguments itself
-        context = torch.arange(n) % (model.codes or model.classes or 1)
-        _declared(model.completes, "completes", lambda: model.sample(n, known=known))
-        _declared(model.guidable, "guidable", lambda: model.sample(n, guidance=1.0))
+        context = given or torch.arange(n) % (model.codes or model.classes or 1)
+        _declared(model.completes, "completes", lambda: model.sample(n, known=known, context=given))
+        _declared(model.guidable, "guidable", lambda: model.sample(n, guidance=1.0, context=given))
         _declared(bool(model.conditions), "conditions", lambda: model.sample(n, context=context))
 
 
@@ -251,7 +261,9 @@ def check_total(model: Model, classes: int | None) -> None:
     """Exact scores define a distribution: exp(-nats) over all images sums to 1, for each label."""
     randomise(model, seed=1)
     images = every_image(model.spec)
+    beside = random_context(model.spec, images[:1])
+    context = None if beside is None else beside.expand(len(images), -1)
     for label in [None] if classes is None else range(classes):
         labels: Tensor | None = None if label is None else torch.full((len(images),), label)
-        total = float((-model.score(Batch(images, labels, torch.arange(len(images))))).exp().sum())
+        total = float((-model.score(Batch(images, labels, torch.arange(len(images)), context))).exp().sum())
         assert abs(total - 1) < 1e-8, f"the probabilities of all images sum to {total!r} (label {label})"

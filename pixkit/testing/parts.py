@@ -14,6 +14,7 @@ from pixkit.backbones.encodings import InputConfig
 from pixkit.components.config import ComponentConfig
 from pixkit.components.plugins import registry
 from pixkit.components.spec import ComponentSpec, Entry
+from pixkit.context import flat_rows, shrunk
 from pixkit.image import ImageSpec
 from pixkit.layers import MaskedConv2d
 from pixkit.network import Autoregressive, assemble
@@ -121,6 +122,21 @@ def random_images(spec: ImageSpec, count: int, seed: int = 0) -> Tensor:
     """Uniformly random images, int64 [count, C, H, W]."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(spec.levels, (count, *spec.shape), generator=generator)
+
+
+def random_context(spec: ImageSpec, x: Tensor) -> Tensor | None:
+    """Random arrays beside the images x, float32 [B, D], or smaller versions of them; None if the spec has none."""
+    generator, found = torch.Generator().manual_seed(1), []
+    for array in spec.context:
+        size = (len(x), *array.shape)
+        if array.shrink is not None:
+            values = shrunk(x, array.shrink, array.by)
+        elif array.levels is not None:
+            values = torch.randint(array.levels, size, generator=generator)
+        else:
+            values = torch.randn(size, generator=generator)
+        found.append(flat_rows(array, values, len(x)))
+    return torch.cat(found, 1) if found else None
 
 
 def every_image(spec: ImageSpec) -> Tensor:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
+from pixkit.context import ContextSpec
 from pixkit.errors import RecipeError, UsageError
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import ReferenceExecutor
@@ -73,6 +74,16 @@ def test_data_without_labels_are_refused():
 def test_a_labelled_model_keeps_the_contract(head):
     context = {"type": "label", "size": 3, "dropout": 0.2}
     check_model(named("model", "autoregressive", backbone=PIXELCNN, context=context, head=head), classes=3)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_model_with_a_list_of_conditions_keeps_the_contract(dropout):
+    listed = [
+        {"type": "label", "size": 2, "dropout": 0.2},
+        {"type": "vector", "from": "v", "size": 2, "dropout": dropout},
+    ]
+    spec = ImageSpec(1, 2, 3, 3, context=(ContextSpec("v", (2,)),))
+    check_model(named("model", "autoregressive", backbone=PIXELCNN, context=listed), classes=2, spec=spec)
 
 
 def test_scores_are_given_the_label():

@@ -51,6 +51,13 @@ def test_what_is_declared():
         model_of([{"type": "label"}], None)
 
 
+def test_an_image_without_conditions_is_one_whose_conditions_are_all_hidden():
+    assert torch.equal(several().no_label(), torch.zeros(1, 5))
+    for partly in (several(0.0), several(0.5, 0.0), several(0.0, 0.0)):
+        with pytest.raises(UsageError, match="condition"):
+            partly.no_label()
+
+
 def test_images_are_drawn_with_what_is_given_and_turns_of_labels():
     model, turns = several(), torch.tensor([1, 2, 0])
     asked = [

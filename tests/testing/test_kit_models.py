@@ -350,7 +350,7 @@ def test_images(change, text):
 
 
 @pytest.mark.parametrize(("attributes", "text"), [
-    ({"has_latent": True}, "has_latent must say"), ({"guidable": True}, "guidable, but not labelled"),
+    ({"has_latent": True}, "has_latent must say"), ({"guidable": True}, "guidable, but without conditions"),
     ({"importance_sampled": True}, "importance_sampled is declared but refused"),
     ({"importance_sampled": False, "importance": lambda self, batch, count: None}, "not declared but not refused"),
     ({"completes": True}, "completes is declared but refused"),
