@@ -58,20 +58,31 @@ class ContextSpec:
     def check(self, values: Any, where: str) -> Tensor:
         """The arrays of some images as a tensor, [n, *shape]; the axis of a single channel may be missing, or added.
 
+        Numbers are [n], [n, 1], or a single one.
+
         Raises:
             DataError: for another shape, or values out of range.
         """
-        import torch  # here, since an ImageSpec needs none
+        import numpy as np  # here, since an ImageSpec needs neither
+        import torch
 
+        if isinstance(values, np.ndarray):  # torch takes neither other byte orders nor negative strides
+            values = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
         try:
             found = torch.as_tensor(values)
         except (TypeError, ValueError, RuntimeError):  # text, or lists of several lengths
             found_type = f"of type {type(values).__name__}"
             raise DataError("not an array of numbers", where=where, found=found_type, expected=f"{self}") from None
+        if found.is_complex():
+            raise DataError("not an array of numbers", where=where, found=str(found.dtype), expected=f"{self}")
+        if found.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch compares none of these
+            found = found.long()
         if len(self.shape) == 3 and self.shape[0] == 1 and tuple(found.shape[1:]) == self.shape[1:]:
             found = found[:, None]
         elif len(self.shape) == 2 and tuple(found.shape[1:]) == (1, *self.shape):
             found = found[:, 0]
+        elif not self.shape and tuple(found.shape[1:]) in ((), (1,)):
+            found = found.reshape(-1)
         expected = f"({', '.join(map(str, ('n', *self.shape)))})"
         if found.ndim == 0 or tuple(found.shape[1:]) != self.shape:
             raise DataError("wrong shape", where=where, found=str(tuple(found.shape)), expected=expected)

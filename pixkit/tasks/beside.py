@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from pixkit.backbones.conditions import Conditions
 from pixkit.context import LABEL, ContextSpec
 from pixkit.data import Dataset, Progress
 from pixkit.data.given_array import MAX_BYTES
-from pixkit.data.opening import open_arrays
+from pixkit.data.one_array import read_array
 from pixkit.errors import DataError, UsageError
 from pixkit.files import is_file
 from pixkit.image import ImageSpec
@@ -147,7 +148,7 @@ class Conditioning:
         """
         spec = self._specs[name]
         if not isinstance(given, str | Path):
-            return spec.check(given, self._where) if spec.shape else torch.as_tensor(given).reshape(-1)
+            return spec.check(given, self._where)
         place = PLACE.fullmatch(str(given))
         if place is not None:
             return self._beside(place[1], int(place[2]))[spec.name]
@@ -160,12 +161,10 @@ class Conditioning:
         if isinstance(given, str) and not is_file(given) and (found := self._typed(name, given)) is not None:
             return found
         expected = f"a file with an array of {spec}, or an image of the run's data, {name}=test:5"
-        container = open_arrays(Path(given), MAX_BYTES, expected, name)
-        names = container.names() if container.named else []
-        if len(names) > 1:
-            raise DataError("the file has several arrays", where=str(given), found=", ".join(names), expected="one")
-        values = torch.as_tensor(container.read(names[0] if names else None))
-        return values[None] if tuple(values.shape) == spec.shape else values
+        values = read_array(given, MAX_BYTES, expected, name)
+        if len(spec.shape) == 3 and values.shape[-3:] == (*spec.shape[1:], spec.shape[0]):  # as in data.context
+            values = np.moveaxis(values, -1, -3)
+        return spec.check(values[None] if values.shape == spec.shape else values, name)
 
     def _typed(self, name: str, text: str) -> Tensor | None:
         """A value that is given as text: a class, by name or number, or numbers; None if it is none of these."""

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from click import UsageError as UsageFault
 
+from pixkit.cli.drawing import conditions_given
 from pixkit.context import ContextSpec
 from pixkit.errors import DataError, PluginError, UsageError
 from pixkit.image import ImageSpec
@@ -107,11 +109,15 @@ def test_arrays_come_from_files(stand, tmp_path):
     np.save(tmp_path / "one.npy", np.array([1.0, 2.0]))
     np.savez(tmp_path / "some.npz", any=np.array([[1.0, 2.0], [3.0, 4.0]]))
     np.savez(tmp_path / "two.npz", a=np.zeros(2), b=np.zeros(2))
-    assert asked._value(VECTOR, tmp_path / "one.npy").tolist() == [[1.0, 2.0]]
-    assert asked._value(VECTOR, str(tmp_path / "some.npz")).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert asked.value("vector", tmp_path / "one.npy").tolist() == [[1.0, 2.0]]
+    assert asked.value("vector", str(tmp_path / "some.npz")).tolist() == [[1.0, 2.0], [3.0, 4.0]]
     with pytest.raises(DataError, match="the file has several arrays") as caught:
-        asked._value(VECTOR, tmp_path / "two.npz")
+        asked.value("vector", tmp_path / "two.npz")
     assert (caught.value.where, caught.value.found) == (str(tmp_path / "two.npz"), "a, b")
+    assert caught.value.hint == f"vector={tmp_path / 'two.npz'}:a"
+    assert asked.value("vector", f"{tmp_path / 'two.npz'}:b").tolist() == [[0.0, 0.0]]
+    with pytest.raises(DataError, match="no such array"):
+        asked.value("vector", f"{tmp_path / 'two.npz'}:c")
     for name in ("test:3", ["test:3", "test:4"]):
         with pytest.raises(UsageError, match="not opened with its run") as refused:
             asked.rows(name)
@@ -121,6 +127,38 @@ def test_arrays_come_from_files(stand, tmp_path):
     assert (refused.value.found, refused.value.expected) == (
         "test:3, a.png", "test:5, or one of vector=FILE, grid=FILE",
     )  # fmt: skip
+
+
+def test_arrays_are_taken_however_numpy_stores_them(stand, tmp_path):
+    image = ContextSpec("image", (3, 2, 4))
+    asked = Conditioning(stand(VECTOR, GRID, image), None)
+    np.save(tmp_path / "big.npy", np.array([[1.0, 2.0]], ">f4"))
+    np.save(tmp_path / "unsigned.npy", np.array([[[0, 1, 2], [3, 0, 1]]], np.uint16))
+    np.save(tmp_path / "channels_last.npy", np.arange(48.0).reshape(2, 2, 4, 3))
+    assert asked.value("vector", tmp_path / "big.npy").tolist() == [[1.0, 2.0]]
+    assert asked.value("grid", tmp_path / "unsigned.npy").tolist() == [[[0, 1, 2], [3, 0, 1]]]
+    last = asked.value("image", tmp_path / "channels_last.npy")
+    assert last.shape == (2, 3, 2, 4) and last[1, 2, 1, 3] == 47 and last[0, 1, 0, 0] == 1
+    assert VECTOR.check(np.array([[1.0, 2.0], [3.0, 4.0]])[::-1], "").tolist() == [[3.0, 4.0], [1.0, 2.0]]
+    with pytest.raises(DataError, match="values out of range"):
+        GRID.check(np.full((1, 2, 3), 4, np.uint32), "")
+    with pytest.raises(DataError, match="not an array of numbers"):
+        VECTOR.check(torch.zeros(1, 2, dtype=torch.complex64), "")
+
+
+@pytest.mark.parametrize(("given", "found"), [(3, [3]), ([3, 1], [3, 1]), (np.array([[3], [1]]), [3, 1])])
+def test_numbers_are_one_for_each_image(stand, given, found):
+    asked = Conditioning(stand(label=ContextSpec("label", (), 10)), None)
+    assert asked.value("label", given).tolist() == found
+    for wrong in (None, [None], 3.5, 10, [[3, 1]]):
+        with pytest.raises(DataError):
+            asked.value("label", wrong)
+
+
+def test_a_condition_is_given_once():
+    assert conditions_given(["a=x.npy", "b=test:1"]) == {"a": "x.npy", "b": "test:1"}
+    with pytest.raises(UsageFault, match="names a more than once"):
+        conditions_given(["a=x.npy", "b=test:1", "a=y.npy"])
 
 
 def test_a_decoder_gives_pictures_of_256_levels():
