@@ -148,7 +148,7 @@ class Conditioning:
         """
         spec = self._specs[name]
         if not isinstance(given, str | Path):
-            return spec.check(given, self._where)
+            return spec.check(given, f"{self._where}, {name}")
         place = PLACE.fullmatch(str(given))
         if place is not None:
             return self._beside(place[1], int(place[2]))[spec.name]
@@ -164,7 +164,7 @@ class Conditioning:
         values = read_array(given, MAX_BYTES, expected, name)
         if len(spec.shape) == 3 and values.shape[-3:] == (*spec.shape[1:], spec.shape[0]):  # as in data.context
             values = np.moveaxis(values, -1, -3)
-        return spec.check(values[None] if values.shape == spec.shape else values, name)
+        return spec.check(values[None] if values.shape == spec.shape else values, f"{self._where}, {name}")
 
     def _typed(self, name: str, text: str) -> Tensor | None:
         """A value that is given as text: a class, by name or number, or numbers; None if it is none of these."""
