@@ -23,11 +23,14 @@ def read_array(given: str | Path, limit: int, expected: str, key: str) -> NDArra
         key: what the array is for, which errors name.
 
     Raises:
-        DataError: if there is no file or no such array, if the file is damaged, or has several arrays.
+        DataError: if there is no file or no such array, if there are several of either, if the file is damaged, or if
+            the array is empty.
     """
     path, name = Path(given), None
     if not is_file(path):
-        reference = references(str(given), Path, key)[0]
+        reference, *more = references(str(given), Path, key)
+        if more:
+            raise DataError("several files match", where=str(given), found=str(1 + len(more)), expected="one")
         path, name = reference.file or path, reference.name
     container = open_arrays(path, limit, expected, key)
     names = container.names() if name is None and container.named else []
@@ -39,4 +42,7 @@ def read_array(given: str | Path, limit: int, expected: str, key: str) -> NDArra
             expected="one",
             hint=f"{key}={given}:{names[0]}",
         )
-    return container.read(names[0] if names else name)
+    found = container.read(names[0] if names else name)
+    if not found.size:
+        raise DataError("the array is empty", where=str(given), found=f"{found.shape}", expected=expected)
+    return found

@@ -84,8 +84,10 @@ class Conditioning:
             DataError: if a file cannot be read or does not fit.
         """
         given = dict(asked) if isinstance(asked, Mapping) else self._of_images(asked)
-        if isinstance(labels, str) and labels == "none":
-            labels = given.pop(LABEL, None) and None
+        said = given.get(LABEL) if labels is None else labels
+        if isinstance(said, str) and said == "none":
+            labels = None
+            given.pop(LABEL, None)
         specs = self._specs
         given = {  # names that the model does not know are refused with the rest, below
             name: self.value(name, value) if name in specs else torch.zeros(1) for name, value in given.items()

@@ -118,6 +118,11 @@ def test_arrays_come_from_files(stand, tmp_path):
     assert asked.value("vector", f"{tmp_path / 'two.npz'}:b").tolist() == [[0.0, 0.0]]
     with pytest.raises(DataError, match="no such array"):
         asked.value("vector", f"{tmp_path / 'two.npz'}:c")
+    np.save(tmp_path / "none.npy", np.zeros((0, 2)))
+    with pytest.raises(DataError, match="the array is empty"):
+        asked.value("vector", tmp_path / "none.npy")
+    with pytest.raises(DataError, match="several files match"):
+        asked.value("vector", str(tmp_path / "*.npy"))
     for name in ("test:3", ["test:3", "test:4"]):
         with pytest.raises(UsageError, match="not opened with its run") as refused:
             asked.rows(name)
@@ -153,6 +158,16 @@ def test_numbers_are_one_for_each_image(stand, given, found):
     for wrong in (None, [None], 3.5, 10, [[3, 1]]):
         with pytest.raises(DataError):
             asked.value("label", wrong)
+
+
+@pytest.mark.parametrize("label", [[0], [1, 0]])
+def test_no_label_takes_away_an_images_own(stand, monkeypatch, label):
+    asked = Conditioning(stand(VECTOR, label=ContextSpec("label", (), 10)), None)
+    own = {"label": torch.tensor(label), "vector": torch.ones(len(label), 2)}
+    monkeypatch.setattr(asked, "_of_images", lambda names: dict(own))
+    assert list(asked.rows("test:5", "none")[0]) == ["vector"]
+    assert list(asked.rows({"vector": own["vector"], "label": "none"})[0]) == ["vector"]
+    assert list(asked.rows("test:5")[0]) == ["label", "vector"]
 
 
 def test_a_condition_is_given_once():
