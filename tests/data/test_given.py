@@ -129,6 +129,16 @@ def test_how_far_the_colours_of_an_array_are_moved_is_of_all_its_images(tmp_path
         assert reader.moved == {str(tmp_path / "a.npy"): pytest.approx(moved, rel=1e-9)}
 
 
+def test_a_note_says_how_far_colours_were_moved_once_one_file_has_others_than_the_palettes(tmp_path):
+    reader, notes = Reader(ImageSpec(1, 2, 2, 2, palette=Palette(bytes([0, 0, 0, 200, 200, 200])))), []
+    for name, grey in (("own.npy", 200), ("other.npy", 197)):
+        np.save(tmp_path / name, np.full((3, 2, 2), grey, np.uint8))
+        reader.read(tmp_path / name)
+        notes.append(reader.notes)
+    said = f"{tmp_path}/own.npy 0.00, {tmp_path}/other.npy 3.00"
+    assert notes == [[], [f"colours were moved to the nearest of 2, by levels RMS: {said}"]]
+
+
 def test_frames_whose_levels_do_not_show_the_file_are_named(make, tmp_path):
     (tmp_path / "films").mkdir()
     frames = [Image.fromarray(np.full((6, 6), level, np.uint8)) for level in (0, 100, 255)]
