@@ -250,6 +250,23 @@ def test_colour_for_a_model_of_grey_images_is_refused(make, tmp_path):
         reader_of(data).read(tmp_path / "wide.png")
 
 
+def test_pictures_for_data_that_are_none_are_read_as_they_are_or_rounded_to_8_bits(make, tmp_path):
+    """Of four channels; grey ones of 16 bits; and of 9, which hold all levels of data with 512."""
+    clear = RNG.integers(0, 256, (3, 4, 4), dtype=np.uint8)
+    Image.fromarray(clear, "RGBA").save(tmp_path / "clear.png")
+    assert np.array_equal(Reader(ImageSpec(4, 3, 4, 256)).read(tmp_path / "clear.png")[0][1], clear.transpose(2, 0, 1))
+    with pytest.raises(DataError, match="pictures have 1, 3 or 4 channels") as caught:
+        Reader(ImageSpec(2, 3, 4, 256)).read(tmp_path / "clear.png")
+    assert caught.value.where == str(tmp_path / "clear.png")
+    reader, levels = reader_of(make("digits")), RNG.integers(0, 17, (8, 8))
+    Image.fromarray((levels * 65535 // 16).astype(np.uint16)).save(tmp_path / "deep.png")
+    assert np.array_equal(reader.read(tmp_path / "deep.png")[0][1][0], levels)
+    assert reader.rounded == [str(tmp_path / "deep.png")]
+    codes = RNG.integers(0, 512, (3, 4))
+    (tmp_path / "nine.pgm").write_bytes(b"P5 4 3 511\n" + codes.astype(">u2").tobytes())
+    assert np.array_equal(Reader(ImageSpec(1, 3, 4, 512)).read(tmp_path / "nine.pgm")[0][1][0], codes)
+
+
 def test_a_photo_for_a_model_of_codes_is_refused(make, tmp_path):
     np.save(tmp_path / "a.npy", RNG.integers(0, 512, (20, 8, 8)))
     codes = make("arrays", path="a.npy", layout="NHW", source_levels=512)
