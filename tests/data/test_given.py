@@ -598,3 +598,11 @@ def test_a_packed_array_has_so_many_bytes_at_most(tmp_path, monkeypatch):
     assert (caught.value.found, caught.value.expected) == ("48 bytes", "at most 47")
     np.savez(tmp_path / "a.npz", a=array)
     assert len(read_images([tmp_path / "a.npz"], spec)) == 2
+
+
+def test_of_data_that_are_not_changed_a_file_has_the_models_levels(make, tmp_path):
+    """Whatever their source says by default: booleans have two."""
+    array = RNG.integers(0, 2, (5, 3, 4)).astype(bool)
+    np.save(tmp_path / "a.npy", array)
+    data = make("arrays", path="a.npy", test_fraction=0.0, validation=0.0)
+    assert np.array_equal(torch.cat([image for _, image in reader_of(data).read(tmp_path / "a.npy")]), array)
