@@ -1,6 +1,7 @@
 """Kills ranks of builds at random moments, and sees that each build ends with the weights of an undisturbed one.
 
     python tests/kills/kill_ranks.py --kills 30 --ranks 2,3 --seed 1
+    python tests/kills/kill_ranks.py --kills 10 --set train.shard=optimizer
 
 Each build is torchrun's, with `--resume=auto` and restarts. In the midst of it one of its ranks, at random, is sent
 SIGKILL (of every fourth, SIGTERM, which is to be saved on); torchrun ends the others and starts all again. What the
@@ -73,11 +74,11 @@ def started(process: subprocess.Popen[bytes], log: Path, ranks: int) -> list[int
     raise SystemExit(f"the ranks did not start:\n{log.read_text()}")
 
 
-def killed(folder: Path, recipe: Path, ranks: int, number: int, wait: float, chance: random.Random) -> float | None:
+def killed(folder: Path, build: list[str], ranks: int, number: int, wait: float, chance: random.Random) -> float | None:
     """Build a run, one rank of which is killed after a while; the seconds that it took, None if it was over by then."""
     log = folder / "log"
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "--max-restarts", "3"]
-    build = ["-m", "pixkit", "build", str(recipe), "-o", str(folder / "run"), "--resume=auto"]
+    build = [*build, "-o", str(folder / "run"), "--resume=auto"]
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, *command, *build], env=environment(), stdout=out, stderr=subprocess.STDOUT
@@ -103,13 +104,15 @@ def main() -> int:
     parser.add_argument("--ranks", default="2,3", help="how many ranks builds have, in turn")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=6.0, help="the latest moment at first")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an override of the recipe")
     given = parser.parse_args()
     chance, latest, done, wrong = random.Random(given.seed), given.seconds, 0, 0
     with tempfile.TemporaryDirectory() as place:
         recipe = Path(place) / "killed.yaml"
         recipe.write_text(RECIPE)
         alone = Path(place) / "alone"
-        whole = [sys.executable, "-m", "pixkit", "build", str(recipe), "-o", str(alone), "-q"]
+        build = ["-m", "pixkit", "build", str(recipe), *given.set]
+        whole = [sys.executable, *build, "-o", str(alone), "-q"]
         subprocess.run(whole, env=environment(), check=True, stdout=subprocess.DEVNULL)
         expected = contents(alone)
         for turn in range(10 * given.kills):
@@ -120,7 +123,7 @@ def main() -> int:
             ranks = [int(one) for one in given.ranks.split(",")][turn % len(given.ranks.split(","))]
             number = signal.SIGTERM if done % 4 == 3 else signal.SIGKILL
             wait = chance.uniform(0, latest)
-            took = killed(folder, recipe, ranks, number, wait, chance)
+            took = killed(folder, build, ranks, number, wait, chance)
             same = contents(folder / "run") == expected
             wrong += not same
             if took is None:
