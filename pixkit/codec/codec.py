@@ -147,12 +147,44 @@ class Codec:
         if cut is not None and labels is not None:
             labels = labels.repeat(cut.each)
         writer = Writer(file, self._head(cut))
-        parts = self._written(writer, self._encoded(coded, labels), len(coded), progress, verify)
+        parts = _written(writer, self.blocks(coded, labels, verify), len(coded), progress)
         if cut is None or not verify:
             deque(parts, 0)
         else:
             cut.compare(parts)
         writer.end(names)
+
+    def blocks(self, images: Array | Tiles, labels: Array | None, verify: bool) -> Iterator[tuple[Block, Part | None]]:
+        """The blocks of a file, in order, each with its decoded content if `verify`.
+
+        `write` compares tiles that come with a block. A subclass may override this method, for example to code blocks
+        elsewhere; for the same bytes, each has to be `block` from the first image that those before do not have. Where
+        it decodes blocks itself, it gives None, and compares the images.
+
+        Raises:
+            DataError: with `verify`, if decoding gives something else.
+        """
+        coded = self._in_turn(images, labels)
+        return ahead(self.verified, coded, self.threads) if verify else ((block, None) for block in coded)
+
+    def block(self, images: Array | Tiles, labels: Array | None = None, first: int = 0) -> Block:
+        """The block that begins with image `first`."""
+        found, words = self._packed(images, labels, first)
+        end = first + len(found)
+        pixels = found if isinstance(images, Tiles) else images[first:end]
+        checksum = checksum_of(pixels, None if labels is None else labels[first:end])
+        return Block(first, len(found), np.asarray(words, np.uint32), checksum)
+
+    def verified(self, block: Block) -> tuple[Block, Part]:
+        """The block, and its decoded content.
+
+        Raises:
+            DataError: if that does not have the block's checksum.
+        """
+        try:
+            return block, self._decoded(block, TOGETHER)
+        except DataError as error:
+            raise lost(block.first, block.images) from error
 
     def read(self, reader: Reader, images: range | None = None, progress: Progress | None = None) -> Iterator[Part]:
         """Read a compressed file, block by block.
@@ -194,18 +226,6 @@ class Codec:
         about = program.shape, program.levels, TOGETHER, ARITHMETIC, program.labels
         return Head(bytes.fromhex(self.sha)[:16], *about, sizes)
 
-    def _written(
-        self, writer: Writer, blocks: Iterator[Block], total: int, progress: Progress | None, verify: bool
-    ) -> Iterator[Part]:
-        """Write blocks; yield what was decoded again of each, if anything."""
-        known = ((block, None) for block in blocks)
-        for block, part in ahead(self._verified, blocks, self.threads) if verify else known:
-            writer.write(block.images, block.words, block.checksum)
-            if progress is not None:
-                progress(block.first + block.images, total)
-            if part is not None:
-                yield part
-
     def _parts(self, reader: Reader, images: range | None, progress: Progress | None) -> Iterator[Part]:
         """The contents of blocks, or the wanted part: images, or tiles."""
         done, together = 0, reader.head.together
@@ -216,17 +236,13 @@ class Codec:
             if progress is not None:
                 progress(done, 0 if images is None else len(images))
 
-    def _encoded(self, images: Array | Tiles, labels: Array | None) -> Iterator[Block]:
+    def _in_turn(self, images: Array | Tiles, labels: Array | None) -> Iterator[Block]:
         done = 0
         while done < len(images):
-            coded, words = self._block(images, labels, done)
-            end = done + len(coded)
-            pixels = coded if isinstance(images, Tiles) else images[done:end]
-            checksum = checksum_of(pixels, None if labels is None else labels[done:end])
-            yield Block(done, len(coded), np.asarray(words, np.uint32), checksum)
-            done = end
+            yield (block := self.block(images, labels, done))
+            done += block.images
 
-    def _block(self, images: Array | Tiles, labels: Array | None = None, first: int = 0) -> tuple[Array, list[int]]:
+    def _packed(self, images: Array | Tiles, labels: Array | None, first: int) -> tuple[Array, list[int]]:
         """The images of a block starting at image `first`, as they will be decoded, and its words."""
         require_unflushed()
         packer, done, each, coded = Packer(), first, math.prod(self.program.shape), []
@@ -237,13 +253,6 @@ class Codec:
                 coded.append(walk.images())
             done += len(part)
         return np.concatenate(coded), packer.finish()
-
-    def _verified(self, block: Block) -> tuple[Block, Part]:
-        """The block, and its decoded content."""
-        try:
-            return block, self._decoded(block, TOGETHER)
-        except DataError as error:
-            raise lost(block.first, block.images) from error
 
     def _too_many(self, images: int, together: int) -> bool:
         """Whether this is too many images for a block."""
@@ -289,6 +298,18 @@ def require_number(arithmetic: int, where: str = "a compressed file") -> None:
         raise WrongArithmetic(
             "written with another arithmetic", where=where, found=str(arithmetic), expected=str(ARITHMETIC)
         )
+
+
+def _written(
+    writer: Writer, blocks: Iterator[tuple[Block, Part | None]], total: int, progress: Progress | None
+) -> Iterator[Part]:
+    """Write blocks; yield the decoded content of each, if there is one."""
+    for block, part in blocks:
+        writer.write(block.images, block.words, block.checksum)
+        if progress is not None:
+            progress(block.first + block.images, total)
+        if part is not None:
+            yield part
 
 
 def _by_sites(images: Array) -> Array:

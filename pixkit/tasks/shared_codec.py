@@ -14,8 +14,8 @@ from zlib import crc32
 import numpy as np
 import torch
 
-from pixkit.codec.codec import BLOCK, MOST, TOGETHER, Codec, Progress
-from pixkit.codec.container import Block, Writer, checksum_of
+from pixkit.codec.codec import BLOCK, MOST, TOGETHER, Codec
+from pixkit.codec.container import Block, checksum_of
 from pixkit.codec.frozen import Array
 from pixkit.codec.part import Part, lost
 from pixkit.codec.tiles import Tiles
@@ -30,27 +30,19 @@ class SharedCodec(Codec):
         RankError: from `write`, if the images differ between ranks, or one of them fails.
     """
 
-    _verifying: bool
-
     def __init__(self, codec: Codec, ranks: Ranks) -> None:
         super().__init__(codec.program, codec.content, codec.walk)
         self._ranks = ranks
 
-    def _written(
-        self, writer: Writer, blocks: Iterator[Block], total: int, progress: Progress | None, verify: bool
-    ) -> Iterator[Part]:
-        """A block is decoded again by the rank that coded it."""
-        self._verifying = verify
-        return super()._written(writer, blocks, total, progress, False)
-
-    def _encoded(self, images: Array | Tiles, labels: Array | None) -> Iterator[Block]:
+    def blocks(self, images: Array | Tiles, labels: Array | None, verify: bool) -> Iterator[tuple[Block, Part | None]]:
+        """See Codec. The rank that coded a block also decodes it."""
         self._check_alike(images.images if isinstance(images, Tiles) else images, labels)
         done, batches, bits = 0, 0, 0
         while done < len(images):
             start = done + self._ranks.rank * TOGETHER * self._expected(batches, bits)
-            for block in self._told(self._coded(images, labels, start) if start < len(images) else None):
+            for block in self._told(self._coded(images, labels, start, verify) if start < len(images) else None):
                 if block.first == done:
-                    yield block
+                    yield block, None
                     done += block.images
                     batches, bits = batches + -(-block.images // TOGETHER), bits + 32 * len(block.words)
 
@@ -73,20 +65,18 @@ class SharedCodec(Codec):
         each = self.program.count * self.program.shape[0]
         return max(min(-(-BLOCK * batches // max(bits, 1)), -(-MOST // (each * TOGETHER))), 1)
 
-    def _coded(self, images: Array | Tiles, labels: Array | None, start: int) -> Block:
+    def _coded(self, images: Array | Tiles, labels: Array | None, start: int, verify: bool) -> Block:
         """The block that begins with the image `start`.
 
         Raises:
             DataError: if decoding gives something else.
         """
-        found, words = self._block(images, labels, start)
-        wanted = images[start : start + len(found)]
-        checksum = checksum_of(found, None if labels is None else labels[start : start + len(found)])
-        block = Block(start, len(found), np.asarray(words, np.uint32), checksum)
-        if self._verifying:
-            _, part = self._verified(block)
+        block = self.block(images, labels, start)
+        if verify:
+            wanted = images[start : start + block.images]
+            _, part = self.verified(block)
             if not ((part.images == wanted) | (wanted < 0)).all():
-                raise lost(start, len(found))
+                raise lost(start, block.images)
         return block
 
     def _told(self, own: Block | None) -> list[Block]:

@@ -327,7 +327,7 @@ def test_several_ranks_write_the_bytes_of_one_process(run, together, tmp_path, m
     unlike = noise * (torch.arange(44)[:, None, None, None] % 13 < 7)  # blank ones take few bits
     cut = [image[:, :height] for image, height in zip(noise[:16], [8, 3] * 8, strict=True)]
     labelled = codec_of(build_model(LABELLED, (1, 8, 8, 17), classes=2))
-    labels, begun, block = np.arange(44) % 2, [], Codec._block
+    labels, begun, block = np.arange(44) % 2, [], Codec.block
 
     def noting(self, images, labels=None, first=0):
         begun.append(first)
@@ -343,7 +343,7 @@ def test_several_ranks_write_the_bytes_of_one_process(run, together, tmp_path, m
             found.append(out.read_bytes().hex())
         return found, begins
 
-    monkeypatch.setattr(Codec, "_block", noting)
+    monkeypatch.setattr(Codec, "block", noting)
     expected, blocks = work(ALONE)
     begun.clear()
     (first, own), (second, others) = together.run(work, 2).values()
