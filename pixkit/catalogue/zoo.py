@@ -123,7 +123,10 @@ def is_kept_in_zoo(folder: str | os.PathLike[str]) -> bool:
     except ValueError:  # not a possible name of a folder
         return False
     # To list the zoo, the metadata of all installed distributions are read; most folders are written to while empty.
-    return os.path.isfile(os.path.join(real, LOCK)) and real in [os.path.realpath(run.path) for run in zoo_runs()[0]]
+    with looking_at(Path(real)):
+        if not is_file(os.path.join(real, LOCK)):
+            return False
+    return real in [os.path.realpath(run.path) for run in zoo_runs()[0]]
 
 
 def _runs_in(folder: Path, distribution: str, its_version: str) -> list[ZooRun]:

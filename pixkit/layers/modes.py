@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,14 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         for part, mode in modes:
             if part.training != mode:
                 part.training = mode
+
+
+def outside_inference() -> AbstractContextManager[object]:
+    """A context outside torch's inference mode, in which tensors are made that can be trained.
+
+    If the caller is not in it, nothing is entered: a guard that changes nothing makes backward() fail on some devices.
+    """
+    return torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
 
 
 @contextmanager

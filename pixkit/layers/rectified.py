@@ -38,7 +38,14 @@ def in_turn(layers: nn.Sequential, x: Any, *, added: bool = False) -> Any:
 
 
 def rectifies(layers: Iterable[nn.Module]) -> bool:
-    """Whether `in_turn` fuses any of them."""
+    """Whether `in_turn` fuses any of them.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 2))
+        >>> convolution = MaskedConv2d(2, 2, 3, "B", order)
+        >>> rectifies([pixkit.layers.activation("relu"), convolution]), rectifies([convolution])
+        (True, False)
+    """
     return any(isinstance(one, list) for one in _runs(layers))
 
 

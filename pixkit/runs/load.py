@@ -23,6 +23,7 @@ from pixkit.data.palette_file import read_palette
 from pixkit.errors import CheckpointError, RecipeError, UsageError, listed
 from pixkit.files import is_folder
 from pixkit.image import ImageSpec
+from pixkit.layers.modes import outside_inference
 from pixkit.memory import MemoryGuard, available
 from pixkit.models.base import Model
 from pixkit.models.labelled import NoLabels
@@ -85,16 +86,17 @@ def load(
     where = pick_device(device)
     recipe = opened.recipe()
     warn_of_others(opened.path, recipe)
-    # Before the model is made, which takes longer than a concurrent build may keep the checkpoint.
-    tensors, folder = opened.read_checkpoint(
-        checkpoint, lambda folder: (read_weights(folder, weights, recipe.train.ema > 0), folder)
-    )
-    model = construct(recipe, opened.spec, opened.classes, where)
-    if torch.get_default_dtype() != torch.float32:  # in which the model was made, but perhaps not trained
-        model.to(dtype=_trained_in(tensors))
-    model.class_names = opened.class_names
-    checkpoints.load_model(model, tensors, str(folder))
-    return model.to(dtype=dtype).eval().requires_grad_(trainable)
+    with outside_inference():  # else its weights could not be trained
+        # Before the model is made, which takes longer than a concurrent build may keep the checkpoint.
+        tensors, folder = opened.read_checkpoint(
+            checkpoint, lambda folder: (read_weights(folder, weights, recipe.train.ema > 0), folder)
+        )
+        model = construct(recipe, opened.spec, opened.classes, where)
+        if torch.get_default_dtype() != torch.float32:  # in which the model was made, but perhaps not trained
+            model.to(dtype=_trained_in(tensors))
+        model.class_names = opened.class_names
+        checkpoints.load_model(model, tensors, str(folder))
+        return model.to(dtype=dtype).eval().requires_grad_(trainable)
 
 
 def _trained_in(tensors: Mapping[str, Tensor]) -> torch.dtype | None:

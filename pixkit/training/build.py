@@ -14,6 +14,7 @@ import torch
 from pixkit.catalogue.zoo import refuse_zoo
 from pixkit.components.plugins import plugins
 from pixkit.errors import RankError, UsageError
+from pixkit.layers.modes import outside_inference
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import MORE_MEMORY
 from pixkit.memory.heap import keeping
@@ -132,10 +133,7 @@ def build(
             with claim as (run, stale), alone, repeatable(), exact, kept, errors, no_exit():
                 if stale:
                     reporter.message(stale)
-                # Leave inference mode if the caller is in it. A guard that changes nothing would make backward() fail
-                # on some devices.
-                plain = torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext()
-                with plain, torch.enable_grad():
+                with outside_inference(), torch.enable_grad():
                     going_on = ranks.decided(lambda: run.started if resume == "auto" else bool(resume))
                     result = _build(loaded, run, where, **told, resume=going_on, extend=extend, ranks=ranks)
         except Quit:

@@ -186,7 +186,7 @@ def test_no_images_have_no_scores_in_single_precision_at_least():
 ])  # fmt: skip
 def test_what_a_model_lacks(capability, model, said):
     class Model:
-        labelled, has_latent, score_kind = False, False, "exact"
+        labelled, has_latent, score_kind, conditions = False, False, "exact", ()
 
     for name, value in model.items():
         setattr(Model, name, value)

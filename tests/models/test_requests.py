@@ -274,7 +274,7 @@ def test_the_kit_notices_a_model_that_declares_what_is_not_so(change, text):
 
 def test_a_guidable_model_takes_labels():
     model = component("model", type("Boasting", (Flat,), {"__doc__": "One fault.", "guidable": True})).build(SPEC)
-    with pytest.raises(AssertionError, match="guidable, but not labelled"):
+    with pytest.raises(AssertionError, match="guidable, but without conditions"):
         check_capabilities(model, Batch(random_images(SPEC, 3), None, torch.arange(3)))
 
 

@@ -170,8 +170,8 @@ def test_the_message_of_a_wrong_override(load):
             'override "train.stps=3": train.stps: unknown key',
             "       | train.stps=3",
             "       |       ^",
-            "  expected: steps, batch_size, accumulate, recompute, optimizer, optimizers, precision, memory_format, "
-            "fuse, capture, lag, schedule, clip, ema, eval_every, "
+            "  expected: steps, batch_size, accumulate, recompute, shard, optimizer, optimizers, precision, "
+            "memory_format, fuse, capture, lag, schedule, clip, ema, eval_every, "
             "sample_every, checkpoint_every, keep, patience, eval_images, log, init_from",
             "  try: did you mean 'steps'?",
         ]

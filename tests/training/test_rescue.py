@@ -646,7 +646,10 @@ def test_rows_are_on_the_disk_before_the_checkpoint_is_and_nothing_of_a_lost_run
     monkeypatch.setattr(checkpoint, "amend", note("amend"))
     log, state = SimpleNamespace(sync=note("sync")), LoopState(step=3)
     saver = Saver(
-        run, toy_recipe(), SimpleNamespace(ranks=ALONE), SimpleNamespace(saving=note("saving"), checkpoint=note("told"))
+        run,
+        toy_recipe(),
+        SimpleNamespace(ranks=ALONE, phases=()),
+        SimpleNamespace(saving=note("saving"), checkpoint=note("told")),
     )
     after = ["point", "point", "steps", "forget", "told"]
     for change, expected in (({}, ["save", *after]), ({}, None), ({"evaluated": 3}, ["amend", *after])):
