@@ -560,8 +560,9 @@ def test_eight_bits_are_enough_for_as_many_levels(make, tmp_path, levels, fits):
     if fits:
         assert np.array_equal(reader_of(data).read(tmp_path / "a.png")[0][1][0].numpy(), PHOTO[:3, :4, 0])
         return
-    with pytest.raises(DataError, match="too few levels for this model"):
+    with pytest.raises(DataError, match="too few levels for this model") as caught:
         reader_of(data).read(tmp_path / "a.png")
+    assert (caught.value.where, caught.value.found) == (str(tmp_path / "a.png"), "256 levels")
 
 
 @pytest.mark.parametrize(("values", "count"), [(11, 1), (12, 1), (24, 2), (47, 3), (10**6, 6)])
