@@ -20,7 +20,7 @@ from pixkit.layers.norms import SiteLayerNorm, SiteNorm, SiteRMSNorm
 from pixkit.layers.orient import Reorient, Turn
 from pixkit.layers.pointwise import ColourLayerNorm, Norm, norm
 from pixkit.layers.rearrange import Rearrange
-from pixkit.layers.rectified import in_turn, rectifies
+from pixkit.layers.rectified import ResidualBlock, blocks_in_turn, in_turn, rectifies
 from pixkit.layers.recurrent import Fronts, Recurrence
 from pixkit.layers.resample import MaskedDownsample, MaskedUpsample
 from pixkit.layers.sequence import SequenceRecurrence
@@ -57,6 +57,7 @@ __all__ = [
     "Rearrange",
     "Recurrence",
     "Reorient",
+    "ResidualBlock",
     "RowLSTM",
     "SequenceRecurrence",
     "Shift",
@@ -72,6 +73,7 @@ __all__ = [
     "WeightNormConvTranspose2d",
     "activated_maps",
     "activation",
+    "blocks_in_turn",
     "check_maps",
     "fuses",
     "fusing",

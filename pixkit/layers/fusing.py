@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,8 +19,21 @@ from pixkit.layers.geometry import Edges, convolve
 from pixkit.layers.scan import Scan
 
 WHOLE: Edges = (0, 0, 0, 0)
-Filter: TypeAlias = tuple[Tensor, Tensor | None, Edges]
-"""A convolution: kernel, bias, and edges of zeros around the image."""
+ALL = -1
+"""The taps of a `Filter`: every one."""
+
+
+class Filter(NamedTuple):
+    """A convolution: kernel, bias, and edges of zeros around the image.
+
+    `taps` has a bit for each tap of the kernel, row by row from the lowest. Where it is 0 the kernel has to be 0, and
+    its gradient may be given as 0, which the mask would make it.
+    """
+
+    kernel: Tensor
+    bias: Tensor | None
+    edges: Edges
+    taps: int = ALL
 
 
 class Fusing(TorchFunctionMode, ABC):
@@ -61,9 +74,15 @@ class Fusing(TorchFunctionMode, ABC):
             added: whether x is added to the last result, which then has its shape.
         """
         out = x
-        for kernel, bias, edges in layers:
+        for kernel, bias, edges, _ in layers:
             out = convolve(F.relu(out), kernel, bias, edges)
         return x + out if added else out
+
+    def residual(self, x: Tensor, blocks: Sequence[Sequence[Filter]]) -> Tensor:
+        """`rectified` of the layers of each block in turn, each added to what the block reads: [B, M, H, W]."""
+        for layers in blocks:
+            x = self.rectified(x, layers, added=True)
+        return x
 
     # Any: the arguments of `Scan`, which torch does not type
     def scan(self, *given: Any) -> Tensor:

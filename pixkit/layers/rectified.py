@@ -37,6 +37,52 @@ def in_turn(layers: nn.Sequential, x: Any, *, added: bool = False) -> Any:
     return x + out if added and not whole else out
 
 
+class ResidualBlock(nn.Module):
+    """Layers one after the other, added to what the first of them reads."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.fuses = rectifies(self.layers)
+
+    # Any: as for `in_turn`
+    def forward(self, x: Any) -> Any:
+        """[B, M, H, W] to the same shape."""
+        return in_turn(self.layers, x, added=True)
+
+    def filters(self) -> list[Filter] | None:
+        """The convolutions, if it is nothing but ReLUs and these, and no other forward stands in for its own."""
+        runs = _runs(self.layers)
+        if len(runs) != 1 or not isinstance(runs[0], list) or "forward" in vars(self):
+            return None
+        return [_filter(layer) for layer in runs[0]]
+
+
+# Any: as for `in_turn`
+def blocks_in_turn(blocks: nn.Sequential, x: Any) -> Any:
+    """`blocks(x)`; in training with fused operations, residual blocks one after the other are one operation.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 2))
+        >>> layers = pixkit.layers.activation("relu"), MaskedConv2d(2, 2, 3, "B", order)
+        >>> blocks_in_turn(torch.nn.Sequential(ResidualBlock(*layers)), torch.zeros(1, 2, 4, 4)).shape
+        torch.Size([1, 2, 4, 4])
+    """
+    ops = fusing(x)
+    if ops is None:
+        return blocks(x)
+    kept: list[list[Filter]] = []
+    for block in blocks:
+        filters = block.filters() if isinstance(block, ResidualBlock) else None
+        if filters is not None:
+            kept.append(filters)
+            continue
+        if kept:
+            x, kept = ops.residual(x, kept), []
+        x = block(x)
+    return ops.residual(x, kept) if kept else x
+
+
 def rectifies(layers: Iterable[nn.Module]) -> bool:
     """Whether `in_turn` fuses any of them.
 
@@ -71,4 +117,4 @@ def _runs(layers: Iterable[nn.Module]) -> list[nn.Module | list[MaskedConv2d]]:
 def _filter(layer: MaskedConv2d) -> Filter:
     one = layer.apply_kernel
     assert isinstance(one, OneMask)
-    return one.kernel(layer.weight), layer.bias, one.edges
+    return Filter(one.kernel(layer.weight), layer.bias, one.edges, one.taps)

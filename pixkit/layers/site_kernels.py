@@ -8,8 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pixkit.layers.fusing import ALL
 from pixkit.layers.geometry import convolve, tap_sources
 
+BITS = 63
+"""Kernels of fewer taps say which of them are in use."""
 MOST = 256
 """With more patterns than this, one product of all taps serves all sites.
 
@@ -85,6 +88,8 @@ class OneMask(nn.Module):
         ins, outs = (torch.arange(count) % len(allowed) for count in maps)
         kernel = allowed[..., *self.crop][outs][:, ins].to(torch.get_default_dtype())
         self.full = bool(kernel.all())
+        used = kernel.flatten(2).any(0).any(0).tolist()
+        self.taps = sum(1 << tap for tap, one in enumerate(used) if one) if len(used) < BITS else ALL
         self.register_buffer("mask", kernel, persistent=False)
 
     def kernel(self, weight: Tensor) -> Tensor:

@@ -14,12 +14,13 @@ from pixkit.components import ActivationRef, InitialiserRef, NormRef
 from pixkit.layers import (
     MaskedConv2d,
     Pointwise,
+    ResidualBlock,
     activated_maps,
     activation,
+    blocks_in_turn,
     in_turn,
     initialise,
     norm,
-    rectifies,
 )
 
 pixkit_api_version = 1
@@ -101,17 +102,16 @@ class PixelCNN(pixkit.Backbone):
         seen = self.stem(x)
         if self.condition is not None:
             seen = seen + self.condition(context)
-        return in_turn(self.out, self.body(seen))
+        return in_turn(self.out, blocks_in_turn(self.body, seen))
 
 
-class Paper(nn.Module):
+class Paper(ResidualBlock):
     """The paper's bottleneck block: 2h -> h -> h -> 2h, added to its input."""
 
     def __init__(self, config: PixelCNN.Config, ordering: pixkit.Ordering) -> None:
-        super().__init__()
         width, half, chosen = config.width, config.width // 2, config.activation
         read = [activated_maps(chosen, maps) for maps in (width, half, half)]
-        self.layers = nn.Sequential(
+        super().__init__(
             activation(chosen),
             Pointwise(read[0], half, ordering),
             norm(config.norm, half, ordering.groups),
@@ -122,30 +122,19 @@ class Paper(nn.Module):
             nn.Dropout(config.dropout),
             Pointwise(read[2], width, ordering),
         )
-        self.fuses = rectifies(self.layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, 2h, H, W] to the same shape."""
-        return in_turn(self.layers, x, added=True)
 
 
-class Residual(nn.Module):
+class Residual(ResidualBlock):
     """One full masked layer, added to its input."""
 
     def __init__(self, config: PixelCNN.Config, ordering: pixkit.Ordering) -> None:
-        super().__init__()
         width, chosen = config.width, config.activation
-        self.layers = nn.Sequential(
+        super().__init__(
             norm(config.norm, width, ordering.groups),
             activation(chosen),
             nn.Dropout(config.dropout),
             MaskedConv2d(activated_maps(chosen, width), width, config.kernel, "B", ordering),
         )
-        self.fuses = rectifies(self.layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, width, H, W] to the same shape."""
-        return in_turn(self.layers, x, added=True)
 
 
 class Plain(nn.Module):

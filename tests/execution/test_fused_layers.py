@@ -14,7 +14,7 @@ from pixkit.execution.native.compile import kernel
 from pixkit.execution.native.fusing import FusedOnCPU
 from pixkit.image import ImageSpec
 from pixkit.layers import MaskedConv2d, Pointwise, activation, fuses, in_turn, norm, rectifies
-from pixkit.layers.fusing import Fusing
+from pixkit.layers.fusing import Filter, Fusing
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named
 
@@ -81,7 +81,7 @@ def chain(sizes, grid, dtype, batch=5):
     x = x.contiguous(memory_format=torch.channels_last)
     leaves = [one.requires_grad_() for one in (x, *rest)]
     edges = [size[-1] for size in sizes]
-    return leaves, [(*leaves[1 + 2 * n : 3 + 2 * n], edge) for n, edge in enumerate(edges)]
+    return leaves, [Filter(*leaves[1 + 2 * n : 3 + 2 * n], edge) for n, edge in enumerate(edges)]
 
 
 BLOCK = [(4, 8, 1, 1, (0, 0, 0, 0)), (4, 4, 2, 3, (1, 0, 1, 1)), (8, 4, 1, 1, (0, 0, 0, 0))]
@@ -115,6 +115,23 @@ def test_convolutions_of_relus_are_torchs(sizes, grid, added, biased, monkeypatc
 
 
 @needs_pairs
+def test_blocks_in_one_operation_and_taps_left_out_have_the_same_digits():
+    leaves, layers = chain(BLOCK, (7, 5), torch.bfloat16)
+    with torch.no_grad():
+        layers[1].kernel[:, :, 1, 2] = 0
+    fewer = [layers[0], layers[1]._replace(taps=31), layers[2]]
+    with FusedOnCPU() as ops, torch.autocast("cpu", torch.bfloat16):
+        first = ops.rectified(leaves[0], layers, added=True)
+        ours = results(ops.residual(leaves[0], [fewer, fewer]), leaves)
+        theirs = results(ops.rectified(first, layers, added=True), leaves)
+    assert str(ours[0].grad_fn).count("_Rectified") and ours[0].grad_fn.next_functions[0][0].name().endswith("Grad")
+    assert not ours[4][:, :, 1, 2].any() and theirs[4][:, :, 1, 2].any()
+    with torch.no_grad():
+        theirs[4][:, :, 1, 2] = 0
+    assert all(map(torch.equal, ours, theirs))
+
+
+@needs_pairs
 def test_numbers_that_are_none_are_not_lost_in_a_relu():
     leaves, layers = chain(BLOCK, (4, 4), torch.bfloat16)
     with torch.no_grad():
@@ -130,7 +147,7 @@ def test_which_convolutions_of_relus_are_left_to_torch():
     """In single precision, of images map by map, of odd maps, of another size; and all of older runs."""
     leaves, layers = chain(BLOCK, (4, 4), torch.bfloat16)
     given, odd = leaves[0], chain([(3, 8, 1, 1, (0, 0, 0, 0))], (4, 4), torch.bfloat16)[1]
-    library, small = kernel("float"), [(layers[0][0], None, (0, 0, 0, 0)), (*layers[1][:2], (0, 0, 0, 0))]
+    library, small = kernel("float"), [Filter(layers[0][0], None, (0, 0, 0, 0)), Filter(*layers[1][:2], (0, 0, 0, 0))]
     assert rectified.pairs(library) and rectified.suits(given, layers)
     others = [(given.float(), layers), (given.contiguous(), layers), (given, odd), (given, small), (given[:0], layers)]
     assert not any(rectified.suits(*each) for each in others)

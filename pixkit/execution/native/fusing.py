@@ -83,9 +83,16 @@ class FusedOnCPU(FusedOperations):
 
     def rectified(self, x: Tensor, layers: Sequence[Filter], *, added: bool = False) -> Tensor:
         """See Fusing."""
-        if not self._pairs or not torch.is_autocast_enabled("cpu") or not suits_pairs(x, layers):
+        if not self._pairs or not torch.is_autocast_enabled("cpu") or not suits_pairs(x, layers, added=added):
             return super().rectified(x, layers, added=added)
-        return rectified(self._libraries["float"], x, layers, added)
+        return rectified(self._libraries["float"], x, [layers], added)
+
+    def residual(self, x: Tensor, blocks: Sequence[Sequence[Filter]]) -> Tensor:
+        """See Fusing; an image stays in the cache from block to block."""
+        able = self._pairs and torch.is_autocast_enabled("cpu")
+        if not able or not all(suits_pairs(x, layers, added=True) for layers in blocks):
+            return super().residual(x, blocks)
+        return rectified(self._libraries["float"], x, blocks, True)
 
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """A linear layer in float32 or float64 by the kernel, whether or not that is faster."""

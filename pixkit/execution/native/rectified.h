@@ -10,15 +10,19 @@
 #include <immintrin.h>
 #define PAIRED __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
 typedef int32_t pair __attribute__((may_alias)); /* of bfloat16 numbers */
-enum { VECTOR = 16, BROAD = 2 * VECTOR }; /* sums of a vector, and columns of a tile */
+enum { VECTOR = 16, BROAD = 2 * VECTOR, NEARBY = 112 }; /* sums of a vector, columns of a tile, sites of a strip */
 
-/* A convolution of an image: sides, maps read and written, the kernel's sides, edges of zeros above and on the left. */
-typedef struct { i64 height, width, inner, outs, rows, columns, top, left; } Filter;
+/* A convolution of an image: sides, maps read and written, the kernel's sides, edges of zeros above and on the left,
+ * and bits of the taps that are used. */
+typedef struct { i64 height, width, inner, outs, rows, columns, top, left, used; } Filter;
 
-/* One of several convolutions, each of the ReLU of the one before, over whole batches: see `_Link` of rectified.py.
+static inline int used(const Filter *f, i64 tap) { return tap > 62 || (f->used >> tap & 1); }
+
+/* One of several convolutions, each of the ReLU of what is before it, over whole batches: see `_Link` of rectified.py.
  * Packed weights and biases, for the convolution and for its gradient, and sums of gradients per block are filled here. */
 typedef struct {
     Filter filter, back;
+    i64 added; /* at the end of a block, its convolutions: what the first of them reads is added; else 0 */
     const float *weight, *bias; /* [outs][inner][taps]; [outs], or null */
     const uint16_t *x;
     uint16_t *out, *packed, *packed_back;
@@ -32,21 +36,33 @@ static inline uint16_t to_half(float value) {
     return value != value ? 0x7fc0 : (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-/* max(x, 0); NaN stays, whatever its sign. */
-static inline uint16_t positive(uint16_t x) { return x >= 0x8000 && x <= 0xff80 ? 0 : x; }
+/* max(x, 0) of 32 numbers; NaN stays, whatever its sign. */
+PAIRED static inline __m512i positive(__m512i x) {
+    return _mm512_maskz_mov_epi16(_mm512_cmpgt_epi16_mask(x, _mm512_set1_epi16((short)0xff80)), x);
+}
 
-/* An image with its edges, [height + rows - 1][width + columns - 1][inner], of its ReLU if `rectify`. */
-PAIRED static void bordered(const Filter *f, const uint16_t *restrict x, int rectify, uint16_t *restrict to) {
+/* `count` numbers or, if `rectify`, their ReLUs. */
+PAIRED static void copied(i64 count, const uint16_t *restrict x, int rectify, uint16_t *restrict to) {
+    if (!rectify) { memcpy(to, x, 2 * (size_t)count); return; }
+    i64 i = 0;
+    for (; i + 32 <= count; i += 32) _mm512_storeu_si512(to + i, positive(_mm512_loadu_si512(x + i)));
+    const __mmask32 rest = (__mmask32)((1u << (count - i)) - 1);
+    if (rest) _mm512_mask_storeu_epi16(to + i, rest, positive(_mm512_maskz_loadu_epi16(rest, x + i)));
+}
+
+/* Rows of an image with its edges, [many][width + columns - 1][inner], of its ReLU if `rectify`; y counts edges. */
+PAIRED static void bordered(const Filter *f, i64 y, i64 many, const uint16_t *x, int rectify, uint16_t *to) {
     const i64 across = (f->width + f->columns - 1) * f->inner, before = f->left * f->inner, own = f->width * f->inner;
-    for (i64 y = 0; y < f->height + f->rows - 1; y++, to += across) {
+    for (const i64 end = y + many; y < end; y++, to += across) {
         const i64 from = y - f->top;
         if (from < 0 || from >= f->height) { memset(to, 0, 2 * (size_t)across); continue; }
         memset(to, 0, 2 * (size_t)before), memset(to + before + own, 0, 2 * (size_t)(across - before - own));
-        if (!rectify) memcpy(to + before, x + from * own, 2 * (size_t)own);
-        else
-            for (i64 i = 0; i < own; i++) to[before + i] = positive(x[from * own + i]);
+        copied(own, x + from * own, rectify, to + before);
     }
 }
+
+/* The rows, or of a single one the sites, that are worked on together, so that copies stay in the first cache. */
+static inline i64 nearby(i64 sites) { return sites < NEARBY ? NEARBY / sites : 1; }
 
 /* ROWS x BROAD sums over `count` pairs, of a[r * a_row + k * a_pair] b[k][BROAD]; pairs are 32 bits. */
 #define PAIR_TILE(ROWS)                                                                                                \
@@ -72,14 +88,22 @@ PAIRED static void bordered(const Filter *f, const uint16_t *restrict x, int rec
         for (int r = 0; r < ROWS; r++) sum[r][0] = _mm512_loadu_ps(bias), sum[r][1] = _mm512_loadu_ps(bias + VECTOR);  \
         for (i64 y = 0; y < f->rows; y++)                                                                              \
             for (i64 x = 0; x < f->columns; x++, weight += f->inner * BROAD)                                           \
-                pairs_##ROWS(f->inner / 2, (const pair *)(image + y * across + x * f->inner), f->inner / 2, 1,      \
+                if (used(f, y * f->columns + x)) pairs_##ROWS(f->inner / 2, (const pair *)(image + y * across + x * f->inner), f->inner / 2, 1,      \
                              weight, sum);                                                                             \
-        for (int r = 0; r < ROWS; r++)                                                                                 \
-            for (int v = 0; v < 2; v++) stored(sum[r][v], wide - v * VECTOR, r * f->outs + v * VECTOR, gate, added, out); \
+        if (wide >= BROAD) {                                                                                           \
+            _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++) {                                                   \
+                stored(sum[r][0], VECTOR, r * f->outs, gate, added, out);                                              \
+                stored(sum[r][1], VECTOR, r * f->outs + VECTOR, gate, added, out);                                     \
+            }                                                                                                          \
+        } else                                                                                                         \
+            _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; r++) {                                                   \
+                stored(sum[r][0], wide, r * f->outs, gate, added, out);                                                \
+                stored(sum[r][1], wide - VECTOR, r * f->outs + VECTOR, gate, added, out);                              \
+            }                                                                                                          \
     }
 
 /* Round `many` sums, set to 0 where `gate` has no ReLU, after adding `added`. */
-PAIRED static inline void stored(__m512 sum, i64 many, i64 at, const uint16_t *gate, const uint16_t *added, uint16_t *out) {
+PAIRED static inline __attribute__((always_inline)) void stored(__m512 sum, i64 many, i64 at, const uint16_t *gate, const uint16_t *added, uint16_t *out) {
     if (many <= 0) return;
     const int full = many >= VECTOR; /* plain loads and stores are much faster than masked ones of 16 bits */
     const __mmask16 wanted = full ? 0xffff : (__mmask16)((1 << many) - 1);
@@ -98,25 +122,36 @@ PAIRED static inline void stored(__m512 sum, i64 many, i64 at, const uint16_t *g
 }
 SITE_TILE(8) SITE_TILE(4) SITE_TILE(1)
 
+/* Sites first..last-1 of a result's row from `image`, a copy that begins at the row's edge, of which a row is `across`. */
+PAIRED static void row_of(const Filter *f, i64 first, i64 last, const uint16_t *image, i64 across, const uint16_t *weight,
+                          const float *bias, const uint16_t *gate, const uint16_t *added, uint16_t *out) {
+    for (i64 panel = 0; panel < f->outs; panel += BROAD, weight += BROAD * f->rows * f->columns * f->inner)
+        for (i64 column = first, many; column < last; column += many) {
+            const i64 at = column * f->outs + panel, left = last - column;
+            many = left >= 8 ? 8 : left >= 4 ? 4 : 1;
+            (many == 8 ? sites_8 : many == 4 ? sites_4 : sites_1)(f, image + (column - first) * f->inner, across, weight,
+                                                                bias + panel, f->outs - panel, gate ? gate + at : 0,
+                                                                added ? added + at : 0, out + at);
+        }
+}
+
 /* An image's convolution or, if `rectify`, that of its ReLU, with weights [panel][tap][inner / 2][BROAD][2] and biases
  * of whole panels; then 0 where `gate` is not positive, and plus `added`: [outs], like `out`, or null. */
 PAIRED static void convolved(const Filter *f, int rectify, const uint16_t *x, const uint16_t *weight, const float *bias,
                              const uint16_t *gate, const uint16_t *added, uint16_t *out, uint16_t *scratch) {
-    const int copied = rectify || f->rows * f->columns > 1;
-    const uint16_t *image = copied ? scratch : x;
-    if (copied) bordered(f, x, rectify, scratch);
-    const i64 across = (f->width + f->columns - 1) * f->inner;
-    for (i64 first = 0; first < f->outs; first += BROAD) {
-        const uint16_t *panel = weight + first * f->rows * f->columns * f->inner;
-        for (i64 y = 0; y < f->height; y++)
-            for (i64 column = 0, many; column < f->width; column += many) {
-                const i64 at = (y * f->width + column) * f->outs + first, left = f->width - column;
-                const uint16_t *from = image + y * across + column * f->inner;
-                const uint16_t *held = gate ? gate + at : 0, *more = added ? added + at : 0;
-                many = left >= 8 ? 8 : left >= 4 ? 4 : 1;
-                (many == 8 ? sites_8 : many == 4 ? sites_4 : sites_1)(f, from, across, panel, bias + first, f->outs - first,
-                                                                    held, more, out + at);
-            }
+    const i64 across = (f->width + f->columns - 1) * f->inner, row = f->width * f->outs, tall = nearby(f->width);
+    if (f->rows * f->columns == 1) {
+        for (i64 first = 0, sites = f->height * f->width; first < sites; first += NEARBY) {
+            const i64 last = sites - first < NEARBY ? sites : first + NEARBY;
+            if (rectify) copied((last - first) * f->inner, x + first * f->inner, 1, scratch);
+            row_of(f, first, last, rectify ? scratch : x + first * f->inner, 0, weight, bias, gate, added, out);
+        }
+        return;
+    }
+    for (i64 y = 0; y < f->height; y++) {
+        if (y % tall == 0) bordered(f, y, (f->height - y < tall ? f->height - y : tall) + f->rows - 1, x, rectify, scratch);
+        row_of(f, 0, f->width, scratch + y % tall * across, across, weight, bias, gate ? gate + y * row : 0,
+               added ? added + y * row : 0, out + y * row);
     }
 }
 
@@ -133,20 +168,35 @@ static void paired_weights(i64 outs, i64 inner, i64 taps, int back, const float 
                 }
 }
 
-/* Pairs of neighbouring sites from a row of `sites`, [panel][(sites - shift) / 2, rounded up][BROAD][2], panels `far`
- * apart; beyond the row and the maps they are 0. */
-PAIRED static void neighbours(i64 sites, i64 maps, i64 shift, const uint16_t *restrict row, uint16_t *restrict to, i64 far) {
-    for (i64 first = 0; first < maps; first += BROAD, to += far) {
-        const i64 wide = maps - first < BROAD ? maps - first : BROAD;
-        uint16_t *own = to;
-        for (i64 s = shift; s < sites; s += 2, own += 2 * BROAD) {
-            const uint16_t *one = row + s * maps + first;
-            if (wide < BROAD) memset(own, 0, 4 * BROAD);
-            if (s + 1 < sites)
-                for (i64 c = 0; c < wide; c++) own[2 * c] = one[c], own[2 * c + 1] = one[maps + c];
-            else
-                for (i64 c = 0; c < wide; c++) own[2 * c] = one[c], own[2 * c + 1] = 0;
+/* 16 float32 numbers of 32 of half as many bits, the first or the last. */
+#define HALF_OF(x, which)                                                                                              \
+    _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(x, which)), 16))
+
+/* `many` pairs of neighbouring sites, [panel][many][BROAD][2], panels `far` apart, the first pair at `first`; beyond the
+ * row's `sites`, of which `row` is null or the first, and beyond its maps they are 0. Of ReLUs if `rectify`; sums, if not
+ * null, get each map's sum. */
+PAIRED static void neighbours(i64 sites, i64 maps, i64 first, i64 many, const uint16_t *row, int rectify, uint16_t *to,
+                              i64 far, float *sums) {
+    uint16_t order[2 * BROAD];
+    for (int i = 0; i < 2 * BROAD; i++) order[i] = (uint16_t)(i / 2 + i % 2 * BROAD);
+    const __m512i low = _mm512_loadu_si512(order), high = _mm512_loadu_si512(order + BROAD), none = _mm512_setzero_si512();
+    for (i64 panel = 0; panel < maps; panel += BROAD, to += far) {
+        const __mmask32 wide = maps - panel < BROAD ? (__mmask32)((1u << (maps - panel)) - 1) : 0xffffffff;
+        __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+        if (sums) sum[0] = _mm512_loadu_ps(sums + panel), sum[1] = _mm512_loadu_ps(sums + panel + VECTOR);
+        for (i64 k = 0, s = first; k < many; k++, s += 2) {
+            const uint16_t *from = row + s * maps + panel;
+            __m512i one = row && s >= 0 && s < sites ? _mm512_maskz_loadu_epi16(wide, from) : none;
+            __m512i two = row && s + 1 >= 0 && s + 1 < sites ? _mm512_maskz_loadu_epi16(wide, from + maps) : none;
+            if (rectify) one = positive(one), two = positive(two);
+            if (sums) {
+                sum[0] = _mm512_add_ps(_mm512_add_ps(sum[0], HALF_OF(one, 0)), HALF_OF(two, 0));
+                sum[1] = _mm512_add_ps(_mm512_add_ps(sum[1], HALF_OF(one, 1)), HALF_OF(two, 1));
+            }
+            _mm512_storeu_si512(to + k * 2 * BROAD, _mm512_permutex2var_epi16(one, low, two));
+            _mm512_storeu_si512(to + k * 2 * BROAD + BROAD, _mm512_permutex2var_epi16(one, high, two));
         }
+        if (sums) _mm512_storeu_ps(sums + panel, sum[0]), _mm512_storeu_ps(sums + panel + VECTOR, sum[1]);
     }
 }
 
@@ -164,35 +214,39 @@ PAIRED static void neighbours(i64 sites, i64 maps, i64 shift, const uint16_t *re
     }
 WEIGHT_TILE(8) WEIGHT_TILE(1)
 
-/* Add an image's gradients of weights to [taps][outs][panels of inner], and of biases to [outs], from that of the result. */
-PAIRED static void weighed(const Filter *f, const uint16_t *x, const uint16_t *given, float *to, float *to_bias, uint16_t *image) {
-    const i64 wide = f->width + f->columns - 1, tall = f->height + f->rows - 1, sites = f->height * f->width;
-    const i64 pairs = (f->width + 1) / 2, held = (wide + 1) / 2 + 1, row = held * 2 * BROAD, far = tall * row;
-    const i64 deep = (f->inner + BROAD - 1) / BROAD, taps = f->rows * f->columns, line = pairs * 2 * BROAD;
-    uint16_t *even = image + tall * wide * f->inner, *odd = even + deep * far, *slopes = odd + (f->columns > 1 ? deep * far : 0);
-    bordered(f, x, 1, image);
-    for (i64 y = 0; y < tall; y++)
-        for (i64 shift = 0; shift < (f->columns > 1 ? 2 : 1); shift++)
-            neighbours(wide, f->inner, shift, image + y * wide * f->inner, (shift ? odd : even) + y * row, far);
-    for (i64 y = 0; y < f->height; y++)
-        neighbours(f->width, f->outs, 0, given + y * f->width * f->outs, slopes + y * line, f->height * line);
-    for (i64 s = 0; s < sites; s++)
-        for (i64 o = 0; o < f->outs; o++) {
-            Bits value;
-            value.i = (int32_t)((uint32_t)given[s * f->outs + o] << 16), to_bias[o] += value.f;
-        }
-    for (i64 tap = 0; tap < taps; tap++) {
-        const i64 dy = tap / f->columns, dx = tap % f->columns;
-        for (i64 d = 0; d < deep; d++) {
-            const uint16_t *b = (dx % 2 ? odd : even) + d * far + dy * row + dx / 2 * 2 * BROAD;
-            for (i64 o = 0, rows; o < f->outs; o += rows) {
-                const uint16_t *a = slopes + o / BROAD * f->height * line + o % BROAD * 2;
-                float *into = to + ((tap * f->outs + o) * deep + d) * BROAD;
-                rows = f->outs - o >= 8 ? 8 : 1;
-                (rows == 8 ? weights_8 : weights_1)(f->height, pairs, a, line, b, row, into, deep * BROAD);
+/* Add an image's gradients of weights to [taps][outs][panels of inner], and of biases to [panels of outs], from that of
+ * the result, strip by strip: rows or, of a kernel of one tap, sites of the only row. */
+PAIRED static void weighed(const Filter *f, const uint16_t *x, const uint16_t *given, float *to, float *to_bias, uint16_t *scratch) {
+    const i64 taps = f->rows * f->columns, deep = (f->inner + BROAD - 1) / BROAD, odd = f->columns > 1;
+    const i64 span = taps == 1 && f->width > NEARBY ? NEARBY : f->width, tall = nearby(span);
+    const i64 pairs = (span + 1) / 2, line = pairs * 2 * BROAD, held = pairs + f->columns / 2, row = held * 2 * BROAD;
+    const i64 far = (tall + f->rows - 1) * row;
+    uint16_t *sides[2] = {scratch, scratch + deep * far}, *slopes = scratch + (1 + odd) * deep * far;
+    for (i64 y = 0; y < f->height; y += tall)
+        for (i64 first = 0; first < f->width; first += span) {
+            const i64 rows = f->height - y < tall ? f->height - y : tall, last = first + span < f->width ? first + span : f->width;
+            for (i64 r = 0; r < rows + f->rows - 1; r++) {
+                const i64 from = y + r - f->top;
+                const uint16_t *own = from < 0 || from >= f->height ? 0 : x + from * f->width * f->inner;
+                for (i64 side = 0; side <= odd; side++)
+                    neighbours(f->width, f->inner, first + side - f->left, held, own, 1, sides[side] + r * row, far, 0);
+            }
+            for (i64 r = 0; r < rows; r++)
+                neighbours(last, f->outs, first, pairs, given + (y + r) * f->width * f->outs, 0, slopes + r * line, tall * line, to_bias);
+            for (i64 tap = 0; tap < taps; tap++) {
+                const i64 dy = tap / f->columns, dx = tap % f->columns;
+                if (!used(f, tap)) continue;
+                for (i64 d = 0; d < deep; d++) {
+                    const uint16_t *b = sides[dx % 2] + d * far + dy * row + dx / 2 * 2 * BROAD;
+                    for (i64 o = 0, many; o < f->outs; o += many) {
+                        const uint16_t *a = slopes + o / BROAD * tall * line + o % BROAD * 2;
+                        float *into = to + ((tap * f->outs + o) * deep + d) * BROAD;
+                        many = f->outs - o >= 8 ? 8 : 1;
+                        (many == 8 ? weights_8 : weights_1)(rows, pairs, a, line, b, row, into, deep * BROAD);
+                    }
+                }
             }
         }
-    }
 }
 
 /* Pack the weights and biases of `count` convolutions, which all images share. */
@@ -208,35 +262,42 @@ void rectified_packed(i64 count, const Link *links) {
     }
 }
 
-/* Images begin..end-1 through all convolutions; the last result is plus the first image, if `added`. */
-void rectified(i64 begin, i64 end, i64 count, const Link *links, i64 added, uint16_t *scratch) {
+static i64 broad(i64 maps) { return (maps + BROAD - 1) / BROAD * BROAD; }
+/* Sums of a block of images for weights; after them, as many as `broad` says for biases. */
+static i64 sums_of(const Filter *f) { return f->rows * f->columns * f->outs * broad(f->inner); }
+
+/* Images begin..end-1 through all convolutions. */
+void rectified(i64 begin, i64 end, i64 count, const Link *links, uint16_t *scratch) {
     for (i64 image = begin; image < end; image++)
         for (const Link *l = links; l < links + count; l++) {
             const Filter *f = &l->filter;
             const i64 sites = f->height * f->width;
-            const uint16_t *more = added && l == links + count - 1 ? links->x + image * sites * links->filter.inner : 0;
+            const uint16_t *more = l->added ? (l + 1 - l->added)->x + image * sites * f->outs : 0;
             convolved(f, 1, l->x + image * sites * f->inner, l->packed, l->biases, 0, more, l->out + image * sites * f->outs, scratch);
         }
 }
 
 /* The same backwards for blocks begin..end-1 of `block` images, from the gradient of the last result: that of the first
  * image in `out`, and each block's sums for weights and biases. `room`: numbers of one gradient in the scratch memory. */
-void rectified_back(i64 begin, i64 end, i64 count, const Link *links, i64 added, i64 block, i64 images,
-                    const uint16_t *given, uint16_t *out, i64 room, uint16_t *scratch) {
+void rectified_back(i64 begin, i64 end, i64 count, const Link *links, i64 block, i64 images, const uint16_t *given,
+                    uint16_t *out, i64 room, uint16_t *scratch) {
     for (i64 one = begin; one < end; one++)
         for (i64 image = one * block; image < (one + 1) * block && image < images; image++) {
             const uint16_t *slopes = 0, *whole = 0;
+            const Link *start = 0; /* of the block that ends with `whole` */
             for (const Link *l = links + count - 1; l >= links; l--) {
                 const Filter *f = &l->filter;
-                const i64 sites = f->height * f->width, deep = (f->inner + BROAD - 1) / BROAD * BROAD;
-                const i64 size = f->rows * f->columns * f->outs * deep;
-                float *sums = l->sums + one * (size + f->outs);
+                const i64 sites = f->height * f->width, size = sums_of(f), all = size + broad(f->outs);
+                float *sums = l->sums + one * all;
                 const uint16_t *x = l->x + image * sites * f->inner;
-                if (!slopes) slopes = whole = given + image * sites * f->outs;
-                if (image == one * block) memset(sums, 0, sizeof(float) * (size_t)(size + f->outs));
-                weighed(f, x, slopes, sums, sums + size, scratch + 2 * room);
-                uint16_t *to = l == links ? out + image * sites * f->inner : scratch + (l - links) % 2 * room;
-                convolved(&l->back, 0, slopes, l->packed_back, l->zeros, x, added && l == links ? whole : 0, to, scratch + 2 * room);
+                if (!slopes) slopes = given + image * sites * f->outs;
+                if (l->added) whole = slopes, start = l + 1 - l->added;
+                if (image == one * block) memset(sums, 0, sizeof(float) * (size_t)all);
+                weighed(f, x, slopes, sums, sums + size, scratch + 3 * room);
+                uint16_t *to = scratch;
+                while (to == slopes || to == whole) to += room;
+                if (l == links) to = out + image * sites * f->inner;
+                convolved(&l->back, 0, slopes, l->packed_back, l->zeros, x, l == start ? whole : 0, to, scratch + 3 * room);
                 slopes = to;
             }
         }
@@ -246,20 +307,17 @@ void rectified_back(i64 begin, i64 end, i64 count, const Link *links, i64 added,
 void rectified_sums(i64 count, const Link *links, i64 blocks) {
     for (const Link *l = links; l < links + count; l++) {
         const Filter *f = &l->filter;
-        const i64 taps = f->rows * f->columns, deep = (f->inner + BROAD - 1) / BROAD * BROAD, size = taps * f->outs * deep;
-        for (i64 block = 0; block < blocks; block++) {
-            const float *sums = l->sums + block * (size + f->outs);
-            for (i64 o = 0; o < f->outs; o++) {
+        const i64 taps = f->rows * f->columns, deep = broad(f->inner), size = sums_of(f), all = size + broad(f->outs);
+        for (i64 block = 1; block < blocks; block++)
+            for (i64 i = 0; i < all; i++) l->sums[i] += l->sums[block * all + i];
+        for (i64 o = 0; o < f->outs; o++)
+            for (i64 i = 0; i < f->inner; i++)
                 for (i64 tap = 0; tap < taps; tap++)
-                    for (i64 i = 0; i < f->inner; i++) {
-                        float *to = l->to_weight + (o * f->inner + i) * taps + tap;
-                        *to = (block ? *to : 0) + sums[(tap * f->outs + o) * deep + i];
-                    }
-                l->to_bias[o] = (block ? l->to_bias[o] : 0) + sums[size + o];
-            }
-        }
+                    l->to_weight[(o * f->inner + i) * taps + tap] = l->sums[(tap * f->outs + o) * deep + i];
+        memcpy(l->to_bias, l->sums + size, sizeof(float) * (size_t)f->outs);
     }
 }
+#undef HALF_OF
 #undef PAIR_TILE
 #undef SITE_TILE
 #undef WEIGHT_TILE

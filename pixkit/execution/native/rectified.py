@@ -12,7 +12,7 @@ from torch import Tensor
 from pixkit.execution.cuda.fusing import Pointer
 from pixkit.execution.native.prebuilt import processor
 from pixkit.execution.native.sharing import share
-from pixkit.layers.fusing import Filter
+from pixkit.layers.fusing import ALL, Filter
 from pixkit.layers.geometry import Edges
 from pixkit.layers.scan import require_first
 
@@ -28,21 +28,24 @@ class _Filter(ctypes.Structure):
     """`Filter` of rectified.h."""
 
     _fields_ = [
-        (name, ctypes.c_int64) for name in ("height", "width", "inner", "outs", "rows", "columns", "top", "left")
+        (name, ctypes.c_int64)
+        for name in ("height", "width", "inner", "outs", "rows", "columns", "top", "left", "used")
     ]
 
     @classmethod
-    def of(cls, x: Tensor, weight: Tensor, edges: Edges) -> _Filter:
+    def of(cls, x: Tensor, weight: Tensor, edges: Edges, used: int) -> _Filter:
         """That of a layer; an image that is read site by site is one long row."""
         outs, inner, rows, columns = weight.shape
         grid = (1, x.shape[2] * x.shape[3]) if rows * columns == 1 else x.shape[2:]
-        return cls(*grid, inner, outs, rows, columns, edges[0], edges[2])
+        return cls(*grid, inner, outs, rows, columns, edges[0], edges[2], used)
 
     @property
     def back(self) -> _Filter:
         """That of its gradient."""
         after = self.rows - 1 - self.top, self.columns - 1 - self.left
-        return _Filter(self.height, self.width, self.outs, self.inner, self.rows, self.columns, *after)
+        taps = self.taps
+        used = sum((self.used >> tap & 1) << (taps - 1 - tap) for tap in range(taps)) if self.used != ALL else ALL
+        return _Filter(self.height, self.width, self.outs, self.inner, self.rows, self.columns, *after, used)
 
     @property
     def taps(self) -> int:
@@ -61,6 +64,7 @@ class _Link(ctypes.Structure):
 
     _fields_ = [
         *((name, _Filter) for name in ("filter", "back")),
+        ("added", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("weight", "bias", "x", "out", "packed", "packed_back")),
         *((name, ctypes.c_void_p) for name in ("biases", "zeros", "sums", "to_weight", "to_bias")),
     ]
@@ -71,12 +75,12 @@ def pairs(library: ctypes.CDLL) -> bool:
     return "avx512_bf16" in processor() and hasattr(library, "rectified")
 
 
-def suits(x: Tensor, layers: Sequence[Filter]) -> bool:
+def suits(x: Tensor, layers: Sequence[Filter], *, added: bool = False) -> bool:
     """Whether the kernel takes this image and these layers: with an even number of maps, and of the image's size."""
     if x.dtype != torch.bfloat16 or x.device.type != "cpu" or x.ndim != 4 or not x.numel():
         return False
     maps = x.shape[1]
-    for weight, bias, (top, bottom, left, right) in layers:
+    for weight, bias, (top, bottom, left, right), _ in layers:
         outs, inner, rows, columns = weight.shape
         kept = (top + bottom, left + right) == (rows - 1, columns - 1) and min(top, bottom, left, right) >= 0
         single = weight.dtype == torch.float32 and (bias is None or bias.dtype == torch.float32)
@@ -84,27 +88,32 @@ def suits(x: Tensor, layers: Sequence[Filter]) -> bool:
         if not (kept and single and small) or inner != maps or inner % 2 or outs % 2:
             return False
         maps = outs
-    return x.is_contiguous(memory_format=torch.channels_last)
+    return (maps == x.shape[1] or not added) and x.is_contiguous(memory_format=torch.channels_last)
 
 
-def rectified(library: ctypes.CDLL, x: Tensor, layers: Sequence[Filter], added: bool) -> Tensor:
-    """See Fusing.rectified; for what `suits`."""
-    edges = tuple(edges for _, _, edges in layers)
-    out: Tensor = _Rectified.apply(library, edges, added, x, *(one for layer in layers for one in layer[:2]))
+def rectified(library: ctypes.CDLL, x: Tensor, blocks: Sequence[Sequence[Filter]], added: bool) -> Tensor:
+    """See Fusing.rectified, of each block in turn; for what `suits`."""
+    layers = [layer for block in blocks for layer in block]
+    # Without torch's modes, which every look at a tensor would ask.
+    with torch._C.DisableTorchFunction():
+        filters = [_Filter.of(x, *layer[::2], layer.taps) for layer in layers]
+        ends = [len(block) * (added and one == len(block)) for block in blocks for one in range(1, len(block) + 1)]
+        out: Tensor = _Rectified.apply(library, filters, ends, x, *(one for layer in layers for one in layer[:2]))
     return out
 
 
 class _Rectified(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, library: ctypes.CDLL, edges: Sequence[Edges], added: bool, x: Tensor, *given: Any) -> Tensor:
+    def forward(
+        ctx: Any, library: ctypes.CDLL, filters: Sequence[_Filter], ends: Sequence[int], x: Tensor, *given: Any
+    ) -> Tensor:
         # Any: weights, and biases or None
         kept: list[Any] = [None if one is None else one.contiguous() for one in given]
-        filters = [_Filter.of(x, weight, each) for weight, each in zip(kept[::2], edges, strict=True)]
         packed, seen = torch.empty(sum(map(_packed, filters))), [x]
         for filter in filters:
             size = len(x), filter.outs, *x.shape[2:]
             seen.append(torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last))
-        links, count = _links(filters, packed, seen), ctypes.c_int64(len(filters))
+        links, count = _links(filters, ends, packed, seen), ctypes.c_int64(len(filters))
         for number, link in enumerate(links):
             link.out = seen[number + 1].data_ptr()
             link.weight, link.bias = (
@@ -112,8 +121,8 @@ class _Rectified(torch.autograd.Function):
             )
         library.rectified_packed(count, links)
         room = max(filter.room for filter in filters)
-        _shared(library.rectified, len(x), x.numel(), room, count, links, ctypes.c_int64(added))
-        ctx.library, ctx.added, ctx.filters = library, added, filters
+        _shared(library.rectified, len(x), x.numel(), room, count, links)
+        ctx.library, ctx.ends, ctx.filters = library, ends, filters
         ctx.shapes = [None if one is None else one.shape for one in given]
         ctx.save_for_backward(packed, *seen[:-1])
         return seen[-1]
@@ -124,9 +133,12 @@ class _Rectified(torch.autograd.Function):
         packed, *seen = ctx.saved_tensors  # perhaps others than the forward pass saved: recomputed ones
         filters, x = ctx.filters, seen[0]
         given, out = given.contiguous(memory_format=torch.channels_last), torch.empty_like(x)
-        blocks, sizes = -(-len(x) // BLOCK), [one.outs * (one.taps * _broad(one.inner) + 1) for one in filters]
+        blocks, sizes = (
+            -(-len(x) // BLOCK),
+            [one.outs * one.taps * _broad(one.inner) + _broad(one.outs) for one in filters],
+        )
         sums, found, pairs = torch.empty(blocks * sum(sizes)), [], []
-        links, first = _links(filters, packed, seen), sums.data_ptr()
+        links, first = _links(filters, ctx.ends, packed, seen), sums.data_ptr()
         for number, (link, size) in enumerate(zip(links, sizes, strict=True)):
             pair = torch.empty(ctx.shapes[2 * number]), torch.empty(link.filter.outs)
             link.sums, link.to_weight, link.to_bias = first, *(one.data_ptr() for one in pair)
@@ -134,18 +146,21 @@ class _Rectified(torch.autograd.Function):
             found += [pair[0], pair[1] if ctx.shapes[2 * number + 1] else None]
             pairs.append(pair)  # until the sums are there
         room = max(one.height * one.width * max(one.inner, one.outs) for one in filters)
-        whole = 2 * room + max(max(one.room, one.back.room) for one in filters)
-        count, added = ctypes.c_int64(len(filters)), ctypes.c_int64(ctx.added)
+        whole = 3 * room + max(max(one.room, one.back.room) for one in filters)
+        count = ctypes.c_int64(len(filters))
         rest = ctypes.c_int64(BLOCK), ctypes.c_int64(len(x)), Pointer(given), Pointer(out), ctypes.c_int64(room)
-        _shared(ctx.library.rectified_back, blocks, x.numel(), whole, count, links, added, *rest)
+        _shared(ctx.library.rectified_back, blocks, x.numel(), whole, count, links, *rest)
         ctx.library.rectified_sums(count, links, ctypes.c_int64(blocks))
         return None, None, None, out, *found
 
 
-def _links(filters: Sequence[_Filter], packed: Tensor, seen: Sequence[Tensor]) -> ctypes.Array[_Link]:
-    """For each filter its image, and its part of the memory for packed weights."""
+def _links(
+    filters: Sequence[_Filter], ends: Sequence[int], packed: Tensor, seen: Sequence[Tensor]
+) -> ctypes.Array[_Link]:
+    """For each filter its image, its part of the memory for packed weights, and where its block's sum is made."""
     links, at = (_Link * len(filters))(), packed.data_ptr()
-    for link, filter, x in zip(links, filters, seen, strict=False):
+    for link, filter, end, x in zip(links, filters, ends, seen, strict=False):
+        link.added = end
         outs, inner = _broad(filter.outs), _broad(filter.inner)
         link.filter, link.back, link.x = filter, filter.back, x.data_ptr()
         link.biases, link.zeros, link.packed = at, at + 4 * outs, at + 4 * (outs + inner)

@@ -68,10 +68,10 @@ def rectified(ops: FusedOnCPU | None, x: Tensor, *given: Tensor) -> Tensor:
     """Two convolutions of ReLUs, added to what they read; under autocast, as bfloat16 comes about."""
     x, half = x.contiguous(memory_format=torch.channels_last), x.dtype == torch.bfloat16
     kernels = [one.float() if half else one for one in given]
-    layers: list[Filter] = [(kernels[0], kernels[1], (1, 0, 1, 1)), (kernels[2], kernels[3], (0, 0, 0, 0))]
+    layers = [Filter(kernels[0], kernels[1], (1, 0, 1, 1)), Filter(kernels[2], kernels[3], (0, 0, 0, 0))]
     if ops is None:
-        first = convolve(F.relu(x), *layers[0])
-        return x + convolve(F.relu(first), *layers[1])
+        first = convolve(F.relu(x), *layers[0][:3])
+        return x + convolve(F.relu(first), *layers[1][:3])
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         return ops.rectified(x, layers, added=True)
 
