@@ -98,7 +98,7 @@ def test_convolutions_of_relus_are_torchs(sizes, grid, added, biased, monkeypatc
     leaves, layers = chain(sizes, grid, torch.bfloat16)
     exact, plain = chain(sizes, grid, torch.float64)
     if not biased:
-        layers, plain = ([(weight, None, edges) for weight, _, edges in each] for each in (layers, plain))
+        layers, plain = ([one._replace(bias=None) for one in each] for each in (layers, plain))
         leaves, exact = ([each[0], *each[1::2]] for each in (leaves, exact))
     empty = torch.empty  # of memory as it may be found: what is read before it is written gives NaN
     monkeypatch.setattr(torch, "empty", lambda *size, **keys: empty(*size, **keys).fill_(math.nan))
