@@ -20,6 +20,8 @@ BROAD = 32
 """Maps of a panel of weights, as in rectified.h."""
 BLOCK = 4
 """Images whose weight gradients are summed together, however many threads there are."""
+NEARBY = 112
+"""Sites of a strip, as in rectified.h."""
 LARGEST = 2**18
 """Sites times maps of an image above which its copies would not fit the caches."""
 
@@ -55,7 +57,8 @@ class _Filter(ctypes.Structure):
     @property
     def room(self) -> int:
         """Elements of an image's copies."""
-        sites = (self.height + self.rows) * (self.width + self.columns + 4)
+        tall = max(self.height, NEARBY // self.width)  # rows of a strip
+        sites = (tall + self.rows) * (self.width + self.columns + 4)
         return 2 * sites * (2 * _broad(self.inner) + _broad(self.outs))
 
 
