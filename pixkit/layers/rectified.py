@@ -38,7 +38,14 @@ def in_turn(layers: nn.Sequential, x: Any, *, added: bool = False) -> Any:
 
 
 class ResidualBlock(nn.Module):
-    """Layers one after the other, added to what the first of them reads."""
+    """Layers one after the other, added to what the first of them reads.
+
+    Example:
+        >>> order = pixkit.component("ordering", "raster").build(pixkit.ImageSpec(1, 4, 4, 2))
+        >>> block = ResidualBlock(pixkit.layers.activation("relu"), MaskedConv2d(2, 2, 3, "B", order))
+        >>> block(torch.zeros(1, 2, 4, 4)).shape
+        torch.Size([1, 2, 4, 4])
+    """
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
