@@ -13,6 +13,8 @@ FOLDERS = {
     "pixkit/locks.py": ("tests/runs", "tests/faults"),
     "pixkit/runs/": ("tests/runs", "tests/faults"),
     "pixkit/training/": ("tests/training", "tests/faults"),
+    "pixkit/ranks/": ("tests/test_ranks.py", "tests/training/test_several_ranks.py"),
+    "pixkit/optimisers/": ("tests/training/test_optim.py", "tests/golden"),
     "pixkit/data/": ("tests/data", "tests/faults/test_data_faults.py"),
     "pixkit/cli/": ("tests/cli", "tests/faults/test_streams.py", "tests/faults/test_interrupts.py"),
     "pixkit/components/": ("tests/components", "tests/doors"),
