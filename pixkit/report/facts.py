@@ -96,7 +96,8 @@ def _plugins(one: Subject) -> str:
 
 def _previous(one: Subject) -> str:
     count = len(one.environment.get("previous", ()))
-    return f"{count} times, when the run was resumed: env.json has them all" if count else ""
+    many = "once" if count == 1 else f"{count} times"
+    return f"{many}, when the run was resumed: env.json has them all" if count else ""
 
 
 def _classes(one: Subject) -> str:

@@ -64,6 +64,8 @@ PICTURES = {
     "a grid as large as it may be": grid(300, 1, 1, 2, columns=300),
     "a grid with names of columns": grid(6, 1, 8, 8, columns=3, titles=Titles("columns", ("ant", "bee", "x" * 40))),
     "a grid with names of rows": grid(6, 3, 8, 8, columns=3, titles=Titles("rows", ("ant", "x" * 90))),
+    "nats of sites": lambda path: figures.save_nats(np.linspace(-0.1, 6.3, 12).reshape(3, 4), 6.0, path),
+    "a mask": lambda path: figures.save_mask(np.eye(3, 4), path),
     "a completion": completion(1, 2, "exact"),
     "of colours, in several rows": completion(3, 7, ""),
 }

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from drawn import pictures
 from limits import limits
+from reported import reported
 from small import SMALL, small, specs
 from surface import commands, signatures
 from torch import Tensor, nn
@@ -172,3 +173,6 @@ if __name__ == "__main__":
         (HERE / f"{name}.json").write_text(_written(found, 2) + "\n", encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         (HERE / "pictures.json").write_text(_written(pictures(Path(folder)), 2) + "\n", encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        text = json.dumps(reported(Path(folder)), indent=1)  # a line of the file for one of the page
+        (HERE / "reported.json").write_text(text + "\n", encoding="utf-8")

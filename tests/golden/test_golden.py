@@ -1,5 +1,6 @@
 """Defaults, shapes, layers and state-dict keys are what they were: the files beside this one change on purpose only."""
 
+import difflib
 import json
 import math
 import re
@@ -9,6 +10,7 @@ from typing import Literal, get_args, get_origin
 import pytest
 from drawn import pictures
 from pinned import defaults, network, records
+from reported import reported
 from small import SMALL, small, specs
 from surface import commands, signatures
 
@@ -20,9 +22,9 @@ HERE = Path(__file__).parent
 COMPUTED = re.compile(r"\d+x\d+x\d+ / ")
 """How places of what a network computes begin; other numbers are what somebody wrote."""
 MEANT = "if that is meant, run `python tests/golden/pinned.py`, look at `git diff tests/golden`, and tell users"
-DEFAULTS, NETWORKS, PICTURES, COMMANDS, SIGNATURES, RECORDS = (
+DEFAULTS, NETWORKS, PICTURES, COMMANDS, SIGNATURES, RECORDS, REPORTED = (
     json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
-    for name in ("defaults", "networks", "pictures", "commands", "signatures", "records")
+    for name in ("defaults", "networks", "pictures", "commands", "signatures", "records", "reported")
 )
 
 
@@ -62,6 +64,15 @@ def test_layers_shapes_and_losses_of_small_models(name):
 
 def test_pictures_have_their_pixels_texts_and_sizes(tmp_path):
     unchanged(pictures(tmp_path), PICTURES)
+
+
+def test_a_report_has_its_texts_and_its_pictures_in_their_places(tmp_path):
+    found = reported(tmp_path)
+    assert found.keys() == REPORTED.keys()
+    lines = [f"{part}: {line}" for part in found for line in found[part]]
+    pinned = [f"{part}: {line}" for part in REPORTED for line in REPORTED[part]]
+    changed = [line for line in difflib.unified_diff(pinned, lines, lineterm="", n=0) if not line.startswith("@@")]
+    assert not changed, "\n".join([*changed, MEANT])
 
 
 def test_what_commands_and_calls_take_and_their_defaults():
