@@ -151,6 +151,11 @@ class DataSource(ABC):
         stated = "".join(f", {key}={value!r}" for key, value in self.config if key in self.config.model_fields_set)
         return f"<{type(self).__name__} data{stated}>"
 
+    @property
+    def stated_levels(self) -> int:
+        """Number of levels of its images, as far as that is known without reading them."""
+        return int(getattr(self.config, "source_levels", None) or self.source_levels)
+
     def resolve(self, path: str) -> Path:
         """A path of the configuration as an absolute one: `~` is the home, relative paths start from `base`."""
         return (self.base / os.path.expanduser(path)).absolute()

@@ -59,6 +59,7 @@ class Dataset:
         values: which of the source's levels occur in its training images, in words.
         notes: what the user should know (files skipped, and why).
         source: the component that the images came from.
+        source_levels: number of levels of the source's images; None if there are none.
     """
 
     SPLITS = ("train", "validation", "test")
@@ -76,6 +77,7 @@ class Dataset:
         source: DataSource,
         values: str = "",
         class_names: tuple[str, ...] | None = None,
+        source_levels: int | None = None,
     ) -> None:
         self.name = name
         self.spec = spec
@@ -85,6 +87,7 @@ class Dataset:
         self.values = values
         self.notes = notes
         self.source = source
+        self.source_levels = source_levels
         self._parts = parts
         self._hashes = hashes
 

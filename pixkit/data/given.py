@@ -64,6 +64,7 @@ class Reader:
         moved: for images read so far that are tokens, how far their colours were moved, in levels RMS.
         changed: images read so far whose levels do not reproduce the file's pixels or numbers; None to skip that check.
         own_size: whether images keep their own size instead of the model's.
+        levels: of the source's images, if its configuration does not tell them.
     """
 
     spec: ImageSpec
@@ -74,6 +75,7 @@ class Reader:
     moved: dict[str, float] = field(default_factory=dict)
     changed: list[str] | None = None
     own_size: bool = False
+    levels: int | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -217,7 +219,7 @@ class Reader:
         config = cast(DataConfig, self.source.config)
         if config.levels is None and config.binarise is None:
             return self._pictured.levels
-        return int(getattr(config, "source_levels", None) or self.source.source_levels)
+        return self.levels or self.source.stated_levels
 
     def _prepared(self, pixels: NDArray[Any], levels: int, where: str) -> Tensor:
         """Transform levels of the data, [n, C, H, W], to levels of the model, int64."""

@@ -78,6 +78,7 @@ def prepare(
         source=source,
         values=_values(seen["train"], images.levels),
         class_names=images.class_names,
+        source_levels=images.levels,
     )
 
 

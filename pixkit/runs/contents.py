@@ -139,6 +139,11 @@ class Contents:
         return None if names is None else tuple(names)
 
     @property
+    def source_levels(self) -> int | None:
+        """Number of levels of the images before they were transformed, if it was known only from these."""
+        return _lock_of(self.settings()).data.levels
+
+    @property
     def stopped_by_values(self) -> bool:
         """Whether training stopped at a loss or gradient that was not finite.
 

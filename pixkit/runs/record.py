@@ -70,7 +70,7 @@ def settings_of(
         "image": dataset.spec.dump(),
         "classes": dataset.classes,
         **({} if dataset.class_names is None else {"class_names": list(dataset.class_names)}),
-        "data": {"description": dataset.description, "hashes": dataset.hashes()},
+        "data": {"description": dataset.description, "hashes": dataset.hashes(), **_own_levels(dataset)},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "arithmetic": arithmetic,
         **({} if steps is None else {"steps": steps}),
@@ -80,6 +80,12 @@ def settings_of(
         "changes": [],
     }
     return {**loaded.lock(), "lock": lock}
+
+
+def _own_levels(dataset: Dataset) -> dict[str, int]:
+    """The number of levels of the source's images, if it is known only from these."""
+    levels = dataset.source_levels
+    return {} if levels in (None, dataset.source.stated_levels) else {"levels": levels}
 
 
 def environment(device: torch.device, seed: int, loaded: Plugins) -> dict[str, Any]:

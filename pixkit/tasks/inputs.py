@@ -102,9 +102,9 @@ def each_image(
             hint="pass the run's folder instead of the model",
         )
     data = OwnData(run, where, loading)
-    source = None if run is None else run.recipe().data.build(Path.cwd())
+    source, levels = (None, None) if run is None else (run.recipe().data.build(Path.cwd()), run.source_levels)
     exact = run is not None and spec != run.spec
-    reader = Reader(spec, source, exact=exact, changed=changed, own_size=own_size)
+    reader = Reader(spec, source, exact=exact, changed=changed, own_size=own_size, levels=levels)
     pairs: list[tuple[str, Tensor]] = []
     for name, place in zip(names, places, strict=True):
         if place is None:

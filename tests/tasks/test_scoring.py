@@ -208,6 +208,27 @@ def test_an_array_that_changes_while_it_is_read_has_a_row_that_says_so(tmp_path,
     assert before.error is None and stream.total == 1 + len(rows) < 1000
 
 
+@pytest.mark.parametrize(("levels", "kept"), [(2, 2), (3, None)])
+def test_a_file_has_the_levels_of_the_images_that_a_run_was_built_with(levels, kept, tmp_path):
+    """Also where only the arrays tell how many, as booleans do, and none of them is there any more."""
+    x = np.random.default_rng(0).integers(0, kept or 256, (8, 3, 4)).astype(bool if kept else np.uint8)
+    for name in ("train", "test", "other"):
+        np.save(tmp_path / f"{name}.npy", x)
+    data = {"source": "arrays", "train": str(tmp_path / "train.npy"), "test": str(tmp_path / "test.npy")}
+    recipe = {
+        "pixkit": 1, "name": "x", "data": {**data, "levels": levels}, "sample": {"count": 1},
+        "model": {"type": "autoregressive", "backbone": SMALL}, "train": {"steps": 1, "batch_size": 2},
+    }  # fmt: skip
+    run = pixkit.build(recipe, out=tmp_path / "run").run
+    assert run.settings()["lock"]["data"].get("levels") == kept == run.source_levels
+    own = [row.nats for row in pixkit.score(run.path, "test::")]
+    (tmp_path / "train.npy").unlink()
+    (tmp_path / "test.npy").unlink()
+    assert [row.nats for row in pixkit.score(run.path, tmp_path / "other.npy")] == own
+    found = inputs.each_image([tmp_path / "other.npy"], run.spec, run)
+    assert np.array_equal(found[7][1][0], x[7].astype(int) * levels // (kept or 256))
+
+
 def test_a_model_that_takes_no_labels_refuses_them():
     with pytest.raises(UsageError, match="takes no labels"):
         pixkit.score(model_of(), random_images(SPEC, 1), labels="all")

@@ -64,8 +64,8 @@ class Stream:
     def __init__(
         self, images: Iterable[str | Path | Tensor], model: Model, run: Run | None, loading: Progress | None
     ) -> None:
-        source = None if run is None else run.recipe().data.build(Path.cwd())
-        self._reader = Reader(model.spec, source)
+        source, levels = (None, None) if run is None else (run.recipe().data.build(Path.cwd()), run.source_levels)
+        self._reader = Reader(model.spec, source, levels=levels)
         self._model, self._run, self._loading = model, run, loading
         self._own = OwnData(run, "images", loading)
         self._images = images
