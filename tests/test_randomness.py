@@ -1,9 +1,12 @@
 """Seeds of places: what they are, and how much of them torch takes."""
 
+from contextlib import nullcontext
+
+import numpy as np
 import pytest
 import torch
 
-from pixkit.randomness import derive, seed_torch, unshared
+from pixkit.randomness import derive, generators, isolated_rng, open_uniforms, seed_torch, unshared
 
 
 def drawn(seed):
@@ -37,3 +40,21 @@ def test_what_a_user_chose_is_a_seed_of_its_own():
     seeds = [unshared(seed) for seed in (0, 1, 2**32 - 1, 2**32, 2**32 + 1, 2**33, 2**64 - 1)]
     assert seeds[:3] == [0, 1, 2**32 - 1]
     assert len({tuple(drawn(seed)) for seed in seeds}) == len(seeds)
+
+
+@pytest.mark.parametrize(("device", "number"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1), ("cpu", None)])
+def test_generators_are_those_of_the_device_and_of_the_cpu(monkeypatch, device, number):
+    monkeypatch.setattr(torch.cuda, "default_generators", ("of 0", "of 1"))
+    kept = []
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: (kept.append(devices), nullcontext())[1])
+    here = torch.device(device)
+    own = [] if number is None else [number]
+    assert generators(here) == [torch.default_generator, *(f"of {each}" for each in own)]
+    with isolated_rng(here):
+        assert kept == [own]
+
+
+def test_uniforms_are_never_0_or_1():
+    words = np.array([0, 2**12 - 1, 2**12, 2**63, 2**64 - 1], dtype=np.uint64)
+    half = 2.0**-53
+    assert open_uniforms(words).tolist() == [half, half, 3 * half, 0.5 + half, 1 - half]

@@ -14,7 +14,7 @@ from together import Together
 
 from pixkit.cli.main import main
 from pixkit.errors import PixkitError, RankError, UsageError
-from pixkit.ranks import ALONE, Ranks, board, group, joined, launch, launched
+from pixkit.ranks import ALONE, Ranks, board, connection, group, joined, launch, launched
 
 NCCL = ("float16", "bfloat16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool")
 """The types of numbers that NCCL takes."""
@@ -64,6 +64,7 @@ def exchange(ranks):
         "parts": ranks.shared(range(7)),
         "taken": [taken, [*ranks.taking("abcd")], [*ranks.taking("abc")]],
         "gathered": ranks.gather([own, math.nan if own else 0.1, "x" * (5000 * own)]),
+        "fits": [len(ranks.gather("x" * (connection.USUAL - 8 - 2 + more))[-1]) for more in range(-1, 3)],
         "agreed": ranks.agreed({"of": own}),
         "swapped": ranks.swapped(rows).tolist(),
         "joined": ranks.joined(torch.tensor([own, -0.0])).tolist(),
@@ -173,6 +174,7 @@ def test_ranks_exchange_what_each_has(together):
     assert [one[2] for one in taken] == [["a"], ["b"], ["c"]]
     for rank, one in found.items():
         assert str(one["gathered"]) == str([[0, 0.1, ""], [1, math.nan, "x" * 5000], [2, math.nan, "x" * 10000]])
+        assert one["fits"] == [connection.USUAL - 10 + more for more in range(-1, 3)]
         assert one["agreed"] == {"of": 0}
         assert one["swapped"] == torch.tensor([[owner + rank / 10] * 2 for owner in range(3)]).tolist()
         assert one["joined"] == [[0, 0], [1, 0], [2, 0]] and math.copysign(1, one["joined"][2][1]) == -1
@@ -191,6 +193,7 @@ def test_a_process_alone_exchanges_nothing():
             "parts": list(range(7)),
             "taken": [list(range(7)), [*"abcd"], [*"abc"]],
             "gathered": [[0, 0.1, ""]],
+            "fits": [connection.USUAL - 10 + more for more in range(-1, 3)],
             "agreed": {"of": 0},
             "swapped": [[0.0, 0.0]],
             "joined": [[0.0, -0.0]],

@@ -6,11 +6,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pixkit.training import crew
-from pixkit.training.crew import Crew, Watcher, Work, reason, spawn, threads_of
+from pixkit.training.crew import Crew, Watcher, Work, cores, reason, spawn, threads_of
 from pixkit.training.watch import Quit
 
 
@@ -50,6 +51,7 @@ class Told(Watcher):
 
     def stopping(self, active):
         self.stops += 1
+        assert all(work.asked for work in active) and len(active) == self.most
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +85,32 @@ def test_some_at_a_time_and_failures_keep_none_from_being_made():
     assert started == [(name, 3) for name in "abcd"] and told.most == 2
     assert told.ends == [("b", 3, True), ("c", 0, False), ("d", 0, False), ("a", 0, False)]
     assert builds[1].said == "set.npz: there is no such file; try: another"
+
+
+def test_builds_are_looked_at_ten_times_a_second_and_timed_and_their_files_closed(monkeypatch):
+    now, told, files = [10.0], [], []
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    def start(arguments, threads, errors):
+        files.append(errors)
+        return Fake({"a": 3, "b": 1, "c": 0}[arguments[0]], 3)
+
+    monkeypatch.setattr(crew, "LOOK", 0.25)
+    monkeypatch.setattr(crew, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    crewed = Crew(2, 1, Told(), start=start)
+    for name in ("begun", "going"):
+        monkeypatch.setattr(crewed.watcher, name, lambda given, name=name: told.append((name, given, now[0])))
+    builds = work("a", "b", "c")
+    crewed.run(builds)
+    a, b, c = builds
+    assert [(each.started, each.seconds, each.code) for each in builds] == [(10, 0.75, 3), (10, 0.25, 3), (10.5, 0, 3)]
+    assert told == [
+        ("begun", a, 10), ("begun", b, 10), ("going", [a, b], 10), ("going", [a], 10.25), ("begun", c, 10.5),
+        ("going", [a], 10.5), ("going", [], 10.75),
+    ]  # fmt: skip
+    assert now == [10.75] and all(file.closed for file in files) and a.said == "exit code 3"
 
 
 def test_what_is_no_longer_wanted_is_left_out():
@@ -132,9 +160,21 @@ def test_whatever_goes_wrong_no_process_is_left():
     processes = {"a": Fake(10**9)}
     crewed, told, _ = crew_of(processes)
     told.then = lambda active: 1 / 0
+    start, files = crewed.start, []
+    crewed.start = lambda *given: (files.append(given[-1]), start(*given))[1]
     with pytest.raises(ZeroDivisionError):
         crewed.run(work("a"))
+    assert [file.closed for file in files] == [True]
     assert processes["a"].heard == [signal.SIGINT] and not processes["a"].killed
+
+
+def test_the_cores_are_those_that_the_process_may_use(monkeypatch):
+    if hasattr(os, "sched_getaffinity"):
+        assert cores() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    for counted, found in ((3, 3), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda counted=counted: counted)
+        assert cores() == found
 
 
 def test_cores_are_shared(monkeypatch):
@@ -159,6 +199,12 @@ def test_cores_are_shared(monkeypatch):
 )
 def test_why_a_build_failed(code, said, found):
     assert reason(code, said) == found
+
+
+@pytest.mark.parametrize("said", ["error: {}", "{}"])
+def test_why_a_build_failed_is_told_in_600_characters(said):
+    assert reason(3, said.format("x" * 600)) == "x" * 600
+    assert len(reason(3, said.format("x" * 601))) == 600
 
 
 def test_a_process_is_this_pixkit_with_its_threads_and_hears_no_ctrl_c_of_the_terminal(monkeypatch):

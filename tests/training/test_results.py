@@ -4,13 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from toy_runs import trained
-from toys import Measured, Toy, Unscored, toy_recipe
+from toys import Measured, Told, Toy, Unscored, toy_recipe
 
+from pixkit.randomness import derive
+from pixkit.runs.load import read_weights
 from pixkit.training import results
 from pixkit.training.precision import Arithmetic
 from pixkit.training.results import final_results
-from pixkit.training.watch import Interrupt, Reporter
+from pixkit.training.watch import Interrupt, Interrupted, Reporter
 
 
 class Remarking(Toy):
@@ -55,6 +58,63 @@ def test_what_one_should_know_of_the_table_is_said_and_nothing_else(tmp_path, mo
     """Without test images all training images are scored."""
     found = notes(tmp_path / "run", model, **data)
     assert len(found) == len(said) and all(text in note for text, note in zip(said, found, strict=True))
+
+
+def test_samples_are_drawn_as_the_recipe_says(tmp_path, monkeypatch):
+    recipe = toy_recipe(Toy, steps=1)
+    config = recipe.sample.model_copy(update={"temperature": 0.5, "batch_size": 2, "guidance": 3.0})
+    recipe = recipe.model_copy(update={"sample": config, "seed": 7})
+    trainer, asked = trained(tmp_path / "run", recipe), []
+    sample = trainer.model.sample
+    trainer.model.sample = lambda *given, **named: (asked.append((given, named)), sample(3, seed=0))[1]
+    watch, random = (lambda *_: None), torch.get_rng_state()
+    results.draw_samples(trainer.model, recipe, trainer.run, trainer.dataset, "here", watch=watch)
+    assert asked == [((3,), {
+        "seed": derive(7, "sample"), "temperature": 0.5, "batch_size": 2, "sampler": recipe.sample.type,
+        "context": None, "guidance": 3.0, "progress": watch,
+    })]  # fmt: skip
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_the_scores_file_says_of_what_they_are(tmp_path, monkeypatch):
+    trainer = trained(tmp_path / "run", toy_recipe(Toy, steps=3, eval_every=3))
+    monkeypatch.setattr(results, "remark", lambda *given: f"moved by {given[2:]}")
+    heard = Told()
+    heard.working = lambda *told: heard.rows.append(told)
+    table, picture = final_results(
+        trainer.run, trainer.recipe, trainer.model, trainer.dataset,
+        arithmetic=Arithmetic(), interrupt=Interrupt(), reporter=heard,
+    )  # fmt: skip
+    said = json.loads(trainer.run.scores.read_text())
+    moved = f"moved by {(8, Arithmetic())}"
+    assert said == {
+        "checkpoint": "step-3", "data": trainer.dataset.description,
+        "scores": json.loads(json.dumps([row.dump() for row in table])), "notes": [said["notes"][0], moved],
+    }  # fmt: skip
+    assert heard.texts == [moved] and picture == trainer.run.samples / "best.png"
+    assert heard.rows[-1] == ("sampling", 3, 3) and heard.rows[0][0] == "scoring train (raw)"
+    assert torch.equal(trainer.model.logits, read_weights(trainer.run.checkpoint("best"), "ema")["logits"])
+
+
+def test_a_signal_while_the_best_checkpoint_is_drawn_ends_the_build_and_one_that_cannot_be_drawn_does_not(tmp_path):
+    trainer = trained(tmp_path / "run", toy_recipe(Toy, steps=3))
+    interrupt, heard = Interrupt(), Told()
+    given = trainer.run, trainer.recipe, trainer.model, trainer.dataset
+    told = {"arithmetic": Arithmetic(), "interrupt": interrupt, "reporter": heard}
+    draw = trainer.model.draw
+    trainer.model.draw = lambda request: 1 / 0
+    assert final_results(*given, **told)[1] is None
+    assert heard.texts == [
+        "of the best checkpoint, the samples could not be drawn: ZeroDivisionError: division by zero"
+    ]
+
+    def signalled(request):
+        interrupt.signal = 2
+        return draw(request)
+
+    trainer.model.draw = signalled
+    with pytest.raises(Interrupted):
+        final_results(*given, **told)
 
 
 def test_a_column_of_samples_is_a_class_where_labels_come_in_turn(tmp_path, monkeypatch):

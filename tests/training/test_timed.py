@@ -51,14 +51,20 @@ class Averages(list):
 def begun(monkeypatch):
     """Steps of a toy, the step numbers of its losses, and what its average was told."""
 
+    def foreseen(stepper, device, *, recorded):
+        assert (device, recorded) == (CPU, False)
+        return found[0]
+
+    found = []
+    monkeypatch.setattr(timed, "estimate", foreseen)
+
     def begin(room=4 * GIB, **train):
         recipe = toy_recipe(Clocked, **train)
         (model, _), averages = toy_model(recipe), Averages()
         model.made = []
         monkeypatch.setattr(timed.time, "perf_counter", lambda: 0.15 * len(model.made))
         monkeypatch.setattr(timed, "Ema", averages)
-        found = MemoryEstimate(1, 10 * GIB, 3, 50, 700, Room("the machine", room, GIB), 9000)
-        monkeypatch.setattr(timed, "estimate", lambda stepper, device, *, recorded: found)
+        found[:] = [MemoryEstimate(1, 10 * GIB, 3, 50, 700, Room("the machine", room, GIB), 9000)]
         return Timed(model, 3, plain(recipe.train), CPU), model.made, averages
 
     return begin
