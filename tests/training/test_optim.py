@@ -164,6 +164,44 @@ def test_clipping_scales_all_gradients_by_one_factor(way):
     assert a.grad.tolist() == pytest.approx([0.6, 0])
 
 
+def test_without_gradients_their_norm_is_0():
+    assert gradient_norm([nn.Parameter(torch.ones(2))]) == 0 == gradient_norm([])
+
+
+@pytest.mark.parametrize(("cls", "expected"), [
+    (Adam, {"fused": (True, True), "capturable": (False, True)}), (SGD, {"fused": (True, True)}),
+    (RMSprop, {"foreach": (False, True), "capturable": (False, True)}),
+])  # fmt: skip
+def test_guarded_steps_are_those_that_a_graph_can_record_where_there_is_one(monkeypatch, cls, expected):
+    made, there = [], [torch.device(name) for name in ("cpu", "cuda")]
+    monkeypatch.setattr(cls, "make", lambda self, parameters, **options: made.append(options))
+    monkeypatch.setattr(cls, "_on_device", lambda self, optimizer, device: device)
+    assert [optimiser(cls).make_guarded([], device) for device in there] == there
+    assert made == [{key: value[number] for key, value in expected.items()} for number in range(2)]
+
+
+@pytest.mark.parametrize("config", [
+    optimiser(Adam, lr=0.1), optimiser(AdamW, lr=0.1, weight_decay=0.5), optimiser(SGD, lr=0.1, momentum=0.9),
+    optimiser(SGD, lr=0.1), optimiser(RMSprop, lr=0.1, momentum=0.5),
+])  # fmt: skip
+def test_a_guarded_step_with_the_flag_is_none_and_without_it_is_a_step(config):
+    first, second, idle = (nn.Parameter(torch.tensor([1.0, -2.0])) for _ in range(3))
+    plain, held = made(config, [first]), config.make_guarded([second, idle], torch.device("cpu"))
+    assert held.param_groups[0]["lr"] == torch.tensor(0.1) and held._warned_capturable_if_run_uncaptured
+    for gradient, flag in ((3.0, 1.0), (0.5, 0.0), (7.0, 1.0), (-2.0, 0.0)):
+        second.grad = torch.full((2,), gradient)
+        before = second.detach().clone()
+        config.guarded_step(held, torch.tensor(flag))
+        assert torch.equal(second, before) == bool(flag)
+        if not flag:
+            first.grad = torch.full((2,), gradient)
+            config.step(plain, fused=False)
+    torch.testing.assert_close(second, first)
+    for key, value in plain.state[first].items():
+        torch.testing.assert_close(held.state[second][key], value)
+    assert idle.tolist() == [1.0, -2.0] and not held.state[idle]
+
+
 def stepped(recipe, *, fused=False):
     model, _ = toy_model(recipe)
     phases = trained_phases(model, recipe.train)
