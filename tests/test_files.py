@@ -10,6 +10,7 @@ from pixkit.files import (
     NotRegular,
     TooLarge,
     file_of,
+    if_it_fails,
     in_the_end,
     is_file,
     is_folder,
@@ -276,3 +277,69 @@ def test_what_cannot_be_looked_at_in_a_folder_is_told_by_its_path(tmp_path, name
         assert (caught.value.where, caught.value.found) == (str(path), os.strerror(errno.EIO))
     else:
         assert caught.value is error
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """What is synced, by its name at that time, and renamed, in order."""
+    done, real = [], {name: getattr(os, name) for name in ("fsync", "replace", "rename")}
+
+    def fsync(descriptor):
+        done.append(("sync", os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))))
+        real["fsync"](descriptor)
+
+    def renamed(name):
+        def call(source, target, **options):
+            done.append((name, os.path.basename(target)))
+            real[name](source, target, **options)
+
+        return call
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    for name in ("replace", "rename"):
+        monkeypatch.setattr(os, name, renamed(name))
+    return done
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="the system does not name open files")
+def test_what_is_written_is_on_the_disk_before_it_has_its_name_and_its_name_is_after(tmp_path, synced):
+    before = len(os.listdir("/proc/self/fd"))
+    write_text(tmp_path / "deep" / "deeper" / "own.txt", "new", lambda: synced.append("before"))
+    assert synced == [("sync", f".own.{os.getpid()}.tmp.txt"), "before", ("replace", "own.txt"), ("sync", "deeper")]
+    synced.clear()
+    with new_folder(tmp_path / "whole", lambda name: True, lambda: synced.append("before")) as temporary:
+        for name in "ab":
+            (temporary / name).write_text(name)
+    files, *rest = [set(synced[:2]), *synced[2:]]
+    assert files == {("sync", "a"), ("sync", "b")}
+    assert rest == [("sync", ".whole.tmp"), "before", ("rename", "whole"), ("sync", tmp_path.name)]
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_is_made_may_be_read_and_written_by_whom_the_umask_lets(tmp_path):
+    before = os.umask(0)
+    try:
+        os.close(open_own(tmp_path / "own", WRITE))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "own").stat().st_mode & 0o777 == 0o666
+
+
+def test_tidying_is_done_once_and_only_if_that_is_asked_for():
+    done = []
+    for context in (in_the_end, if_it_fails):
+        with context(lambda: done.append("tidy")):
+            done.append("work")
+    assert done == ["work", "tidy", "work"]
+    for context in (in_the_end, if_it_fails):
+        with pytest.raises(KeyError), context(lambda: done.append("again")):
+            raise KeyError
+    assert done[3:] == ["again", "again"]
+    with pytest.raises(OSError, match="full"), in_the_end(lambda: fail(OSError("full"))):
+        pass
+    with pytest.raises(ValueError, match="not the disk"), if_it_fails(lambda: fail(ValueError("not the disk"))):
+        raise KeyError
+
+
+def fail(error):
+    raise error
