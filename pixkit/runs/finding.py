@@ -57,7 +57,7 @@ def how_to_make(path: Path) -> str | None:
 
 
 def _how_to_make(path: Path) -> str:
-    if any(Contents(place).started for place in _folders(path)):
+    if any(Contents(place).started for place in _inside(path)):
         return f"pixkit ls runs {shlex.quote(str(path))} lists the runs in it"
     if path.suffix in (".yaml", ".yml") and is_file(path):
         return f"that is a recipe: pixkit build {shlex.quote(str(path))} makes a run of it"
@@ -67,11 +67,11 @@ def _how_to_make(path: Path) -> str:
     if recipe is not None:
         elsewhere = "" if path in (Path(name), RUNS / name) else f" -o {shlex.quote(str(path))}"
         return f"pixkit build {shlex.quote(recipe)}{elsewhere} makes it"
-    near = difflib.get_close_matches(name, [place.name for place in _folders(RUNS) if Contents(place).started], n=1)
+    near = difflib.get_close_matches(name, [place.name for place in _inside(RUNS) if Contents(place).started], n=1)
     if near:
         return f"did you mean {RUNS / near[0]}? pixkit ls runs lists existing runs"
     return "pixkit ls runs lists existing runs"
 
 
-def _folders(path: Path) -> list[Path]:
-    return sorted(place for place in path.iterdir() if is_folder(place)) if is_folder(path) else []
+def _inside(path: Path) -> list[Path]:
+    return sorted(path.iterdir()) if is_folder(path) else []

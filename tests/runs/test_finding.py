@@ -50,6 +50,8 @@ def test_a_damaged_run_is_what_its_path_says():
 def test_what_makes_a_run_that_does_not_exist(monkeypatch):
     assert how_to_make(Path("nothing-like-it")) == "pixkit ls runs lists existing runs"
     make("runs/my first", "sweep/seed=0")
+    Path("runs/my frist").write_text("")
+    Path("sweep/a note").write_text("")
     assert how_to_make(Path("runs/my frst")) == "did you mean runs/my first? pixkit ls runs lists existing runs"
     assert how_to_make(Path("sweep")) == "pixkit ls runs sweep lists the runs in it"
     Path("a b.yaml").write_text("")
@@ -64,5 +66,5 @@ def test_what_makes_a_run_that_does_not_exist(monkeypatch):
     Path("digits-gated.yaml").write_text("")
     assert how_to_make(Path("digits-gated")) == "pixkit build digits-gated.yaml makes it"
     for error in (OSError("the disk"), RunError("odd")):
-        monkeypatch.setattr(finding, "_folders", lambda path, error=error: (_ for _ in ()).throw(error))
+        monkeypatch.setattr(finding, "_inside", lambda path, error=error: (_ for _ in ()).throw(error))
         assert how_to_make(Path("digits-gated")) is None

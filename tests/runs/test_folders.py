@@ -27,11 +27,12 @@ def names(path):
 
 
 def test_a_folder_appears_with_its_files(tmp_path):
-    with new_folder(tmp_path / "deep" / "new", owns) as temporary:
+    deep = tmp_path / "deep" / "deeper"
+    with new_folder(deep / "new", owns) as temporary:
         (temporary / "a").write_text("1")
-        assert not (tmp_path / "deep" / "new").exists()
-    assert names(tmp_path / "deep") == ["new"]
-    assert (tmp_path / "deep" / "new" / "a").read_text() == "1"
+        assert not (deep / "new").exists()
+    assert names(deep) == ["new"]
+    assert (deep / "new" / "a").read_text() == "1"
 
 
 def test_an_older_folder_is_replaced_but_for_what_is_not_ones_own(tmp_path):

@@ -45,6 +45,11 @@ def claim(path, **options):
         return run
 
 
+def test_folders_around_a_run_are_made(tmp_path):
+    with Run.claim(tmp_path / "deep" / "deeper" / "run") as (run, _):
+        assert run.path.is_dir()
+
+
 def test_a_new_run(run, plain):
     assert sorted(entry.name for entry in run.path.iterdir()) == ["env.json", "recipe.lock.yaml", "recipe.yaml"]
     assert run.started

@@ -28,6 +28,7 @@ from pixkit.components import hookspecs
 from pixkit.errors import CheckpointError, NonFiniteError, RunError
 from pixkit.runs import checkpoint
 from pixkit.runs.metrics import read_rows
+from pixkit.runs.run import Run
 from pixkit.training import loop
 from pixkit.training.watch import Interrupt
 
@@ -382,6 +383,13 @@ class Timed(Toy):
     def score(self, batch):
         Timed.now += 0 if self.training else 3
         return super().score(batch)
+
+
+def test_before_each_row_of_the_log_a_run_is_checked_once_a_second_at_most(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Run, "check", lambda self, every=0.0: asked.append(every))
+    trained(tmp_path, toy_recipe(steps=3, eval_every=9, checkpoint_every=9))
+    assert asked.count(1.0) == 3 and set(asked) == {0.0, 1.0}
 
 
 def test_how_fast_it_goes_is_told_in_images_a_second(tmp_path, monkeypatch):
