@@ -4,6 +4,7 @@ import math
 import os
 import signal
 import socket
+import threading
 import time
 from contextlib import closing
 
@@ -318,14 +319,26 @@ class Stopped:
         raise RuntimeError(f"no {key}")
 
 
+def test_what_ranks_write_to_where_they_meet_is_read_there():
+    place = board.Board(store := dist.HashStore(), 5.0)
+    place.set("a", "\u00e4")
+    store.set("b", b"x\xff")
+    assert (place.get("a"), place.get("b")) == ("\u00e4", "x\ufffd")
+    assert place.check(["a", "b"]) is True and place.check(["a", "c"]) is False
+    assert (place.add("n", 2), place.add("n", 3)) == (2, 5)
+    assert [board.Board(store, seconds)._timeout for seconds in (5.0, 1e9)] == [5.0, board.ANSWER]
+
+
 def test_where_ranks_meet_is_waited_for_no_longer_than_is_said():
-    place = board.Board(Stopped(), 0.05)
+    before, place = set(threading.enumerate()), board.Board(Stopped(), 0.05)
     with pytest.raises(RuntimeError, match="no x"):
         place.get("x")
     with pytest.raises(RuntimeError, match=r"did not answer for 0\.05 seconds"):
         place.check(["x"])
     with pytest.raises(RuntimeError, match="did not answer before"):
         place.add("x", 1)
+    waiting = set(threading.enumerate()) - before
+    assert waiting and all(one.daemon for one in waiting)  # it keeps no process from ending
     with pytest.raises(RuntimeError, match=r"did not answer for 0\.05 seconds"):
         launch.meeting(Stopped(), 1, 2, 0.05)
 
