@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,6 +20,10 @@ from pixkit.ranks import ALONE, Ranks, board, connection, group, joined, launch,
 
 NCCL = ("float16", "bfloat16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool")
 """The types of numbers that NCCL takes."""
+
+
+WHOLE = dict.fromkeys(launch._FROM_LAUNCHER, "3")
+"""What a launcher sets."""
 
 
 class Strict:
@@ -229,17 +234,21 @@ def test_rank_0_is_waited_for_as_long_as_it_gives_signs_of_life(together):
 
 
 @pytest.mark.parametrize(
-    "environment",
+    ("environment", "where", "found"),
     [
-        {"WORLD_SIZE": "2"},
-        {"WORLD_SIZE": "two"},
-        dict.fromkeys(launch._FROM_LAUNCHER, "3") | {"RANK": "3"},
-        dict.fromkeys(launch._FROM_LAUNCHER, "3") | {"RANK": "0", "PIXKIT_RANKS_TIMEOUT": "0"},
+        ({"WORLD_SIZE": "2"}, None, "WORLD_SIZE=2, RANK=0; without RANK, MASTER_ADDR, MASTER_PORT"),
+        ({"WORLD_SIZE": "0"}, None, "WORLD_SIZE=0, RANK=0; without RANK, MASTER_ADDR, MASTER_PORT"),
+        ({"WORLD_SIZE": "two"}, "the environment's WORLD_SIZE", "two"),
+        ({"LOCAL_RANK": "one"}, "the environment's LOCAL_RANK", "one"),
+        (WHOLE | {"RANK": "3"}, None, "WORLD_SIZE=3, RANK=3"),
+        (WHOLE | {"RANK": "-1"}, None, "WORLD_SIZE=3, RANK=-1"),
+        (WHOLE | {"RANK": "0", "PIXKIT_RANKS_TIMEOUT": "0"}, "the environment's PIXKIT_RANKS_TIMEOUT", "0"),
     ],
 )
-def test_half_an_environment_is_refused(environment):
-    with pytest.raises(UsageError), launched(environment):
+def test_half_an_environment_is_refused(environment, where, found):
+    with pytest.raises(UsageError) as caught, launched(environment):
         pass
+    assert (caught.value.where, caught.value.found) == (where, found)
 
 
 @pytest.mark.parametrize(
@@ -380,6 +389,54 @@ def counting_differently(ranks):
 def test_ranks_that_count_themselves_differently_do_not_meet(together):
     found = together.run(counting_differently, 2)
     assert "one of 3 ranks; expected: of 2" in found[0].text.replace("\n  ", "; ") and found[1].kind is RankError
+
+
+def words_of(monkeypatch, rank, size, turns, timeout=9.0):
+    """The store where ranks meet, the waits of one of them, and its meeting; in each turn others write something."""
+    store, now, slept = dist.HashStore(), [0.0], []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        now[0] += seconds
+        if len(slept) <= len(turns):
+            for key, text in turns[len(slept) - 1].items():
+                store.set(key, text(store) if callable(text) else text)
+
+    monkeypatch.setattr(launch, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    monkeypatch.setattr(launch.secrets, "token_hex", lambda count: "own" * (count == 8))
+    return store, slept, lambda: launch.meeting(store, rank, size, timeout)
+
+
+def test_rank_0_says_a_word_until_all_have_repeated_it_and_confirms_whom_it_has_heard(monkeypatch):
+    turns = [{"pixkit/said/1": "old a 3"}, {"pixkit/said/1": "own a 3"}, {"pixkit/said/2": "own b 3"}]
+    store, slept, meet = words_of(monkeypatch, 0, 3, turns)
+    met = meet()
+    assert slept == [launch.LOOK] * 3 and store.get("pixkit/heard/own") == b'["own a 3", "own b 3"]'
+    met.set("key", "x")
+    assert store.get("own/key") == b"x"
+
+
+def test_another_rank_repeats_the_word_until_it_is_heard(monkeypatch):
+    turns = [{"pixkit/word": "old", "pixkit/heard/old": '["old a 3"]'}, {"pixkit/word": "w"},
+             {"pixkit/heard/w": '["w own 3", "w b 3"]'}]  # fmt: skip
+    store, slept, meet = words_of(monkeypatch, 1, 3, turns)
+    met = meet()
+    assert slept == [launch.LOOK] * 3 and store.get("pixkit/said/1") == b"w own 3"
+    met.set("key", "x")
+    assert store.get("w/key") == b"x"
+
+
+@pytest.mark.parametrize(("rank", "turns", "found"), [
+    (0, [{"pixkit/said/1": "own a 3"}], "2 did not appear within 0.2 seconds"),
+    (1, [], "0 did not appear within 0.2 seconds"),
+    (0, [{"pixkit/said/1": "own a 4"}], "one of 4 ranks"),
+])  # fmt: skip
+def test_ranks_that_do_not_meet_say_who_is_missing_or_counts_otherwise(monkeypatch, rank, turns, found):
+    _, slept, meet = words_of(monkeypatch, rank, 3, turns, timeout=0.2)
+    with pytest.raises(RankError, match="could not connect") as caught:
+        meet()
+    assert caught.value.found == found
+    assert len(slept) == (1 if "one of" in found else 4) and caught.value.expected in (None, "of 3 (WORLD_SIZE)")
 
 
 def test_ranks_that_do_not_all_come_are_not_waited_for_longer_than_is_said(tmp_path):

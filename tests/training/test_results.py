@@ -96,23 +96,25 @@ def test_the_scores_file_says_of_what_they_are(tmp_path, monkeypatch):
     assert torch.equal(trainer.model.logits, read_weights(trainer.run.checkpoint("best"), "ema")["logits"])
 
 
-def test_a_signal_while_the_best_checkpoint_is_drawn_ends_the_build_and_one_that_cannot_be_drawn_does_not(tmp_path):
+def test_a_signal_while_the_best_checkpoint_is_drawn_ends_the_build_and_one_that_cannot_be_drawn_does_not(
+    tmp_path, monkeypatch
+):
     trainer = trained(tmp_path / "run", toy_recipe(Toy, steps=3))
     interrupt, heard = Interrupt(), Told()
     given = trainer.run, trainer.recipe, trainer.model, trainer.dataset
     told = {"arithmetic": Arithmetic(), "interrupt": interrupt, "reporter": heard}
-    draw = trainer.model.draw
-    trainer.model.draw = lambda request: 1 / 0
+    draw = Toy.draw
+    monkeypatch.setattr(Toy, "draw", lambda model, request: 1 / 0)
     assert final_results(*given, **told)[1] is None
     assert heard.texts == [
         "of the best checkpoint, the samples could not be drawn: ZeroDivisionError: division by zero"
     ]
 
-    def signalled(request):
+    def signalled(model, request):
         interrupt.signal = 2
-        return draw(request)
+        return draw(model, request)
 
-    trainer.model.draw = signalled
+    monkeypatch.setattr(Toy, "draw", signalled)
     with pytest.raises(Interrupted):
         final_results(*given, **told)
 

@@ -25,6 +25,7 @@ from pixkit.runs.run import Run
 from pixkit.training.ahead import Ahead
 from pixkit.training.build import build
 from pixkit.training.exchange import OrderedSum
+from pixkit.training.layout import Layout
 from pixkit.training.optim import gradient_norm, trained_phases
 from pixkit.training.prepare import prepare_training
 from pixkit.training.recompute_check import check_recomputed
@@ -33,6 +34,7 @@ from pixkit.training.step import NonFiniteStep, Stepper
 from pixkit.training.together import check_alike
 from pixkit.training.watch import Interrupt, Reporter, Terminated
 
+F32, F64 = torch.float32, torch.float64
 PIXELS = {
     "pixkit": 1,
     "name": "pixels",
@@ -347,6 +349,23 @@ def test_a_divided_norm_has_the_bits_of_torch():
         for there, one in zip(shard.given, weights.values(), strict=True):
             one.grad = torch.randn_like(one) if there else None
         assert torch.equal(shard.norm(), gradient_norm(weights.values()))
+
+
+@pytest.mark.parametrize(("owners", "starts", "lengths", "size"), [
+    (None, ([0, 3], [0]), (4, 3), 2 * (4 * 4 + 3 * 8)), ([1, 0, 1], ([7, 10], [0]), (7, 5), 2 * (7 * 4 + 5 * 8)),
+    ([0, 1, 1], ([0, 4], [5]), (4, 5), 2 * (4 * 4 + 5 * 8)),
+])  # fmt: skip
+def test_places_in_slices(owners, starts, lengths, size):
+    given = [
+        nn.Parameter(torch.zeros(count, dtype=dtype)) for count, dtype in zip((3, 5, 4), (F32, F64, F32), strict=True)
+    ]
+    layout = Layout(given, 2, owners)
+    assert layout.types == [F32, F64] and layout.bytes == size
+    assert tuple([one.start for one in layout.of(dtype)] for dtype in layout.types) == starts
+    assert tuple(layout.length(dtype) for dtype in layout.types) == lengths
+    assert [(one.number, one.parameter is given[one.number], one.size) for one in layout.of(F32)] == [
+        (0, True, 3), (2, True, 4),
+    ]  # fmt: skip
 
 
 def test_ranks_divide_parameters_evenly_if_the_optimiser_permits(monkeypatch):
