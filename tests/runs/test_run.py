@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from pixkit.context import ContextSpec
 from pixkit.errors import PluginError, RunError
 from pixkit.image import ImageSpec
 from pixkit.recipe import load_recipe
@@ -18,8 +19,10 @@ from pixkit.runs import checkpoint
 from pixkit.runs.lock import LockLost, locked
 from pixkit.runs.run import BUILD_LOCK, Run
 
+BESIDE = ContextSpec("small", (3, 4, 2), 17, 2, "every"), ContextSpec("vector", (2,))
+SPEC = ImageSpec(3, 8, 5, 17, context=BESIDE)
 LOCK = {
-    "image": {"channels": 1, "height": 8, "width": 8, "levels": 17},
+    "image": SPEC.dump(),
     "classes": 10,
     "data": {"description": "digits, 17 levels", "hashes": {}},
     "parameters": 1,
@@ -56,7 +59,7 @@ def test_a_new_run(run, plain):
     assert (run.path / "recipe.yaml").read_text() == "# as given\n"
     assert run.environment() == {"python": "3"}
     assert run.settings() == {**plain, "lock": LOCK}
-    assert run.spec == ImageSpec(1, 8, 8, 17)
+    assert run.spec == SPEC
     assert run.classes == 10
     assert run.steps() == []
     assert list(run.rows()) == []
