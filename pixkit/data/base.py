@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
+from pixkit.context import LABEL
 from pixkit.data.context_config import NAME, ContextConfig
 from pixkit.data.levels import images_at_once
 from pixkit.data.picture import Form
@@ -76,6 +77,8 @@ class DataConfig(ComponentConfig):
             )
         if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
             raise ValueError("class_names: names must be unique")
+        if LABEL in self.context:
+            raise ValueError(f"context: {LABEL} means the data's own labels; give the array another name")
         return self
 
 

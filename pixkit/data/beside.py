@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pixkit.context import LABEL, MOST_VALUES, ContextSpec
+from pixkit.context import MOST_VALUES, ContextSpec
 from pixkit.data.base import DataConfig, SourceImages
 from pixkit.data.container import Container
 from pixkit.data.context_config import ContextConfig
@@ -67,10 +67,6 @@ def read_beside(
     specs: list[ContextSpec] = []
     read: list[dict[str, Tensor]] = []
     for key, given in config.context.items():
-        if key == LABEL:
-            raise RecipeError(
-                "labels are the data's own", where="data.context", found=key, hint="give the array another name"
-            )
         asked = ContextConfig(file=given) if isinstance(given, str) else given
         where = f"data.context.{key}"
         if asked.shrink is not None:

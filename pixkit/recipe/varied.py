@@ -21,7 +21,8 @@ def varied(recipes: Sequence[Mapping[str, Any]], *, beside: bool = False) -> lis
     """For each plain recipe, the keys in which it differs from another one, in the order of the first that has them.
 
     Sections of different components differ only in their `type` (or `source`): one's width cannot be compared with
-    another's. A key that a recipe lacks, as in older runs, is not a difference either.
+    another's. A key that a recipe lacks, as in older runs, is not a difference either. A list of components differs in
+    their types and, where these are the same, in the keys of each: `model.context[1].dropout`.
 
     Args:
         recipes: as plain data, of the same format.
@@ -43,11 +44,24 @@ def _leaves(section: Mapping[str, Any], prefix: str, sorts: tuple[Any, ...]) -> 
         path = f"{prefix}{key}"
         if path in LEFT_OUT:
             continue
-        if not isinstance(value, Mapping):
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}.", within)
+        elif types := _types(value):
+            yield (path, within), types
+            for number, each in enumerate(value):
+                held = _leaves(each, f"{path}[{number}].", (*within, *types))
+                yield from (leaf for leaf in held if leaf[0][0] != f"{path}[{number}]")  # its type was among them
+        else:
             # A section's type is compared with whatever is in its place: perhaps nothing.
             yield ((prefix.rstrip("."), sorts) if key == named else (path, within)), value
-        else:
-            yield from _leaves(value, f"{path}.", within)
+
+
+def _types(value: Any) -> list[str]:
+    """The types of a list of components, in order; empty for anything else."""
+    if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
+        return []
+    found = [each.get("type") for each in value]
+    return found if all(isinstance(each, str) for each in found) else []
 
 
 def _differs(values: list[Any], beside: bool) -> bool:

@@ -9,7 +9,7 @@ from pixkit.tasks.export import Exported, export_run
 from pixkit.tasks.inputs import read_images, read_mask
 from pixkit.tasks.latents import Reconstruction
 from pixkit.tasks.masks import hide_box, hide_random, keep_edge
-from pixkit.tasks.sample import Sampled
+from pixkit.tasks.sampled import Sampled
 from pixkit.tasks.score import Scores, active_units
 from pixkit.tasks.timing import Row, SamplingTimes, time_sampling
 from pixkit.tasks.upscale import Upscaling, upscale_each

@@ -16,7 +16,7 @@ from pixkit.context import LABEL, ContextSpec
 from pixkit.data import Dataset, Progress
 from pixkit.data.given_array import MAX_BYTES
 from pixkit.data.one_array import read_array
-from pixkit.errors import DataError, UsageError
+from pixkit.errors import DataError, UsageError, listed
 from pixkit.files import is_file
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
@@ -151,6 +151,10 @@ class Conditioning:
         spec = self._specs[name]
         if not isinstance(given, str | Path):
             return spec.check(given, f"{self._where}, {name}")
+        if not str(given).strip():
+            raise UsageError(
+                "no value is given", where=f"{self._where}, {name}", found=f"{name}=", expected=self._choices(spec)
+            )
         place = PLACE.fullmatch(str(given))
         if place is not None:
             return self._beside(place[1], int(place[2]))[spec.name]
@@ -168,19 +172,26 @@ class Conditioning:
             values = np.moveaxis(values, -1, -3)
         return spec.check(values[None] if values.shape == spec.shape else values, f"{self._where}, {name}")
 
+    def _choices(self, spec: ContextSpec) -> str:
+        """How a value may be given as text."""
+        if spec.name == LABEL:
+            return "label=CLASS"
+        written = [f"{spec.name}={','.join(['0.5'] * spec.size)}"] if len(spec.shape) < 2 and spec.size <= 4 else []
+        return listed([f"{spec.name}=FILE, an array of {spec}", f"{spec.name}=test:5", *written])
+
     def _typed(self, name: str, text: str) -> Tensor | None:
         """A value that is given as text: a class, by name or number, or numbers; None if it is none of these."""
-        spec = self._specs[name]
+        spec, where = self._specs[name], f"{self._where}, {name}"
         if name == LABEL:
-            return repeat_labels(self.model, text, 1, where=LABEL)
+            return repeat_labels(self.model, text, 1, where=where)
         numbers = text.split(",")
         if len(spec.shape) > 1 or not all(map(NUMBER.fullmatch, numbers)):
             return None
         if len(numbers) != spec.size:
-            raise UsageError("another number of entries", where=name, found=text, expected=f"{spec.size}")
+            raise UsageError("another number of entries", where=where, found=text, expected=f"{spec.size}")
         found = torch.tensor([float(number) for number in numbers]).view(1, *spec.shape)
         whole = spec.levels is not None and bool((found == found.round()).all())
-        return spec.check(found.long() if whole else found, name)
+        return spec.check(found.long() if whole else found, where)
 
 
 def context_of(

@@ -4,88 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
 from torch import Tensor
 
 from pixkit.errors import UsageError
-from pixkit.figures.grids import Titles
-from pixkit.image import ImageSpec
 from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_DRAW
-from pixkit.models.base import Model
-from pixkit.models.request import SampleRequest, check_room
-from pixkit.noise import Noise
+from pixkit.models.request import check_room
 from pixkit.precision import float32_products
 from pixkit.runs.load import load_data
 from pixkit.samplers import Drawn, Known
 from pixkit.samplers.batch import Guidance, check_count, check_guidance, is_guided
-from pixkit.tasks import latents, varied
-from pixkit.tasks.beside import (
-    PAIRS,
-    Asked,
-    Conditioning,
-    beside_each,
-    conditions_of,
-    context_of,
-    pictures_of,
-    rows_in_turn,
-)
-from pixkit.tasks.decoded import PICTURE, decoded, decoder_of
+from pixkit.tasks import latents
+from pixkit.tasks.beside import Asked, Conditioning, conditions_of, context_of, rows_in_turn
+from pixkit.tasks.decoded import decoded, decoder_of
 from pixkit.tasks.drawer import Drawer, DrawingOptions, Images, Source, open_drawer
-from pixkit.tasks.labels import Choice, class_titles, repeat_codes, repeat_labels
+from pixkit.tasks.labels import Choice, repeat_codes, repeat_labels
 from pixkit.tasks.masks import keep_edge
-from pixkit.tasks.varied import LATENT, framed, require_variable
+from pixkit.tasks.sampled import Sampled, layout_of
+from pixkit.tasks.varied import LATENT, Axes, axes_of, require_variable, varied_request
 
 IN_A_ROW = 8
 """Images per label, code or interpolation, if no number is given."""
-
-
-@dataclass(frozen=True, repr=False)
-class Sampled(Drawn):
-    """The result of `sample`: `images`, int64 [N, C, H, W] on the CPU, and a `summary` of the sampler's work.
-
-    Attributes:
-        columns: number of images that belong together (of a label, a code, an interpolation), as a row of a grid may
-            show; None if there are no such groups.
-        titles: the classes' names, for the rows or the columns of a grid; None if they are just numbers.
-        log_prob: log p(x) of each image, nats [N] on the CPU, if requested: see `Model.sample`.
-        pictures: for a model that is conditioned on an image or codes, a picture of these for each row of `columns`, or
-            for each image without it, int64 [m, C, H, W].
-        above: if a condition that is an image or codes varies, a picture of it for each column, int64 [m, C, H, W].
-        decoded: if the images are codes that the run's data source decodes, their pictures, int64 [N, C', H', W'] of
-            256 levels.
-    """
-
-    columns: int | None = None
-    titles: Titles | None = None
-    log_prob: Tensor | None = None
-    pictures: Tensor | None = None
-    above: Tensor | None = None
-    decoded: Tensor | None = None
-
-    def beside(self, blank: int = 0) -> tuple[Tensor, int | None]:
-        """The images of a grid, int64 [N', C, H, W], and its columns: a row, or an image, behind its picture.
-
-        A place that belongs to no image has the level `blank`.
-        """
-        if self.columns is not None:
-            return framed(self.images, self.columns, self.above, self.pictures, blank)
-        if self.pictures is None:
-            return self.images, None
-        return beside_each(self.images, self.pictures, 1), PAIRS
-
-    def figure(self, spec: ImageSpec, *, grid: bool = True) -> tuple[Tensor, ImageSpec | int, int | None]:
-        """Images of `spec` as shown: pictures [N', C', H', W'], their levels, and the columns of a grid.
-
-        Codes are shown decoded, if they can be, and other images as they are, in a grid behind their conditions.
-        """
-        if self.decoded is not None:
-            return self.decoded, PICTURE, self.columns
-        images, columns = self.beside(spec.blank) if grid else (self.images, self.columns)
-        return images, spec, columns
 
 
 @float32_products()
@@ -100,7 +42,7 @@ def sample(
     rows: int | None = None,
     context: Asked | None = None,
     guidance: Guidance | None = None,
-    vary: str | None = None,
+    vary: str | Axes | None = None,
     interpolate: Tensor | Sequence[str | Path] | None = None,
     return_log_prob: bool = False,
     **options: Unpack[DrawingOptions],
@@ -132,7 +74,8 @@ def sample(
         vary: what differs: "pixels" (their noise, under one code, or under the conditions of a row) or, for a latent
             model, "latent" (the code, under one pixel noise) or "latentL", only level L; for a model with conditions,
             one of them, by name: n of the given values, of the classes, or of those of the run's validation images,
-            under one noise and with the other conditions held, in a row for each of these that is given.
+            under one noise and with the other conditions held, in a row for each of these that is given. Two of them,
+            ("label", "small"), differ from row to row and within a row: with n images in it, under one noise.
         interpolate: for a latent model, two images, from the code of one to that of the other.
         return_log_prob: also return log p(x) of each image, given its label if it has one: under the model itself,
             whatever the temperature, the guidance or the given rows. Not for a latent model, whose likelihood only has
@@ -158,7 +101,8 @@ def sample(
         "return_log_prob": return_log_prob or None,
     }
     named = [name for name, value in used.items() if value is not None]
-    if incompatible(named, vary):
+    axes = None if vary is None else axes_of(vary)
+    if incompatible(named, axes):
         raise UsageError(f"{' and '.join(named)} cannot be combined", where="sample")
     if (given is None) != (rows is None):
         raise UsageError("given and rows go together", where="sample", expected='given="test:5", rows=10')
@@ -167,8 +111,8 @@ def sample(
     if n is not None:
         check_count("n", n, 0, math.inf, "0 or more")
     drawer = open_drawer(model, **options)
-    if vary is not None:
-        require_variable(drawer.model, vary)
+    if axes is not None:
+        require_variable(drawer.model, axes)
         if drawer.model.has_latent and len(named) > 1:
             raise UsageError(f"{' and '.join(named)} cannot be combined", where="sample")
     if return_log_prob:
@@ -177,89 +121,34 @@ def sample(
     number = n if n is not None else IN_A_ROW if together else drawer.count
     check_room(number, drawer.model.spec)
     decoder = None if drawer.run is None else decoder_of(drawer.run.recipe().data.build(Path.cwd()))
-    drawn, nats, under = _along_the_code(drawer, number, vary, interpolate), None, None
+    drawn, nats, under = _along_the_code(drawer, number, axes, interpolate), None, None
     layout: dict[str, Any] = {"columns": number if together else None}
     if drawn is None:
         wish: dict[str, Any] = {"labels": labels, "given": given, "rows": rows, "context": context}
         wish["guidance"] = drawer.guidance if guidance is None else guidance
-        if vary is None:
+        if axes is None:
             request = drawer.request(**_request(drawer, number, codes=codes, **wish))
-            layout = _grid_of(drawer.model, request, number if together else None, labels)
+            layout = layout_of(drawer.model, request, number if together else None, labels)
         else:
-            request, layout = _varied(drawer, vary, n, **wish)
+            request, layout = varied_request(drawer, axes, n, each=IN_A_ROW, **wish)
         drawn, under = drawer.model.draw(request), request.context
         nats = drawer.model.drawn_log_prob(drawn.images, request).cpu() if return_log_prob else None
     shown = None if decoder is None else decoded(decoder, drawer.model, drawn.images, under)
     return Sampled(drawn.images.cpu(), drawn.summary, log_prob=nats, decoded=shown, **layout)
 
 
-def _grid_of(model: Model, request: SampleRequest, columns: int | None, labels: Choice | None) -> dict[str, Any]:
-    """The layout of a grid of images of which `columns`, if any, belong together."""
-    together, titles = _layout(model, columns, labels)
-    if titles is not None and labels is not None and columns:
-        titles = replace(titles, names=[*titles.names] * (len(request) // (columns * len(titles.names))))
-    pictures = None if request.context is None else pictures_of(model, request.context[:: columns or 1])
-    return {"columns": together, "titles": titles, "pictures": pictures}
-
-
-def _varied(
-    drawer: Drawer,
-    what: str,
-    n: int | None,
-    *,
-    labels: Choice | None,
-    given: Images | None,
-    rows: int | None,
-    context: Asked | None,
-    guidance: Guidance,
-) -> tuple[SampleRequest, dict[str, Any]]:
-    """The request for images of which one thing differs, and the layout of their grid."""
-    request: dict[str, Any] = {"guidance": guidance}
-    if given is not None and rows is not None:
-        names, images = drawer.named_images(given, where="given")
-        if len(images) != 1:
-            raise UsageError("one image at a time", where="given", found=f"{len(images)} images", expected="1")
-        request["known"] = Known(keep_edge(drawer.model.spec.shape, "top", rows), images)
-        if context is None and conditions_of(drawer.model) is not None:
-            context = names[0]
-    found = varied.vary(drawer, what, n, labels=labels, context=context, each=IN_A_ROW)
-    made = drawer.request(len(found.noise), context=found.context, **request)
-    made = replace(made, noise=Noise(drawer.seed, found.noise))
-    titles = class_titles(drawer.model, "columns")
-    if titles is not None:
-        chosen = found.classes
-        titles = None if chosen is None else replace(titles, names=[titles.names[number] for number in chosen])
-    pictures = pictures_of(drawer.model, found.context[:: found.columns], but=what) if found.columns else None
-    if titles is not None and pictures is not None:
-        titles = replace(titles, names=["", *titles.names])
-    return made, {"columns": found.columns, "titles": titles, "pictures": pictures, "above": found.above}
-
-
-def _layout(model: Model, columns: int | None, labels: Choice | None) -> tuple[int | None, Titles | None]:
-    """The number of images that belong together, and their titles, if the classes have names."""
-    titles = class_titles(model, "rows" if columns else "columns")
-    if titles is None or (labels is None and columns is not None):
-        return columns, None
-    if labels is None:
-        return len(titles.names), titles
-    if isinstance(labels, str) and labels == "none":
-        return columns, None
-    chosen = repeat_labels(model, labels, 1).tolist()
-    return columns, Titles("rows", [titles.names[number] for number in chosen])
-
-
-def incompatible(named: Collection[str], vary: str | None = None) -> bool:
+def incompatible(named: Collection[str], axes: Axes | None = None) -> bool:
     """Whether the arguments with these names, all of which are given, exclude one another.
 
-    `vary`, unless it means a latent code, goes with everything that defines conditions.
+    `vary`, unless one of its `axes` means a latent code, goes with everything that defines conditions.
     """
-    alone = {"interpolate"} | ({"vary"} if vary is None or LATENT.fullmatch(vary) else set())
+    alone = {"interpolate"} | ({"vary"} if axes is None or any(map(LATENT.fullmatch, axes)) else set())
     wrong = {"labels", "codes"} <= set(named) or {"vary", "codes"} <= set(named)
     return len(named) > 1 and (bool(alone & set(named)) or wrong)
 
 
 def _along_the_code(
-    drawer: Drawer, n: int, vary: str | None, ends: Tensor | Sequence[str | Path] | None
+    drawer: Drawer, n: int, axes: Axes | None, ends: Tensor | Sequence[str | Path] | None
 ) -> Drawn | None:
     """Images of a latent model whose codes are related, if requested."""
     if ends is not None:
@@ -268,8 +157,8 @@ def _along_the_code(
         if len(images) != 2:
             raise UsageError("an interpolation has two ends", where="interpolate", found=f"{len(images)} images")
         return drawer.decode(*latents.interpolate(model, images, n, drawer.seed))
-    if vary is not None and drawer.model.has_latent:
-        return drawer.decode(*latents.vary(drawer.latent_model("vary"), vary, n, drawer.seed))
+    if axes is not None and drawer.model.has_latent:
+        return drawer.decode(*latents.vary(drawer.latent_model("vary"), axes[0], n, drawer.seed))
     return None
 
 

@@ -1,4 +1,4 @@
-"""What `sample --vary` changes from image to image while everything else is held: a condition, or the noise of pixels.
+"""What `sample --vary` changes from image to image while everything else is held: conditions, or the noise of pixels.
 
 For what varies in a latent model's code, see `pixkit.tasks.latents`.
 """
@@ -6,8 +6,8 @@ For what varies in a latent model's code, see `pixkit.tasks.latents`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,121 +15,187 @@ from torch import Tensor
 
 from pixkit.context import LABEL
 from pixkit.errors import UsageError
+from pixkit.figures.grids import Titles
 from pixkit.models.base import Model
+from pixkit.models.request import SampleRequest
+from pixkit.noise import Noise
 from pixkit.recipe.messages import nearest
 from pixkit.runs.load import load_data
-from pixkit.tasks.beside import (
-    Asked,
-    Conditioning,
-    beside_each,
-    conditions_of,
-    pictures_of,
-    rows_in_turn,
-)
-from pixkit.tasks.drawer import Drawer
-from pixkit.tasks.labels import Choice, repeat_labels
+from pixkit.samplers import Known
+from pixkit.samplers.batch import Guidance
+from pixkit.tasks.beside import Asked, Conditioning, conditions_of, pictures_of, rows_in_turn
+from pixkit.tasks.drawer import Drawer, Images
+from pixkit.tasks.labels import Choice, class_titles, repeat_labels
+from pixkit.tasks.masks import keep_edge
 
 PIXELS = "pixels"
 LATENT = re.compile(r"latent[0-9]*")
 """What `vary` calls a latent code, or one of its levels."""
+IN_TURN = 32
+"""For each value of a condition, at most this many images of the run's data are looked through for another one."""
+Axes = Sequence[str]
+"""What varies within the rows of a grid and, before it, if there are two, from row to row: conditions, or "pixels"."""
 
 
 @dataclass(frozen=True)
 class Varied:
-    """Images that differ in one thing within a row of a grid, and in the others from row to row.
+    """Images that differ in one thing within a row of a grid, and in another, or the others, from row to row.
 
     Attributes:
         context: the condition of each image, [rows * columns, ...].
         noise: the number of each image's noise.
         columns: images in a row.
-        above: of a condition that is a grid, its picture over each column, int64 [columns, C, H, W]; else None.
-        classes: if labels vary, that of each column.
+        classes: if labels vary, that of each column or, if they vary from row to row, of each row.
     """
 
     context: Tensor
     noise: list[int]
     columns: int
-    above: Tensor | None = None
     classes: list[int] | None = None
 
 
-def require_variable(model: Model, what: str) -> None:
-    """Raise UsageError unless it is the noise, a condition of the model, or, of a latent model, part of its code."""
+def axes_of(vary: str | Axes) -> tuple[str, ...]:
+    """The things that vary, one or two.
+
+    Raises:
+        UsageError: for another number, or the same twice.
+    """
+    axes = (vary,) if isinstance(vary, str) else tuple(vary)
+    if not 1 <= len(axes) <= 2 or len(set(axes)) < len(axes):
+        raise UsageError(
+            "a grid has rows and columns, which differ in one thing each",
+            where="vary",
+            found=", ".join(axes) or "nothing",
+            expected="one thing or two different ones: that of the rows, and that of the columns",
+        )
+    return axes
+
+
+def require_variable(model: Model, axes: Axes) -> None:
+    """Raise UsageError unless each is the noise, a condition of the model, or, of a latent model, part of its code."""
     conditions = [name for name in model.conditions if name != "code"]
-    if model.has_latent or (conditions and what in (PIXELS, *conditions)):
-        return
-    if not conditions or LATENT.fullmatch(what):
-        model.require("has_latent", "vary")
-    raise UsageError(
-        "the model has nothing of that name to vary",
-        where="vary",
-        found=what,
-        expected=", ".join((PIXELS, *conditions)),
-        hint=nearest(what, (PIXELS, *conditions)),
+    if model.has_latent and len(axes) > 1:
+        raise UsageError("a latent model varies one thing at a time", where="vary", found=", ".join(axes), expected="1")
+    for what in axes:
+        if model.has_latent or (conditions and what in (PIXELS, *conditions)):
+            continue
+        if not conditions or LATENT.fullmatch(what):
+            model.require("has_latent", "vary")
+        raise UsageError(
+            "the model has nothing of that name to vary",
+            where="vary",
+            found=what,
+            expected=", ".join((PIXELS, *conditions)),
+            hint=nearest(what, (PIXELS, *conditions)),
+        )
+
+
+def varied_request(
+    drawer: Drawer,
+    axes: Axes,
+    n: int | None,
+    *,
+    labels: Choice | None,
+    given: Images | None,
+    rows: int | None,
+    context: Asked | None,
+    guidance: Guidance,
+    each: int,
+) -> tuple[SampleRequest, dict[str, Any]]:
+    """The request for images of which one or two things differ, and the layout of their grid.
+
+    Arguments and errors are those of `vary` and `pixkit.sample`.
+    """
+    model, request = drawer.model, dict[str, Any](guidance=guidance)
+    if given is not None and rows is not None:
+        names, images = drawer.named_images(given, where="given")
+        if len(images) != 1:
+            raise UsageError("one image at a time", where="given", found=f"{len(images)} images", expected="1")
+        request["known"] = Known(keep_edge(model.spec.shape, "top", rows), images)
+        if context is None and conditions_of(model) is not None:
+            context = names[0]
+    found = vary(drawer, axes, n, labels=labels, context=context, each=each)
+    made = replace(
+        drawer.request(len(found.noise), context=found.context, **request), noise=Noise(drawer.seed, found.noise)
     )
+    if not found.columns:
+        return made, {"columns": found.columns}
+    down, across = axes[0] if len(axes) > 1 else None, axes[-1]
+    above = pictures_of(model, found.context[: found.columns], of=across)
+    heads = found.context[:: found.columns]
+    pictures = None if down is None else pictures_of(model, heads, of=down)
+    pictures = pictures_of(model, heads, but=across) if pictures is None else pictures
+    titles = class_titles(model, "rows" if down == LABEL else "columns")
+    if titles is not None:
+        corner = above is not None if down == LABEL else pictures is not None
+        names = [""] * corner + [titles.names[number] for number in found.classes or []]
+        titles = None if found.classes is None else Titles(titles.of, names)
+    return made, {"columns": found.columns, "titles": titles, "pictures": pictures, "above": above}
 
 
 def vary(
-    drawer: Drawer, what: str, n: int | None, *, labels: Choice | None, context: Asked | None, each: int
+    drawer: Drawer, axes: Axes, n: int | None, *, labels: Choice | None, context: Asked | None, each: int
 ) -> Varied:
-    """The conditions and the noise of images of which one thing differs.
+    """The conditions and the noise of images of which one or two things differ.
 
     A condition takes the values that are given, in turn; otherwise a label takes each class, and any other condition
-    those of the run's first validation images. All images of row r have noise r. If the pixels' noise differs, column c
-    has noise c, under the conditions of its row.
+    different ones of the run's first validation images. If one condition varies, all images of row r have noise r; if
+    two do, all images have one noise. If the pixels' noise varies, column c, or row r, has that noise.
 
     Args:
         drawer: the model and its run.
-        what: a condition's name, or "pixels".
+        axes: what varies.
         n: images in a row; by default as many as values are given or as there are classes, otherwise `each`.
         labels: values of the label.
-        context: values of conditions; those that do not vary are held, in a row each. By default those of the run's
-            first validation image.
-        each: the default for n.
+        context: values of conditions; those that do not vary are held, in a row each, or a single one if two things
+            vary. By default those of the run's first validation image.
+        each: the default for n, and for the number of rows.
 
     Raises:
-        UsageError: if something is missing or inconsistent.
+        UsageError: if something is missing or inconsistent, or there are fewer values than images in a row.
         DataError: if a file cannot be read or does not fit.
     """
-    if conditions_of(drawer.model) is None:
-        return _of_labels(drawer.model, what, n, labels, each)
-    found, values = _held(drawer, what, labels, context)
-    if what == PIXELS:
-        columns = each if n is None else n
-        return Varied(found.repeat_interleave(columns, 0), list(range(columns)) * len(found), columns)
-    if values is None:
-        values = _values(drawer, what, n or each)
-    columns = len(values) if n is None else n
-    values = values[torch.arange(columns) % len(values)]
+    rows, values = _held(drawer, axes, labels, context)
+    if len(axes) > 1 and len(rows) != 1:
+        raise UsageError(
+            "where two things vary, the others are held at one value",
+            where="vary",
+            found=f"{len(rows)} of them",
+            expected="one image's conditions, --given test:5, or one value of each condition that does not vary",
+        )
     conditions = conditions_of(drawer.model)
-    assert conditions is not None
-    rows = conditions.with_values(found, what, values)
-    above = pictures_of(drawer.model, rows[:columns], of=what)
-    classes = values.tolist() if what == LABEL else None
-    return Varied(rows, [row for row in range(len(found)) for _ in range(columns)], columns, above, classes)
+    noise, classes, count = list(range(len(rows))), None, 0
+    for place, what in enumerate(axes):
+        wanted = n if place == len(axes) - 1 else None
+        if what == PIXELS:
+            count = each if wanted is None else wanted
+            rows = rows.repeat_interleave(count, 0)
+            noise = [number for _ in noise for number in range(count)]
+            continue
+        own = values.get(what)
+        own = _values(drawer, what, wanted, each) if own is None else _enough(what, own, wanted)
+        rows = own.repeat(len(rows)) if conditions is None else conditions.with_values(rows, what, own)
+        noise, count = [number for number in noise for _ in range(len(own))], len(own)
+        classes = own.tolist() if what == LABEL else classes
+    return Varied(rows, noise, count, classes)
 
 
-def _of_labels(model: Model, what: str, n: int | None, labels: Choice | None, each: int) -> Varied:
-    """The same for a model that is given labels only."""
-    if what == PIXELS:
-        columns, held = each if n is None else n, repeat_labels(model, 0 if labels is None else labels, 1)
-        return Varied(held.repeat_interleave(columns), list(range(columns)) * len(held), columns)
-    chosen = repeat_labels(model, "all" if labels is None else labels, 1)
-    columns = len(chosen) if n is None else n
-    values = chosen[torch.arange(columns) % len(chosen)]
-    return Varied(values, [0] * columns, columns, None, values.tolist())
-
-
-def _held(drawer: Drawer, what: str, labels: Choice | None, context: Asked | None) -> tuple[Tensor, Tensor | None]:
-    """The rows of conditions that are held, [m, W], and the values that were given for the one that varies, if any."""
+def _held(drawer: Drawer, axes: Axes, labels: Choice | None, context: Asked | None) -> tuple[Tensor, dict[str, Tensor]]:
+    """The rows of conditions that are held, [m, W], or labels, [m]; and the values given for those that vary."""
     model, conditions = drawer.model, conditions_of(drawer.model)
-    assert conditions is not None
-    finder, values = Conditioning(model, drawer.run, drawer.loading), None
-    if what == LABEL and labels is not None:
-        values, labels = repeat_labels(model, labels, 1), None
-    if isinstance(context, Mapping) and what in context:
-        values = finder.value(what, context[what])
-        context = {name: value for name, value in context.items() if name != what} or None
+    if LABEL in axes and isinstance(labels, str) and labels == "none":
+        raise UsageError("no label is no value to vary", where="labels", found=labels, expected="classes, or all")
+    asked = repeat_labels(model, labels, 1) if LABEL in axes and labels is not None else None
+    labels = labels if asked is None else None
+    if conditions is None:
+        if context is not None:
+            Conditioning(model, drawer.run)  # raises the error
+        return repeat_labels(model, 0 if labels is None else labels, 1), {} if asked is None else {LABEL: asked}
+    finder, values = Conditioning(model, drawer.run, drawer.loading), dict[str, Tensor]()
+    if isinstance(context, Mapping):
+        values = {name: finder.value(name, context[name]) for name in axes if name in context}
+        context = {name: value for name, value in context.items() if name not in axes} or None
+    values |= {} if asked is None else {LABEL: asked}
     if context is None and drawer.run is not None:
         found = rows_in_turn(model, load_data(drawer.run, progress=drawer.loading), 1)
         assert found is not None
@@ -137,15 +203,30 @@ def _held(drawer: Drawer, what: str, labels: Choice | None, context: Asked | Non
             found = conditions.with_values(found, LABEL, repeat_labels(model, labels, 1))
         return found, values
     given: Any = {} if context is None else context
-    if values is not None and isinstance(given, Mapping):  # any value: each is replaced
-        given = {**given, what: values[:1]}
+    if isinstance(given, Mapping):  # any value of what varies: each is replaced
+        any_value = {part.spec.array.name: part.example(1) for part in conditions.conditioners}
+        given = {**given, **{name: any_value[name] for name in axes if name != PIXELS}}
     return finder.rows(given, labels), values
 
 
-def _values(drawer: Drawer, what: str, count: int) -> Tensor:
-    """Values of a condition: each class, or those beside the first `count` validation images."""
+def _enough(what: str, values: Tensor, wanted: int | None) -> Tensor:
+    """The first of some values, as many as are wanted, or all; UsageError if there are too few."""
+    least = 2 if wanted is None else wanted
+    if len(values) < least:
+        raise UsageError(
+            "equal images would stand side by side" if len(values) == 1 else "not that many values to vary",
+            where="vary",
+            found=f"{len(values)} of {what}",
+            expected=f"{least} or more values, such as {'label=ant,bee' if what == LABEL else f'rows of {what}=FILE'}",
+            hint=f"leave {what}= out for the values of the validation images" if what != LABEL else None,
+        )
+    return values if wanted is None else values[:wanted]
+
+
+def _values(drawer: Drawer, what: str, wanted: int | None, each: int) -> Tensor:
+    """Values of a condition: each class, or the first different ones beside the validation images."""
     if what == LABEL:
-        return repeat_labels(drawer.model, "all", 1)
+        return _enough(what, repeat_labels(drawer.model, "all", 1), wanted)
     if drawer.run is None:
         raise UsageError(
             "a model that was not opened with its run has no data to take values from",
@@ -153,23 +234,13 @@ def _values(drawer: Drawer, what: str, count: int) -> Tensor:
             found=what,
             hint=f"context={{'{what}': array}}",
         )
-    rows = rows_in_turn(drawer.model, load_data(drawer.run, progress=drawer.loading), count)
+    count = wanted or each
+    rows = rows_in_turn(drawer.model, load_data(drawer.run, progress=drawer.loading), IN_TURN * count)
     conditions = conditions_of(drawer.model)
     assert conditions is not None and rows is not None
-    return conditions.by_name(rows[:, rows.shape[1] - conditions.beside :])[what]
-
-
-def framed(
-    images: Tensor, columns: int, above: Tensor | None, pictures: Tensor | None, blank: int = 0
-) -> tuple[Tensor, int]:
-    """The images of a grid below the pictures of what varies and behind those of what is held, and its columns.
-
-    A corner that belongs to neither is blank.
-    """
-    if above is not None:
-        images = torch.cat([above, images])
-    if pictures is None:
-        return images, columns
-    if above is not None:
-        pictures = torch.cat([torch.full_like(pictures[:1], blank), pictures])
-    return beside_each(images, pictures, columns), columns + 1
+    found = conditions.by_name(rows[:, rows.shape[1] - conditions.beside :])[what]
+    different = dict[bytes, Tensor]()
+    for value in found:
+        if len(different) < count:
+            different.setdefault(value.numpy().tobytes(), value)
+    return _enough(what, torch.stack([*different.values()]), wanted)

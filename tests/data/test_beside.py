@@ -8,6 +8,7 @@ from pixkit.context import flat_rows, shrunk
 from pixkit.data.dataset import BatchSequence
 from pixkit.data.feed import feeding
 from pixkit.errors import DataError, RecipeError, UsageError
+from pixkit.recipe import load_recipe
 
 COUNT = 12
 
@@ -139,5 +140,12 @@ def test_arrays_that_are_given_are_checked(make):
     ):
         with pytest.raises(error):
             flat_rows(spec, given, count)
-    with pytest.raises(RecipeError, match="labels are the data's own"):
-        make("digits", context={"label": {"shrink": 2}})
+    with pytest.raises(RecipeError, match=r"data.*label means the data's own labels; give the array another name"):
+        load_recipe(
+            {
+                "pixkit": 1,
+                "name": "a",
+                "data": {"source": "digits", "context": {"label": "a.npy"}},
+                "model": {"type": "autoregressive"},
+            }
+        )

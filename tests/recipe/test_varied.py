@@ -55,6 +55,24 @@ def test_other_components_are_told_apart_by_their_type_alone():
     assert both[1] == {"model.backbone": "gated", "model.backbone.width": 9, "model.backbone.gain": 2}
 
 
+def test_a_list_of_components_differs_in_their_types_and_in_the_keys_of_each():
+    label, small = {"type": "label", "dropout": 0.1}, {"type": "image", "from": "small", "size": 8}
+    both, wider = changed(model__context=[small, label]), changed(model__context=[{**small, "size": 9}, label])
+    assert varied([both, wider]) == [{"model.context[0].size": 8}, {"model.context[0].size": 9}]
+    assert varied([both, changed(model__context=[label]), A, changed(model__context=label)]) == [
+        {"model.context": ["image", "label"]},
+        {"model.context": ["label"]},
+        {"model.context": None},
+        {"model.context": "label"},
+    ]
+    one, other = varied([both, changed(model__context=[label])], beside=True)
+    assert (one["model.context"], other["model.context"]) == (["image", "label"], ["label"])
+    assert (one["model.context[0].size"], "model.context[0].size" in other) == (8, False)
+    assert short_names(one, keys_in(both))["model.context[0].size"] == "size"
+    plain = [changed(data__levels=[{"a": 1}]), changed(data__levels=[{"a": 2}])]
+    assert varied(plain) == [{"data.levels": [{"a": 1}]}, {"data.levels": [{"a": 2}]}]
+
+
 def test_a_key_that_an_older_run_lacks_makes_no_difference():
     older = {key: value for key, value in A.items() if key != "sample"}
     assert varied([A, older]) == [{}, {}]

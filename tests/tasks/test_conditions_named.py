@@ -134,6 +134,22 @@ def test_arrays_come_from_files(stand, tmp_path):
     )  # fmt: skip
 
 
+def test_an_empty_value_is_none(stand):
+    label = ContextSpec("label", (), 9)
+    asked = Conditioning(stand(VECTOR, GRID, label=label), None)
+    for name, expected in (
+        ("vector", "vector=FILE, an array of vector 2, vector=test:5, vector=0.5,0.5"),
+        ("grid", "grid=FILE, an array of grid 2x3, K = 4, grid=test:5"),
+        ("label", "label=CLASS"),
+    ):
+        for text in ("", " "):
+            with pytest.raises(UsageError, match="no value is given") as caught:
+                asked.value(name, text)
+            assert (caught.value.where, caught.value.found, caught.value.expected) == (
+                f"context, {name}", f"{name}=", expected,
+            )  # fmt: skip
+
+
 def test_arrays_are_taken_however_numpy_stores_them(stand, tmp_path):
     image = ContextSpec("image", (3, 2, 4))
     asked = Conditioning(stand(VECTOR, GRID, image), None)

@@ -9,7 +9,8 @@ from pixkit.errors import UsageError
 from pixkit.figures.grids import Titles
 from pixkit.tasks import latents
 from pixkit.tasks.labels import class_titles, labelled_for, one_label, repeat_codes, repeat_labels
-from pixkit.tasks.sample import _layout, _request, incompatible
+from pixkit.tasks.sample import _request, incompatible
+from pixkit.tasks.sampled import titled
 
 
 class Stand:
@@ -107,12 +108,12 @@ def test_rows_and_columns_are_titled_by_classes_that_have_names():
     assert class_titles(Stand(), "rows") == titles
     for model in (Stand(labelled=False), Stand(names=None), Stand(names=("0", "1", "2"))):
         assert class_titles(model, "rows") is None
-    assert _layout(Stand(), None, None) == (3, Titles("columns", titles.names))
-    assert _layout(Stand(), 5, "all") == (5, Titles("rows", ["ant", "bee", "cat"]))
-    assert _layout(Stand(), 5, [2, "ant"]) == (5, Titles("rows", ["cat", "ant"]))
+    assert titled(Stand(), None, None) == (3, Titles("columns", titles.names))
+    assert titled(Stand(), 5, "all") == (5, Titles("rows", ["ant", "bee", "cat"]))
+    assert titled(Stand(), 5, [2, "ant"]) == (5, Titles("rows", ["cat", "ant"]))
     for model, columns, labels in ((Stand(), 5, None), (Stand(), 5, "none"), (Stand(names=None), 5, "all")):
-        assert _layout(model, columns, labels) == (columns, None)
-    assert _layout(Stand(names=None), None, None) == (None, None)
+        assert titled(model, columns, labels) == (columns, None)
+    assert titled(Stand(names=None), None, None) == (None, None)
 
 
 def test_what_goes_together():

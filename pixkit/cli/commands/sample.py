@@ -29,8 +29,9 @@ from pixkit.tasks.sample import incompatible, sample
 @click.option(
     "--vary",
     metavar="pixels|latent|latentL|CONDITION",
+    multiple=True,
     help="What differs: the pixels' noise (under one code or condition), the code (under one noise), only latent level "
-    "L, or a condition by its name (under one noise).",
+    "L, or a condition by its name (under one noise). Given twice: from row to row, and within a row.",
 )
 @click.option(
     "--guidance",
@@ -59,7 +60,7 @@ def command(
     labels: str | None,
     codes: tuple[int, ...] | str | None,
     interpolate: tuple[str, str] | None,
-    vary: str | None,
+    vary: tuple[str, ...],
     guidance: tuple[tuple[str, float], ...],
     given: tuple[str, ...],
     rows: int | None,
@@ -90,7 +91,8 @@ def command(
     that are given, of the classes, or of those of the validation images; its picture, or the class's name, is above
     each column, and the images of a row have one noise. The other conditions are those of --given, a row for each, or
     else of the first validation image. --vary pixels does the reverse: each row is under the conditions of --given, and
-    a column has one noise.
+    a column has one noise. --vary small --vary label makes a grid of two: a row for each picture, a column for each
+    class, all under one noise.
 
     For a latent model, --code does the same for each value of a categorical code, and --interpolate and --vary show
     what the code and the pixels' noise each decide.
@@ -104,10 +106,10 @@ def command(
         "given": images or None,
         "context": context or None,
         "interpolate": interpolate,
-        "vary": vary,
+        "vary": vary or None,
     }
     asked = {name: value for name, value in (wish | {"guidance": _weights(guidance)}).items() if value is not None}
-    if incompatible(asked, vary):
+    if incompatible(asked, vary or None):
         spelt = {"labels": "--label", "codes": "--code"}
         raise click.UsageError(f"{' and '.join(spelt.get(name, f'--{name}') for name in asked)} cannot be combined")
     save = None if out is None else saver(out)
