@@ -354,39 +354,62 @@ def test_another_model_and_another_arithmetic_are_refused(numpy_codec, program, 
     file = Codec(changed, walk=PortableWalk).encode(images[:1])
     with pytest.raises(DataError, match="another model") as refused:
         numpy_codec.decode(file)
-    assert refused.value.exit_code == 3
+    error = refused.value
+    assert (error.exit_code, error.expected) == (3, f"codec {numpy_codec.sha[:32]}")
+    assert error.found == f"codec {Codec(changed, walk=PortableWalk).sha[:32]}"
     newer = io.BytesIO()
     Writer(newer, Head(bytes.fromhex(numpy_codec.sha)[:16], program.shape, program.levels, 4, 2)).end()
     with pytest.raises(WrongArithmetic, match="another arithmetic") as refused:
         numpy_codec.decode(newer.getvalue())
-    assert refused.value.exit_code == 4
+    error = refused.value
+    assert (error.exit_code, error.where, error.found, error.expected) == (4, "a compressed file", "2", "1")
+
+
+TILES = "tiles=True takes images of any size"
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda x: x.astype(float), "integers"),
-        (lambda x: x[:, :, :2], r"integers \[N"),
-        (lambda x: x - 1, r"-1..1"),
-        (lambda x: x + 1, "1..3"),
+        (lambda x: x.astype(float), ("float64 (11, 1, 3, 4)", "integers [N, *(1, 3, 4)]", TILES)),
+        (lambda x: x[0], ("int64 (1, 3, 4)", "integers [N, *(1, 3, 4)]", None)),
+        (lambda x: x[:, :, :2], ("int64 (11, 1, 2, 4)", "integers [N, *(1, 3, 4)]", TILES)),
+        (lambda x: x.repeat(2, 1), ("int64 (11, 2, 3, 4)", "integers [N, *(1, 3, 4)]", None)),
+        (lambda x: x - 1, ("-1..1", "0..2", None)),
+        (lambda x: x + 1, ("1..3", "0..2", None)),
     ],
 )
 def test_what_are_no_images_of_the_model_is_refused(numpy_codec, images, wrong, said):
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError) as refused:
         numpy_codec.encode(wrong(images))
-    with pytest.raises(DataError, match="1 names"):
+    error = refused.value
+    kind = "levels" if said[1] == "0..2" else "images"
+    assert (error.message, error.found, error.expected, error.hint) == (f"not {kind} of this model", *said)
+
+
+def test_names_are_those_of_all_images_or_none(numpy_codec, images):
+    with pytest.raises(DataError) as refused:
         numpy_codec.encode(images, ["one.png"])
+    error = refused.value
+    assert (error.message, error.found) == ("names do not fit the images", "1 names")
+    assert error.expected == "11, or none"
 
 
 def test_labels_of_a_model_without_are_refused(numpy_codec, images):
-    with pytest.raises(DataError, match="takes no labels"):
+    with pytest.raises(DataError) as refused:
         numpy_codec.encode(images, labels=np.zeros(11, int))
+    error = refused.value
+    assert (error.message, error.where) == ("not labels of this model's images", "labels")
+    assert (error.found, error.expected) == ("int64 (11,)", "none: it takes no labels")
 
 
 def test_what_is_decoded_otherwise_is_not_written(numpy_codec, images, monkeypatch):
     monkeypatch.setattr(PortableWalk, "decode", lambda walk, decoder: walk.levels.fill(0))
     with pytest.raises(DataError, match=r"images 0..10: decoding does not give back what was encoded"):
         numpy_codec.encode(images)
+    later = replace(numpy_codec.block(images[:4]), first=4)
+    with pytest.raises(DataError, match=r"images 4..7: decoding"):
+        numpy_codec.verified(later)
 
 
 def test_numbers_of_a_program_take_no_memory_before_they_are_refused(program):

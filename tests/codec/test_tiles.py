@@ -262,20 +262,27 @@ def test_what_is_put_together_otherwise_is_not_written(codec, images, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "found"),
     [
-        (np.zeros((1, 2, 3, 4), int), "image 1"),
-        (np.zeros((2, 3, 4), int), "image 1"),
-        (np.zeros((1, 3, 4)), "float64"),
-        (np.zeros((1, 0, 4), int), r"\(1, 0, 4\)"),
-        (np.full((1, 3, 9), GREY.levels), "levels"),
-        (np.zeros((1, 5, 5), int), "too large"),
+        (np.zeros((1, 2, 3, 4), int), "int64 (1, 2, 3, 4)"),
+        (np.zeros((2, 3, 4), int), "int64 (2, 3, 4)"),
+        (np.zeros((1, 3, 4)), "float64 (1, 3, 4)"),
+        (np.zeros((1, 0, 4), int), "int64 (1, 0, 4)"),
+        (np.full((1, 3, 9), GREY.levels), "3..3"),
+        (np.zeros((1, 5, 5), int), "25 sub-pixels, 2 changes of size"),
     ],
 )
-def test_what_is_no_image_for_tiles_is_refused(codec, images, wrong, said, monkeypatch):
+def test_what_is_no_image_for_tiles_is_refused(codec, images, wrong, found, monkeypatch):
     monkeypatch.setattr(tiling_module, "MOST_SUBPIXELS", 24)
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(DataError) as refused:
         codec.encode([images[1], wrong], tiles=True)
+    error = refused.value
+    said = {
+        "3..3": ("not levels of this model", None, "0..2"),
+        "25 sub-pixels, 2 changes of size": (
+            "images that are too large, or of too many sizes", "images", f"at most 24 and {MOST_SIZES}"),
+    }.get(found, ("not an image of this model", "image 1", "integers [1, height, width]"))  # fmt: skip
+    assert (error.message, error.where, error.expected, error.found) == (*said, found)
     assert len(Tiles([images[1], np.zeros((1, 4, 6), int)], codec.program)) == 5
 
 
