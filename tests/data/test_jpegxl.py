@@ -1,11 +1,13 @@
 """JPEG XL, written by imagecodecs, which binds libjxl."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pixkit.data import jpegxl, picture
+from pixkit.data.depth import Unread
 from pixkit.data.jpegxl import header
 from pixkit.data.picture import BadPicture, Form, read_picture, read_whole, size_of
 
@@ -91,6 +93,9 @@ def test_of_an_animation_the_first_frame_is_read(path):
         ("0 00 000001111 011", (16, 21)),
         ("0 10 000000000000000000 110", (1, 1)),
         ("0 00 000000000 111", (1, 2)),
+        ("0 00 000100011 100", (36, 54)),
+        ("0 00 000100011 011", (36, 48)),
+        ("0 00 000100011 110", (36, 45)),
     ],
 )
 def test_a_size_is_written_in_many_ways(bits, size):
@@ -98,7 +103,7 @@ def test_a_size_is_written_in_many_ways(bits, size):
     text = "".join(part[::-1] for part in bits.split()) + "1"
     stream = int(text[::-1], 2).to_bytes(16, "little")
     found = header(io.BytesIO(b"\xff\x0a" + stream))
-    assert (found.height, found.width) == size and found.bits == 8
+    assert found == jpegxl.Header(*size, 8, floats=False, animated=False)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -156,15 +161,40 @@ SIZE = (1, 1), (2, 5), (0, 3), (3, 5)
     [(0, 1)], [(1, 1), (0, 3), (0, 1), (0, 1), (0, 1)], [(1, 1), (3, 3), (1, 1), *SIZE, (0, 1), (0, 1)],
     *([(1, 1), (0, 3), (0, 1), (1, 1), (1, 1), *side, (0, 3), *other, (0, 1)]
       for side, other in (([(0, 2)], [(1, 2)]), ([(2, 2), (7, 5)], [(3, 2), (1, 9)]))),
-    [(1, 1), (0, 3), (0, 1), (1, 1), (0, 1), (2, 2), (5, 10), (1, 3), (0, 1)],
-    [(1, 1), (0, 3), (0, 1), (0, 1), (1, 1), (3, 2), (5, 30), (2, 2), (5, 8), (1, 2), (5, 3), (0, 1)],
-    [(1, 1), (0, 3), (0, 1), (0, 1), (1, 1), (2, 2), (5, 10), (3, 2), (5, 10), (3, 2), (5, 32), (0, 1)],
+    *([(1, 1), (0, 3), (0, 1), (1, 1), (0, 1), (way, 2), (5, bits), (1, 3), (0, 1)]
+      for way, bits in enumerate((6, 8, 10, 12))),
+    *([(1, 1), (0, 3), (0, 1), (0, 1), (1, 1), *(part for width in widths for part in ((way, 2), (0, width))), (0, 1)]
+      for way, widths in enumerate(((0, 0, 0), (0, 0, 3), (10, 8, 16), (30, 10, 32)))),
 ])  # fmt: skip
 def test_the_header_is_read_past_what_is_of_no_use_here(fields, depth, extra):
-    """Orientation, intrinsic size, preview and animation stand before the depth."""
-    found = header(io.BytesIO(bits(*SIZE, (0, 1), *extra, *fields, (0, 64))))
-    assert (found.height, found.width, found.bits, found.floats) == (24, 32, *depth)
-    assert found.animated == (extra[3:5] == [(0, 1), (1, 1)])
+    """Orientation, intrinsic size, preview and animation stand before the depth, and ones after it."""
+    found = header(io.BytesIO(bits(*SIZE, (0, 1), *extra, *fields, (2**64 - 1, 64))))
+    animated = extra[3:5] == [(0, 1), (1, 1)]
+    assert found == jpegxl.Header(24, 32, depth[0], floats=depth[1], animated=animated)
+
+
+def test_a_header_is_as_long_as_what_it_says():
+    square = (0, 1), (0, 2), (23, 9), (1, 3)
+    whole = bits(*square, (0, 1), (1, 1), (5, 3), (0, 3), (0, 1), (3, 2), (13, 6))
+    assert len(whole) == 2 + 4 and header(io.BytesIO(whole)) == jpegxl.Header(24, 24, 14, floats=False, animated=False)
+    with pytest.raises(ValueError, match="the header is cut short"):
+        header(io.BytesIO(whole[:-1]))
+
+
+def test_values_that_are_not_whole_numbers_of_16_bits_are_refused():
+    pixels = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
+    file = io.BytesIO(imagecodecs.jpegxl_encode(pixels, lossless=True))
+    whole = jpegxl.Header(5, 7, 8, floats=False, animated=False)
+    stored, grey = jpegxl.decoded(file, whole)
+    assert (stored.most, stored.opacity, grey) == (255, None, True) and np.array_equal(stored.values[..., 0], pixels)
+    assert jpegxl.decoded(file, replace(whole, bits=16))[0].most == 65535
+    for change, said in (
+        ({"bits": 17}, "JPEG XL of 17 bits"), ({"floats": True, "bits": 16}, "JPEG XL of 16 bits, floats"),
+        ({"height": 6}, "JPEG XL of uint8 (5, 7)"), ({"width": 5}, "JPEG XL of uint8 (5, 7)"),
+    ):  # fmt: skip
+        with pytest.raises(Unread) as caught:
+            jpegxl.decoded(file, replace(whole, **change))
+        assert caught.value.args == (said,)
 
 
 def boxes(*parts):
