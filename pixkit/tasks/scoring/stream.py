@@ -66,7 +66,7 @@ class Stream:
     ) -> None:
         source, levels = (None, None) if run is None else (run.recipe().data.build(Path.cwd()), run.source_levels)
         self._reader = Reader(model.spec, source, levels=levels)
-        self._model, self._run, self._loading = model, run, loading
+        self._model, self._run = model, run
         self._own = OwnData(run, "images", loading)
         self._images = images
         self.total = len(images) if isinstance(images, Sized) else 0
