@@ -35,6 +35,10 @@ LONG = {"steps": 1_000_000}
         ((1.0, 0.6, 0.5, 0.5), PLAIN_LAST),
         ((1.0, 1.2, 0.85, 0.79), PLAIN),
         ((1.0, 1.2, 0.85, 0.7), HALF_LAST),
+        ((1.0, 1.0, 0.8, 0.8), HALF),
+        ((1.0, 1.0, 0.8125, 0.8125), PLAIN),
+        ((1.1, 1.0, 9.0, 9.0), PLAIN_LAST),
+        ((1.0625, 1.0, 9.0, 9.0), PLAIN),
     ],
 )
 def test_only_what_is_clearly_faster_is_taken(times, expected):

@@ -1,11 +1,13 @@
 """What may change when a run is resumed."""
 
+import math
+
 import pytest
 from toys import toy_recipe
 
 from pixkit.errors import RunError
 from pixkit.recipe import dump_yaml, load_recipe
-from pixkit.training.resume import check_changes, check_data, moved_defaults
+from pixkit.training.resume import LoopState, check_changes, check_data, moved_defaults
 
 
 def changes(before, after, **sample):
@@ -101,3 +103,23 @@ def test_other_images_are_refused():
     check_data({"train": "a", "split": "b"}, {"split": "b", "train": "a"})
     with pytest.raises(RunError, match=r"(?s)images are not those.*split, test"):
         check_data({"train": "a", "split": "b"}, {"split": "c", "train": "a", "test": "d"})
+
+
+def test_the_best_score_is_the_first_of_the_lowest_and_finite():
+    state = LoopState()
+    for step, (nats, best, stale) in enumerate(
+        [
+            (math.nan, None, 1),
+            (math.inf, None, 2),
+            (3.0, 3, 0),
+            (3.0, 3, 1),
+            (4.0, 3, 2),
+            (-math.inf, 3, 3),
+            (2.5, 7, 0),
+        ],
+        1,
+    ):
+        state.step = step
+        state.judge(nats)
+        assert (state.evaluated, state.best_step, state.stale) == (step, best, stale)
+    assert state.best_nats == 2.5
