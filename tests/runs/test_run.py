@@ -48,6 +48,14 @@ def claim(path, **options):
         return run
 
 
+def test_settings_that_a_caller_changes_are_read_again_as_they_are(run, plain):
+    found = run.settings()
+    found["train"]["steps"] = 0
+    found["train"]["optimizer"]["betas"].append(1)
+    found["lock"]["changes"].append("x")
+    assert run.settings() == {**plain, "lock": LOCK}
+
+
 def test_folders_around_a_run_are_made(tmp_path):
     with Run.claim(tmp_path / "deep" / "deeper" / "run") as (run, _):
         assert run.path.is_dir()

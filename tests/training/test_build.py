@@ -45,6 +45,10 @@ sample: {count: 2}
 """
 
 
+IMAGES, SCORING = "images: 1x8x8, K = 17; digits, 17 levels; values 0..16", "scoring and sampling the best checkpoint"
+"""What every build of it says."""
+
+
 class Heard(Reporter):
     """Keeps messages and results."""
 
@@ -96,7 +100,10 @@ class At(Reporter):
 def whole(recipe, tmp_path_factory):
     """A build of 30 steps that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    assert build(tiny(recipe), folder, device="cpu").interrupted is None
+    heard = Heard()
+    assert (result := build(tiny(recipe), folder, device="cpu", reporter=heard)).interrupted is None
+    assert heard.texts == [IMAGES, "training in fp32, contiguous: too short a training to measure", SCORING]
+    assert heard.steps == [*range(1, 31)] and heard.result is result and heard.pictures[-1] == result.grid_path
     return Run.open(folder)
 
 
@@ -171,7 +178,7 @@ def test_a_signal_saves_and_says_so(recipe, whole, tmp_path, number):
     if number == signal.SIGINT:
         heard = Heard()
         build(tiny(recipe), tmp_path / "run", device="cpu", resume=True, reporter=heard)
-        assert heard.steps == [*range(13, 31)]
+        assert heard.steps == [*range(13, 31)] and heard.texts == [IMAGES, SCORING]
         same(run, whole)
 
 
