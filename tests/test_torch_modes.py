@@ -1,9 +1,10 @@
 import sys
 from types import SimpleNamespace
 
+import pytest
 import torch
 
-from pixkit.modes import Mode
+from pixkit.modes import Mode, taken_apart
 
 
 class Counting(Mode):
@@ -36,3 +37,13 @@ def test_looking_at_operations_does_not_import_the_compiler_and_keeps_one_off_th
             torch.ones(2) + 1
         assert mode.seen == ["aten::ones", "aten::add.Tensor"] * 2
     assert [plain.__qualname__ for plain in kept] == ["Counting.__torch_dispatch__"]
+
+
+def test_operations_of_operations_are_called_through_their_functions():
+    cond = SimpleNamespace(name=lambda: "cond")
+    branches = (lambda x: x + 1), (lambda x: x - 1)
+    assert [taken_apart(cond, (torch.tensor(flag), *branches, (5,)), {}) for flag in (True, False)] == [6, 4]
+    dense = {torch._C.DispatchKey.CompositeExplicitAutograd: lambda *given, **named: (given, named)}
+    assert taken_apart(SimpleNamespace(name=lambda: "scan", py_kernels=dense), (1, 2), {"a": 3}) == ((1, 2), {"a": 3})
+    with pytest.raises(TypeError, match="does not consist of other operations"):
+        taken_apart(SimpleNamespace(name=lambda: "scan", py_kernels={}), (), {})

@@ -5,8 +5,9 @@ import math
 import pytest
 from toys import toy_recipe
 
-from pixkit.errors import RunError
+from pixkit.errors import CheckpointError, RunError
 from pixkit.recipe import dump_yaml, load_recipe
+from pixkit.runs.manifest import Manifest
 from pixkit.training.resume import LoopState, check_changes, check_data, moved_defaults
 
 
@@ -123,3 +124,25 @@ def test_the_best_score_is_the_first_of_the_lowest_and_finite():
         state.judge(nats)
         assert (state.evaluated, state.best_step, state.stale) == (step, best, stale)
     assert state.best_nats == 2.5
+
+
+STATE = {"step": 3, "evaluated": 3, "sampled": 3, "best_step": 3, "best_nats": 2.5, "stale": 0}
+
+
+@pytest.mark.parametrize(("changes", "step", "says"), [
+    ({}, 4, "the loop's state belongs to another step"), ({"evaluated": 4}, 3, "nothing of a later step"),
+    ({"sampled": 4}, 3, "nothing of a later step"), ({"best_step": 4}, 3, "nothing of a later step"),
+    ({"best_step": None}, 3, "best_step and best_nats together, or neither"),
+    ({"best_nats": None}, 3, "best_step and best_nats together, or neither"), ({"stale": -1}, 3, "stale"),
+])  # fmt: skip
+def test_a_state_that_no_loop_has_is_refused(changes, step, says):
+    manifest = Manifest(step=3, model="toy", files={}, state=STATE, metrics={})
+    assert LoopState.saved(manifest, "here") == LoopState(**STATE)
+    first = {"evaluated": 0, "sampled": 0, "best_step": None, "best_nats": None}
+    begun = manifest.model_copy(update={"state": STATE | first})
+    assert LoopState.saved(begun, "here") == LoopState(3)
+    with pytest.raises(CheckpointError) as caught:
+        LoopState.saved(manifest.model_copy(update={"step": step, "state": STATE | changes}), "here")
+    assert says in str(caught.value) and caught.value.where.startswith("here")
+    if step == 4:
+        assert (caught.value.found, caught.value.expected) == ("3", "4")
