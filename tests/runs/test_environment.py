@@ -12,9 +12,10 @@ import torch
 from pixkit.components.plugins import plugins
 from pixkit.distribution import OWN
 from pixkit.errors import UsageError
+from pixkit.image import ImageSpec
 from pixkit.ranks import Ranks
 from pixkit.runs import record
-from pixkit.runs.record import changed, environment, machine, pick_device, repeatable
+from pixkit.runs.record import changed, environment, machine, machine_of, pick_device, repeatable, settings_of
 
 
 def test_cpu_is_cpu():
@@ -95,6 +96,7 @@ def test_times_are_told_with_what_they_depend_on(monkeypatch, text, name):
     found = machine(SimpleNamespace(reference=torch.zeros(1, dtype=torch.float64)))
     assert found["cpu"] == name and (found["device"], found["dtype"]) == ("cpu", "float64")
     assert (found["cpus"], found["threads"]) == (os.cpu_count(), torch.get_num_threads())
+    assert found == machine_of(torch.device("cpu")) | {"dtype": "float64"} and found["torch"] == str(torch.__version__)
 
 
 def test_changes_are_said_in_words():
@@ -123,3 +125,49 @@ def test_cudnn_is_deterministic_for_a_while():
         assert torch.backends.cudnn.deterministic == before[1]
     finally:
         torch.backends.cudnn.benchmark = before[0]
+
+
+def facts(**changes):
+    """What a lock is made of: a recipe, images and a model."""
+    loaded = SimpleNamespace(origin="tiny.yaml", overrides=("seed=3",), lock=lambda: {"name": "tiny"})
+    images = {
+        "spec": ImageSpec(1, 4, 2, 17), "classes": 2, "class_names": None, "description": "digits",
+        "hashes": lambda: {"train": "ab"}, "source_levels": 17, "source": SimpleNamespace(stated_levels=17),
+    }  # fmt: skip
+    return loaded, SimpleNamespace(**images | changes), torch.nn.Linear(3, 2)
+
+
+LOCKED = {
+    "recipe": "tiny.yaml", "overrides": ["seed=3"], "image": ImageSpec(1, 4, 2, 17).dump(), "classes": 2,
+    "data": {"description": "digits", "hashes": {"train": "ab"}}, "parameters": 8, "arithmetic": {"a": 1},
+    "changes": [],
+}  # fmt: skip
+
+
+def test_a_lock_has_what_there_is_and_nothing_else():
+    assert settings_of(*facts(), arithmetic={"a": 1}) == {"name": "tiny", "lock": LOCKED}
+    more = {"steps": {"way": "ahead"}, "kernels": {}, "parts": [{"step": 1}], "segments": [{"step": 0}, {"step": 4}]}
+    found = settings_of(*facts(class_names=("ant", "bee")), arithmetic={"a": 1}, **more)
+    assert found["lock"] == LOCKED | more | {"class_names": ["ant", "bee"]}
+
+
+@pytest.mark.parametrize(
+    ("levels", "stated", "kept"), [(None, None, False), (17, 17, False), (17, None, True), (9, 17, True)]
+)
+def test_a_lock_keeps_levels_that_only_the_images_tell(levels, stated, kept):
+    source = SimpleNamespace(stated_levels=stated)
+    found = settings_of(*facts(source_levels=levels, source=source), arithmetic={})["lock"]["data"]
+    assert found == LOCKED["data"] | ({"levels": levels} if kept else {})
+
+
+def test_a_gpu_is_one_of_those_there_are(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: pytest.fail("it stays the user's"))
+    assert pick_device("cuda") == torch.device("cuda") and pick_device("cuda:0").index == 0
+    with pytest.raises(UsageError, match="CUDA device missing") as caught:
+        pick_device("cuda:1")
+    assert caught.value.found == "cuda:1; there are 1 devices"
+    with pytest.raises(UsageError) as caught:
+        pick_device("lamp")
+    assert (caught.value.where, caught.value.found, caught.value.expected) == ("device", "lamp", "auto, cpu or cuda")
+    assert pick_device("cpu", Ranks(1, 1, local=3)) == torch.device("cpu")
