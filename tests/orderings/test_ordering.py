@@ -106,6 +106,19 @@ def test_sites_at_names_the_sites_of_a_step():
     assert (rows.tolist(), columns.tolist()) == ([0], [1]), "step 4 is green of the second site"
 
 
+@pytest.mark.parametrize(("name", "colours", "scale", "expected"), [
+    ("raster", "joint", 1, [[[0, 1, 2], [3, 4, 5], [6, 7, 8]]]), ("raster", "joint", 2, [[[0, 2], [6, 8]]]),
+    ("raster", "joint", 3, [[[0]]]), ("spiral", "joint", 2, [[[0, 2], [5, 4]]]),
+    ("raster", "sequential", 2, [[[0, 4], [12, 16]], [[1, 5], [13, 17]]]),
+])  # fmt: skip
+def test_a_coarser_grid_has_the_earliest_step_of_each_block(name, colours, scale, expected):
+    assert build(name, 3, 3, channels=2, colours=colours).coarse_steps(scale).tolist() == expected
+
+
+def test_an_ordering_says_what_it_is():
+    assert repr(build("raster", 2, 3, channels=3)) == "<Raster of 3x2x3, K = 2: 18 steps, sequential colours>"
+
+
 class Gap(Ordering):
     """Steps 0 and 2."""
 

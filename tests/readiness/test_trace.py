@@ -170,6 +170,30 @@ def test_a_leak_by_way_of_a_layer_that_hides_what_it_reads_is_found():
     assert leak.blamed.label == "backbone.stem (Mute)" and leak.path[-1][0] == "x"
 
 
+def test_of_what_is_late_from_the_pixel_on_the_first_layer_is_blamed():
+    """Where it joins what is late as well; and the first operation, where nothing mixes sites or colours."""
+
+    class Late(Base):
+        def plant(self, spec):
+            self.stem = MaskedConv2d(spec.inputs, 6, 3, "B", spec.ordering)
+            self.first, self.then = nn.Conv2d(6, 6, 1), nn.Conv2d(6, 6, 1)
+
+        def forward(self, x):
+            return self.then(self.first(x + self.stem(x)))
+
+    class Bare(Base):
+        def plant(self, spec):
+            self.width = 1
+
+        def forward(self, x):
+            return F.elu(x)
+
+    assert find_leak(Trace(net_of(Late, GREY))).blamed.label == "backbone.first (Conv2d)"
+    net = net_of(Bare, GREY)
+    net.projection = nn.Identity()
+    assert find_leak(Trace(net)).blamed.label == "encoding (ScaledLevels)"
+
+
 def test_a_leak_at_the_last_step_alone_is_found_there():
     class Late(Base):
         def plant(self, spec):

@@ -213,6 +213,12 @@ def test_each_condition_may_have_a_weight_of_its_own(several, weights, chain):
     assert torch.equal(ancestral, drawn[:9])
 
 
+@pytest.mark.parametrize("weight", [1.01e6, [1.0, -1.01e6], [float("nan"), 1.0]])
+def test_a_weight_out_of_range_is_refused_whichever_it_is(weight):
+    with pytest.raises(UsageError, match="guidance is out of range"):
+        guided(weight)
+
+
 def test_exponents_sum_to_1():
     assert exponents([3.0, 1.0, -0.5]) == (4.0, -2.0, -1.5, 0.5) and exponents(1.5) == (2.5, -1.5)
 

@@ -137,7 +137,9 @@ def test_what_lies_in_one_operation_is_left_there(builder):
     zeros, ones = (builder.space.literal(number, torch.float64).expand(2, 1, 4) for number in (0.0, 1.0))
     padded = torch.cat([zeros, x], 1)
     assert settled(builder, x) is x and settled(builder, padded, zeros=True) is padded
-    for given, options in ((padded, {}), (torch.cat([ones, x], 1), {"zeros": True}), (torch.cat([x, other], 1), {})):
+    free = builder.space.constant(Known(torch.zeros(2, 1, 4), torch.zeros(2, 1, 4, dtype=torch.bool)))
+    starts = [(torch.cat([start, x], 1), {"zeros": True}) for start in (ones, free)]  # of parameters that are 0 now
+    for given, options in ((padded, {}), *starts, (torch.cat([x, other], 1), {})):
         found = settled(builder, given, **options)
         assert found is not given and builder.space.where(found).only is not None
         assert torch.equal(builder.space.where(found).image, torch.arange(2)[:, None, None].expand(given.shape))

@@ -220,6 +220,29 @@ LAYERS = {
     "largest": lambda x: x.topk(2, -1).values.flip(2) + x.argmax(2)[..., None].to(x.dtype),
     "running maxima": lambda x: x.cummax(1).values + x.sigmoid().cumprod(1) + x.logcumsumexp(1) + x.cummin(2).values,
 }
+CELLS = {
+    "gru": lambda x, w: torch.gru_cell(x[:, 0], x[:, 1], steps(12, 4), w.repeat(4, 1), steps(12), None)[:, None],
+    "lstm": lambda x, w: torch.stack(
+        torch.lstm_cell(x[:, 0], (x[:, 1], x[:, 2]), steps(16, 4), steps(16, 4).cos(), steps(16), None), 1) * w[0],
+    "tanh": lambda x, w: torch.rnn_tanh_cell(x[:, 0], x[:, 1], steps(4, 4), steps(4, 4).cos(), w[0], steps(4))[:, None],
+    "relu": lambda x, w: torch.rnn_relu_cell(
+        x[:, 0], steps(4).expand(2, 4), steps(4, 4), steps(4, 4).cos(), w[0], steps(4))[:, None],
+    "lstm both ways": lambda x, w: torch.lstm(
+        x, [steps(4, 1, 2).expand(4, 2, 2), steps(4, 1, 2).cos().expand(4, 2, 2)],
+        [each for _ in range(4) for each in (steps(8, 4), steps(8, 2).cos())],
+        False, 2, 0.0, False, True, True)[0] * w[0],
+    "relu of sequences": lambda x, w: torch.rnn_relu(
+        x.transpose(0, 1), steps(1, 1, 3).expand(1, 2, 3), [w * 2, steps(3, 3), w[:, 0], w[:, 1]],
+        True, 1, 0.0, False, False, False)[0].transpose(0, 1),
+}  # fmt: skip
+CHOSEN = {
+    "a table": lambda x: F.embedding((3 * x[..., 0]).abs().long().clamp(0, 4), steps(5, 3)),
+    "one of a few": lambda x: F.one_hot(x.argmax(2), 4).to(x.dtype) + steps(4, 4)[x.argmin(2)],
+    "along maps": lambda x: x.gather(2, x.argsort(2)) + x.gather(2, x.argmax(2, keepdim=True)),
+    "put along maps": lambda x: x.scatter(2, x.argsort(2), 2 * x) - x.scatter_add(2, x.argmin(2, keepdim=True), x),
+    "put where they are low": lambda x: x.index_put((x < 0,), steps(2)[1]),
+    "the lower": lambda x: torch.where(x < 0.5, x, 2 * x).masked_fill(x > 1, 0.25),
+}
 ATTENTION = {
     "plain": attended,
     "causal": lambda x: attended(x, is_causal=True, scale=0.5),
@@ -254,6 +277,7 @@ ATTENTION = {
 APART = {name for name in (*LAYERS, *MOVES) if name.startswith(("convolution", "transposed", "re", "padded"))}
 """Those that are exported in another form once a forward writes to something."""
 FAMILIES = {"moves": MOVES, "complex": COMPLEX, "sums": SUMS, "layers": LAYERS, "attention": ATTENTION}
+FAMILIES |= {"cells": CELLS, "chosen": CHOSEN}
 
 
 @pytest.mark.parametrize(("family", "name"), [(family, name) for family, each in FAMILIES.items() for name in each])
