@@ -114,6 +114,31 @@ def test_a_number_of_few_values_enters_as_it_is():
     assert torch.equal(own(own.given({"n": values}, 2)), other(other.given({"n": values.float()}, 2)))
 
 
+@pytest.mark.parametrize(("levels", "expected"), [(4, [-1, -1 / 3, 1 / 3, 1]), (2, [-1, 1, 3, 5]), (1, [-1, 1, 3, 5]),
+                                                  (None, [0, 1, 2, 3])])  # fmt: skip
+def test_levels_of_an_image_enter_as_numbers_between_minus_one_and_one(levels, expected):
+    given = torch.arange(4).view(2, 2)
+    for shape in ((2, 2), (1, 2, 2), (3, 2, 2)):
+        spec = ImageSpec(1, 2, 2, 2, context=(ContextSpec("p", shape, levels),))
+        part = conditions(("image", {"from": "p", "size": 2, "layers": 3}), spec=spec).conditioners[0]
+        read = []
+        part.body.register_forward_pre_hook(lambda module, args, read=read: read.append(args[0]))
+        given = torch.arange(4).view(2, 2).expand(1, *shape)
+        assert part(given if levels else given.float()).shape == (1, 2, 2, 2)
+        channels = shape[0] if len(shape) == 3 else 1
+        assert read[0].shape == (1, channels, 2, 2)
+        assert read[0].flatten(2).flatten(0, 1).tolist() == [pytest.approx(expected)] * channels
+        layers = [layer for layer in part.body if isinstance(layer, torch.nn.Conv2d)]
+        assert [(layer.in_channels, layer.out_channels) for layer in layers] == [(channels, 2), (2, 2), (2, 2)]
+        assert len(part.body) == 6 and all(isinstance(part.body[place], torch.nn.ELU) for place in (1, 3, 5))
+
+
+def test_nothing_is_drawn_where_nothing_may_be_hidden():
+    plain, torch_state = conditions(("vector", {"from": "v"})), torch.random.get_rng_state
+    rows, before = plain.given({"v": arrays(3)["v"]}, 3), torch_state()
+    assert plain.dropped(rows) is rows and torch.equal(before, torch_state())
+
+
 def test_guidance_hides_what_may_be_and_keeps_the_rest(every):
     net = network(named("backbone", "pixelcnn", width=4, layers=1, output_layers=1), SPEC, conditioner=every)
     rows, noise = every.given(arrays(4), 4), pixkit.Noise(0, range(4))
@@ -139,19 +164,29 @@ def test_grids_are_brought_to_the_images_one():
     assert to_grid(1, (3, 1), (2, 1))(column).flatten().tolist() == [0.5, 1.5]
 
 
+ACCEPTS = "the conditioner does not accept this array"
+NAMES = "v, n, p, c, f, o"
+
+
 @pytest.mark.parametrize(
-    ("asked", "message"),
+    ("asked", "message", "found", "expected", "hint"),
     [
-        (("vector", {"from": "p"}), "does not accept this array"),
-        (("codes", {"from": "f"}), "does not accept this array"),
-        (("vector", {}), "which array beside the images"),
-        (("vector", {"from": "none"}), "no such array"),
-        (("label", {"from": "v"}), "labels are the data's own"),
+        (("vector", {"from": "p"}), ACCEPTS, "p 1x2x2, K = 4", "a number or a vector [D]", "type: image"),
+        (("codes", {"from": "f"}), ACCEPTS, "f 2x6x8, floats",
+         "a grid [h, w] or an image [h, w, C] of integers 0..K-1", "type: image"),
+        (("image", {"from": "v"}), ACCEPTS, "v 3, floats", "a grid [h, w] or an image [h, w, C]", "type: vector"),
+        (("image", {"from": "n"}), ACCEPTS, "n number, floats", "a grid [h, w] or an image [h, w, C]", "type: vector"),
+        (("vector", {}), "which array beside the images?", None, NAMES, None),
+        (("vector", {"from": "none"}), "no such array beside the images", "none", NAMES, None),
+        (("vector", {"from": "vv"}), "no such array beside the images", "vv", NAMES, "did you mean 'v'?"),
+        (("label", {"from": "v"}), "labels are the data's own", "v", None, "leave `from` out"),
     ],
-)
-def test_what_a_conditioner_does_not_take(asked, message):
-    with pytest.raises(RecipeError, match=message):
+)  # fmt: skip
+def test_what_a_conditioner_does_not_take(asked, message, found, expected, hint):
+    with pytest.raises(RecipeError) as caught:
         conditions(asked)
+    error = caught.value
+    assert (error.message, error.found, error.expected, error.hint) == (message, found, expected, hint)
 
 
 def test_what_is_given_has_to_fit(every):

@@ -42,6 +42,18 @@ def test_untrained_score_is_nearly_uniform(name, channels, levels, components, e
     assert float(means.sum()) == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.parametrize(("levels", "least"), [(2, None), (5, None), (5, 0.0)])
+def test_what_the_projection_starts_with(name, levels, least):
+    """Of colour 0 each component has its half of the levels' range, -r..r, of the second the whole; nothing else."""
+    head = head_of(name, ImageSpec(2, 1, 1, levels), components=2, min_log_scale=least)
+    layer, reach = head.projection(3), levels / (levels - 1)
+    deviation = {"logistic_mixture": math.pi / math.sqrt(3), "normal_mixture": 1.0}[name]
+    half, whole = (math.log(size / math.sqrt(3) / deviation) for size in (reach / 2, reach))
+    half, whole = (max(each, -7.0 if least is None else least) for each in (half, whole))
+    expected = [0, 0, -reach / 2, 0, reach / 2, 0, half, whole, half, whole, 0, 0]
+    assert layer.bias.tolist() == pytest.approx(expected) and not layer.weight.any()
+
+
 def test_components_part_when_trained(name):
     """The first gradients differ from component to component, also for colours on which they start alike."""
     spec = ImageSpec(3, 8, 8, 256)
