@@ -215,7 +215,7 @@ def test_each_condition_may_have_a_weight_of_its_own(several, weights, chain):
 
 @pytest.mark.parametrize("weight", [1.01e6, [1.0, -1.01e6], [float("nan"), 1.0]])
 def test_a_weight_out_of_range_is_refused_whichever_it_is(weight):
-    with pytest.raises(UsageError, match="guidance is out of range"):
+    with pytest.raises(UsageError, match="guidance: out of range"):
         guided(weight)
 
 
