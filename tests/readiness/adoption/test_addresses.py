@@ -6,7 +6,7 @@ import torch
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.contraction import settled
 from pixkit.readiness.adoption.known import Known, evaluate
-from pixkit.readiness.adoption.layout import arranged, axes
+from pixkit.readiness.adoption.layout import Layout, arranged, axes
 
 pytestmark = pytest.mark.quick
 aten, INF = torch.ops.aten, float("inf")
@@ -124,6 +124,27 @@ def test_which_axes_sites_and_images_lie_along(name, builder):
     assert bool(((read.image == own) | (read.image < 0)).all())
     sites = torch.where(read.site < 0, read.site.amax(1, keepdim=True), read.site)
     assert torch.equal(sites, sites[:, :1].expand_as(sites)) and layout.lead * x.shape[-1] == layout.index.shape[1]
+
+
+def test_what_is_told_needs_no_pixel_and_has_one_group(builder):
+    told, x = value(builder, static=True), value(builder, groups=2)
+    sources = [builder.space.likenesses.source(each) for each in (told, x)]
+    assert [(each.static, each.groups) for each in sources] == [(True, 1), (False, 2)]
+    assert axes(builder.space, [told]) == ((2, 4, 4), 0, [True, False])
+
+
+def test_constants_spread_as_far_as_they_may(builder):
+    """A number, a number for each map, or all of them; all of them where nothing may spread."""
+    layout, each = Layout(torch.arange(32).view(2, 4, 4), (2, 2), 1), torch.arange(16.0)
+    planes = [torch.full((4, 4), 2.5), each[:4, None].expand(4, 4), each.view(4, 4)]
+    addresses = [builder.space.constant(Known.constant(plane.double().expand(2, 4, 4))) for plane in planes]
+    spread = [builder.read_spread(x, layout) for x in addresses]
+    assert spread[0] == 2.5
+    kept = [
+        builder.root.get_buffer(node.target) for node in (*spread[1:], *(builder.read(x, layout) for x in addresses))
+    ]
+    expected = [planes[1][:, :1, None], planes[2].view(4, 2, 2), *(plane.reshape(4, 2, 2) for plane in planes)]
+    assert all(torch.equal(one[0], other.double()) for one, other in zip(kept, expected, strict=True))
 
 
 def test_colours_are_sites_of_their_own(builder):

@@ -336,6 +336,7 @@ REFUSED = [
     ]),
     (MIXES, [
         lambda g: g.builder.node(g.x.flip(0).mT, (1, 4)),
+        lambda g: g.builder.node(torch.cat([g.x[:, :3], g.x[:, 3:].flip(0)], 1).mT, (1, 4)),
         lambda g: arranged(g.space, [g.x, g.other.flip(0)]),
         lambda g: arranged(g.space, [g.x, g.other[:1].expand(2, 4, 4)]),
         lambda g: arranged(g.space, [g.x[:1].expand(2, 4, 4), g.other]),

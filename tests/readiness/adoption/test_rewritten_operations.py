@@ -73,6 +73,23 @@ def attended(x, **options):
     return joined(F.scaled_dot_product_attention(heads(x), heads(x.flip(2)), heads(2 * x), **options))
 
 
+def rows(x):
+    """Two rows of three sites each."""
+    return torch.cat([x, x[:, :2].flip(2)], 1).unflatten(1, (2, 3))
+
+
+def lines(x):
+    """The same by heads: images, heads, rows, sites, maps."""
+    return rows(x).unflatten(3, (2, 2)).movedim(3, 1)
+
+
+def by_rows(x, **options):
+    """Three queries and two keys in each row, by heads."""
+    query, key = lines(x), lines(x)[:, :, :, :2]
+    found = F.scaled_dot_product_attention(query, key, key[..., 1:], **options)
+    return found.movedim(1, 3).flatten(3).flatten(1, 2)
+
+
 def scores(x):
     return x @ x.mT
 
@@ -107,6 +124,7 @@ MOVES = {
     "repeated": lambda x: x.repeat(1, 2, 1) + x.repeat_interleave(2, 1),
     "stacked": lambda x: torch.stack([x, 2 * x], 2).flatten(1, 2),
     "diagonal": lambda x: x.unflatten(2, (2, 2)).diagonal(0, 2, 3),
+    "some maps": lambda x: x[..., 1:3] * 2 + x[..., 2:].tanh() * x[..., :2] + x[..., 1:2] * x[:, :1, 3:],
     "chosen": lambda x: torch.where(steps(4, 4) > 0, x, 1.5) + torch.where(steps(4, 1) > 0, -1.0, x),
     "filled": lambda x: x.masked_fill(steps(4, 4) > 0, 3.0),
     "places": lambda x: x[:, (3 - torch.arange(4) ** 2).remainder(4)] + x.index_select(2, torch.arange(4).flip(0)),
@@ -131,6 +149,9 @@ COMPLEX = {
 }
 SUMS = {
     "a sum": lambda x: x.sum(2, keepdim=True) + x.sum((1, 2), keepdim=True) * earlier()[:, :1],
+    "a sum beside constants": lambda x: (
+        x * torch.cat([x.sum((1, 2), keepdim=True).expand(2, 2, 4), steps(2, 4).expand(2, 2, 4)], 1)
+    ),
     "a mean": lambda x: x.mean(-1, keepdim=True) * x + x.unflatten(2, (2, 2)).mean((2, 3)).unsqueeze(2),
     "running sums": lambda x: x.cumsum(1) + x.cumsum(2),
     "of constants": lambda x: x * steps(4, 4).sum(0) + steps(4, 3).mean(),
@@ -270,6 +291,15 @@ ATTENTION = {
     "kept where earlier": lambda x: scores(x).tril(-1) @ x + scores(x).triu(1) @ x,
     "by its sums": lambda x: _summed(scores(x).exp() * earlier()) @ x,
     "less its largest": lambda x: _lowered(scores(x)).exp() @ x,
+    "by rows": by_rows,
+    "by rows, causal": lambda x: by_rows(x, is_causal=True),
+    "by rows with numbers": lambda x: by_rows(x, attn_mask=2 + steps(3, 2)),
+    "by rows with numbers for each": lambda x: by_rows(x, attn_mask=2 + steps(2, 2, 3, 2)),
+    "by rows with truths for each row": lambda x: by_rows(x, attn_mask=steps(2, 3, 2).abs() < 0.9),
+    "by rows and by hand": lambda x: (
+        (rows(x) @ rows(x)[:, :, :2].mT * 0.5 + steps(3, 2)).softmax(-1) @ rows(x)[:, :, :2, :3]).flatten(1, 2),
+    "by rows with weights": lambda x: ((rows(x) @ rows(x)[:, :, :2].mT).relu() @ rows(x)[:, :, :2, :3]).flatten(1, 2),
+    "numbers that are not 0": lambda x: attended(x, attn_mask=2 + steps(4, 4)),
     "of heads apart": lambda x: joined((heads(x) @ heads(x).mT).softmax(-1) @ heads(x)),
     "of heads together": lambda x: joined((heads(x) @ heads(x).mT).flatten(0, 1).softmax(-1).unflatten(0, (2, 2))
                                           @ heads(x)),
