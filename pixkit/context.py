@@ -81,8 +81,8 @@ class ContextSpec:
             found = found[:, None]
         elif len(self.shape) == 2 and tuple(found.shape[1:]) == (1, *self.shape):
             found = found[:, 0]
-        elif not self.shape and tuple(found.shape[1:]) in ((), (1,)):
-            found = found.reshape(-1)
+        elif self.shape in ((), (1,)) and tuple(found.shape[1:]) in ((), (1,)):
+            found = found.reshape(-1, *self.shape)
         expected = f"({', '.join(map(str, ('n', *self.shape)))})"
         if found.ndim == 0 or tuple(found.shape[1:]) != self.shape:
             raise DataError("wrong shape", where=where, found=str(tuple(found.shape)), expected=expected)

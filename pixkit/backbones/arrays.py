@@ -91,36 +91,44 @@ class ArrayConditioner(Conditioner):
             raise RecipeError(
                 "the conditioner does not accept this array",
                 where=self.config.where("type"),
-                found=f"{array}{'' if array.levels else ', floats'}",
-                expected=" or ".join(kinds[count] for count in axes) + (" of integers 0..K-1" if whole else ""),
-                hint=f"type: {'vector' if len(array.shape) < 2 else 'image'}",
+                found=f"{array}{'' if array.levels else ', as numbers'}",
+                expected=" or ".join(kinds[count] for count in axes) + (", integers 0..K-1" if whole else ""),
+                hint=f"type: {' or '.join(self._others())}",
             )
+
+    def _others(self) -> list[str]:
+        """The types of pixkit's conditioners that accept the array."""
+        array = self.spec.array
+        if len(array.shape) < 2:
+            return ["label", "vector"] if array.size == 1 and array.levels is not None else ["vector"]
+        return ["image"] if array.levels is None else ["image", "codes"]
 
 
 class LabelConditioner(ArrayConditioner):
-    """A learned vector for each class of the data's labels."""
+    """A learned vector for each class: of the data's labels or, with `from`, of other classes beside the images."""
 
     class Config(ArrayConditioner.Config):
-        """The common keys, and the vector's size; `from` must be left out."""
+        """The common keys, and the vector's size; `from` names an array of one integer 0..K-1 for each image."""
 
         size: int = Field(default=32, ge=1, le=4096)
         """Entries of a class's vector."""
 
     def __init__(self, config: Any, spec: ArraySpec) -> None:
         super().__init__(config, spec)
+        self.require(axes=(0, 1) if spec.array.size == 1 else (0,), whole=True)
         self.maps = config.size
         self.table = nn.Embedding(spec.array.levels or 1, config.size)
 
     def forward(self, context: Tensor) -> Tensor:
-        """int64 [B] to [B, size, 1, 1]."""
-        vectors: Tensor = self.table(context)
+        """int64 [B] or [B, 1] to [B, size, 1, 1]."""
+        vectors: Tensor = self.table(context.flatten())
         return vectors[:, :, None, None]
 
 
 class VectorConditioner(ArrayConditioner):
     """Two linear maps of a vector or a number, with an ELU between them: the same maps at every site.
 
-    Integers enter as numbers, as they are.
+    Integers enter as numbers, as they are: for classes, whose numbers have no order, take `label`.
     """
 
     reference: Tensor

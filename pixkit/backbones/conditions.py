@@ -240,14 +240,15 @@ class Conditions(Conditioner):
         return [part.spec.array.name for part in self.conditioners]
 
 
+def reads_labels(component: ComponentSpec) -> bool:
+    """Whether a conditioner reads the data's own labels, not integers of an array beside the images."""
+    return component.name == LABEL and getattr(component.config, "from") is None
+
+
 def _array_of(component: ComponentSpec, image: ImageSpec, classes: int | None) -> ContextSpec:
     """The array that a conditioner reads."""
     config, named = component.config, getattr(component.config, "from")
-    if component.name == LABEL:
-        if named is not None:
-            raise RecipeError(
-                "labels are the data's own", where=config.where("from"), found=named, hint="leave `from` out"
-            )
+    if reads_labels(component):
         return ContextSpec(LABEL, (), classes)
     arrays = {spec.name: spec for spec in image.context}
     if named is None and len(arrays) == 1:

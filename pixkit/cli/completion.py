@@ -156,7 +156,8 @@ def _conditions(ctx: click.Context) -> list[str]:
 
 
 def _name_of(conditioner: dict[str, Any], arrays: list[str]) -> str:
-    return LABEL if conditioner["type"] == LABEL else str(conditioner.get("from") or arrays[0])
+    named = conditioner.get("from")
+    return LABEL if conditioner["type"] == LABEL and named is None else str(named or arrays[0])
 
 
 def _varied(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

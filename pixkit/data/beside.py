@@ -174,6 +174,17 @@ def _warn_of_channels_first(shape: tuple[int, ...], where: str) -> None:
         )
 
 
+def _values_of(filled: list[NDArray[Any]], shape: tuple[int, ...]) -> int | None:
+    """The number of values of integers that may be classes or codes.
+
+    None of vectors, and of numbers of which some are negative: they are numbers.
+    """
+    if len(shape) < 2 and (shape not in ((), (1,)) or min(int(rows.min()) for rows in filled) < 0):
+        return None
+    byte = len(shape) == 3 and all(rows.dtype == np.uint8 for rows in filled)
+    return 256 if byte else 1 + max(int(rows.max()) for rows in filled)
+
+
 def _described(
     key: str, asked: ContextConfig, arrays: dict[str, NDArray[Any]], where: str
 ) -> tuple[ContextSpec, dict[str, Tensor]]:
@@ -193,9 +204,8 @@ def _described(
     whole = all(rows.dtype.kind in "iub" for rows in arrays.values())
     filled = [rows for rows in arrays.values() if rows.size]
     levels = asked.values
-    if whole and levels is None and len(shape) != 1:
-        byte = len(shape) == 3 and all(rows.dtype == np.uint8 for rows in arrays.values())
-        levels = 256 if byte else 1 + max(int(rows.max()) for rows in filled)
+    if whole and levels is None:
+        levels = _values_of(filled, tuple(shape))
     spec = ContextSpec(key, tuple(map(int, shape)), levels)
     if whole and any(abs(int(end)) >= MOST_VALUES for rows in filled for end in (rows.min(), rows.max())):
         raise DataError("integers too large to be exact", where=where, expected=f"below {MOST_VALUES}")

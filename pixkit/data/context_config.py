@@ -32,7 +32,8 @@ class ContextConfig(ComponentConfig):
     validation: str | None = Field(default=None, json_schema_extra=MARKER)
     """The same for its own validation images; those held out from the training images are in `train`."""
     values: Annotated[int, Field(ge=1, le=MOST_VALUES)] | None = None
-    """Number of values of integers, 0..values-1; defaults to 256 for uint8 images, otherwise to the largest plus 1."""
+    """Number of values of integers, 0..values-1; defaults to 256 for uint8 images, otherwise to the largest plus 1.
+    Vectors of several integers, and integers of which some are negative, are numbers."""
     shrink: int | None = Field(default=None, ge=2, le=4096)
     """Instead of a file: the image itself, this many times smaller in both directions."""
     by: Literal["average", "every"] = "average"

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from pixkit.backbones.conditioners import Conditioner, LabelConfig, LabelContext
-from pixkit.backbones.conditions import Conditions
+from pixkit.backbones.conditions import Conditions, reads_labels
 from pixkit.components.spec import ComponentSpec, ConditionerRef
 from pixkit.context import LABEL
 from pixkit.errors import RecipeError, UsageError
@@ -58,7 +58,7 @@ class LabelledModel(Model):
         super().__init__(config, spec, classes)
         self.label_config = None if isinstance(config.context, list) else config.context
         said = [part.config for part in config.context] if isinstance(config.context, list) else [config.context]
-        listed = isinstance(config.context, list) and any(part.name == LABEL for part in config.context)
+        listed = isinstance(config.context, list) and any(map(reads_labels, config.context))
         self.labelled = self.label_config is not None or listed
         self.guidable = any(part.dropout > 0 for part in said if part is not None)
 
@@ -275,7 +275,7 @@ def conditions(components: list[ComponentSpec], spec: ImageSpec, classes: int | 
         RecipeError: if there is no such array, or a conditioner does not take it.
     """
     for component in components:
-        if component.name == LABEL and classes is None:
+        if reads_labels(component) and classes is None:
             raise _no_labels(component.config.where())
     return Conditions(components, spec, classes)
 

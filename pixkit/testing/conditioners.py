@@ -18,6 +18,7 @@ from pixkit.testing.sitewise import check_drawn
 
 ARRAYS = (
     ContextSpec("beside", ()),
+    ContextSpec("beside", (), 4),
     ContextSpec("beside", (3,)),
     ContextSpec("beside", (1, 2, 4), 5),
     ContextSpec("beside", (3, 4, 8)),
@@ -47,8 +48,8 @@ def check_conditioner(given: ComponentSpec) -> None:
     """
     check_config(given)
     taken, refused = 0, []
-    for array in ARRAYS:
-        own = given.config if given.name == LABEL else given.config.model_copy(update={"from": array.name})
+    named = [(array, given.config.model_copy(update={"from": array.name})) for array in ARRAYS]
+    for array, own in [*named, *([(ARRAYS[0], given.config)] if given.name == LABEL else [])]:  # the data's own labels
         try:
             seed_torch(0, torch.device("cpu"))
             made = Conditions([replace(given, config=own)], replace(COLOUR, context=(array,)), 3)
@@ -58,8 +59,6 @@ def check_conditioner(given: ComponentSpec) -> None:
         taken += 1
         _check_maps(made)
         check_drawn(network(component("backbone", _Summed), made.image, conditioner=made.float()))
-        if given.name == LABEL:
-            break
     assert taken, f"it accepts none of these arrays: {'; '.join(refused)}"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pixkit.backbones.arrays import VectorConditioner
 from pixkit.backbones.encodings import InputConfig
 from pixkit.catalogue.zoo import run_folder
 from pixkit.components.spec import ComponentSpec, walk
@@ -15,6 +16,7 @@ from pixkit.data.layout import CHANNELS
 from pixkit.errors import dotted, listed
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
+from pixkit.models.labelled import LabelledModel
 from pixkit.recipe.schema import Recipe
 from pixkit.runs.run import Run
 
@@ -23,7 +25,7 @@ ASKED = ("labels", "train_labels", "class_names")
 
 
 def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Iterator[str]:
-    """Remark on labels and arrays that nothing reads, large batches, tokens as numbers, and others' weights.
+    """Remark on labels and arrays that nothing reads, large batches, tokens or classes as numbers, others' weights.
 
     Args:
         recipe: the recipe.
@@ -37,6 +39,7 @@ def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Itera
     unread = [spec.name for spec in dataset.spec.context if spec.name not in model.conditions]
     if unread and dataset.source.decoder() is None:
         yield f"data.context: no conditioner of the model reads {listed(unread)}; model.context lists those that do"
+    yield from _classes_as_numbers(model)
     size, count = recipe.train.batch_size, dataset.size("train")
     if size > count:
         yield f"train.batch_size: {size} images a step, of {count} training images: some occur more than once in a step"
@@ -69,6 +72,18 @@ def _numbers(value: Any) -> bool:
     if isinstance(value, InputConfig):
         return value.type == "scaled"
     return isinstance(value, ComponentSpec) and value.entry.kind == "encoding" and bool(value.cls.ordered)
+
+
+def _classes_as_numbers(model: Model) -> Iterator[str]:
+    """Remark on integers, one an image, that may be classes and enter as a number."""
+    several = model.several if isinstance(model, LabelledModel) else None
+    for number, part in enumerate(() if several is None else several.conditioners):
+        array = part.spec.array
+        if isinstance(part, VectorConditioner) and array.size == 1 and (array.levels or 0) > 2:
+            yield (
+                f"model.context[{number}]: {array.name}, integers 0..{(array.levels or 0) - 1}, enters as a number; if "
+                f"they are classes, {{type: label, from: {array.name}}} gives each a vector"
+            )
 
 
 def _reads_labels(model: Model) -> bool:

@@ -32,6 +32,7 @@ ARRAYS = (
     ContextSpec("o", (3, 3)),
 )
 SPEC = ImageSpec(1, 2, 4, 2, context=ARRAYS)
+CLASSES = ImageSpec(1, 2, 4, 2, context=(*ARRAYS, ContextSpec("k", (1,), 4)))
 SMALL = {"size": 2, "layers": 1}
 
 
@@ -165,28 +166,44 @@ def test_grids_are_brought_to_the_images_one():
 
 
 ACCEPTS = "the conditioner does not accept this array"
-NAMES = "v, n, p, c, f, o"
+NAMES = "v, n, p, c, f, o, k"
 
 
 @pytest.mark.parametrize(
     ("asked", "message", "found", "expected", "hint"),
     [
-        (("vector", {"from": "p"}), ACCEPTS, "p 1x2x2, K = 4", "a number or a vector [D]", "type: image"),
-        (("codes", {"from": "f"}), ACCEPTS, "f 2x6x8, floats",
-         "a grid [h, w] or an image [h, w, C] of integers 0..K-1", "type: image"),
-        (("image", {"from": "v"}), ACCEPTS, "v 3, floats", "a grid [h, w] or an image [h, w, C]", "type: vector"),
-        (("image", {"from": "n"}), ACCEPTS, "n number, floats", "a grid [h, w] or an image [h, w, C]", "type: vector"),
+        (("vector", {"from": "p"}), ACCEPTS, "p 1x2x2, K = 4", "a number or a vector [D]", "type: image or codes"),
+        (("codes", {"from": "f"}), ACCEPTS, "f 2x6x8, as numbers",
+         "a grid [h, w] or an image [h, w, C], integers 0..K-1", "type: image"),
+        (("codes", {"from": "k"}), ACCEPTS, "k 1, K = 4",
+         "a grid [h, w] or an image [h, w, C], integers 0..K-1", "type: label or vector"),
+        (("image", {"from": "v"}), ACCEPTS, "v 3, as numbers", "a grid [h, w] or an image [h, w, C]", "type: vector"),
+        (("image", {"from": "n"}), ACCEPTS, "n number, as numbers", "a grid [h, w] or an image [h, w, C]",
+         "type: vector"),
         (("vector", {}), "which array beside the images?", None, NAMES, None),
         (("vector", {"from": "none"}), "no such array beside the images", "none", NAMES, None),
         (("vector", {"from": "vv"}), "no such array beside the images", "vv", NAMES, "did you mean 'v'?"),
-        (("label", {"from": "v"}), "labels are the data's own", "v", None, "leave `from` out"),
+        (("label", {"from": "v"}), ACCEPTS, "v 3, as numbers", "a number, integers 0..K-1", "type: vector"),
+        (("label", {"from": "n"}), ACCEPTS, "n number, as numbers", "a number or a vector [D], integers 0..K-1",
+         "type: vector"),
     ],
 )  # fmt: skip
 def test_what_a_conditioner_does_not_take(asked, message, found, expected, hint):
     with pytest.raises(RecipeError) as caught:
-        conditions(asked)
+        conditions(asked, spec=CLASSES)
     error = caught.value
     assert (error.message, error.found, error.expected, error.hint) == (message, found, expected, hint)
+
+
+def test_integers_beside_an_image_are_classes_with_a_vector_each():
+    two = conditions(("label", {"from": "k", "size": 3}), ("label", {"size": 2}), spec=CLASSES)
+    assert two.names == ("k", "label") and two.parts[0].table.weight.shape == (4, 3)
+    rows = two.given({"k": torch.tensor([3, 1]), "label": torch.tensor([2, 0])}, 2)
+    maps = two(rows)
+    assert torch.equal(maps[:, :3, 0, 0], two.parts[0].table.weight[[3, 1]])
+    assert torch.equal(maps[:, 3:, 0, 0], two.parts[1].table.weight[[2, 0]])
+    only = conditions(("label", {"from": "k", "size": 3}), spec=CLASSES, classes=None)
+    assert only.label is None and only.names == ("k",)
 
 
 def test_what_is_given_has_to_fit(every):

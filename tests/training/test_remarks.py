@@ -9,9 +9,11 @@ from PIL import Image
 
 import pixkit as kit
 from pixkit import training
+from pixkit.context import ContextSpec
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec, Palette
-from pixkit.training.remarks import before_the_model, remarks
+from pixkit.testing import named
+from pixkit.training.remarks import _classes_as_numbers, before_the_model, remarks
 from pixkit.training.watch import Reporter
 
 MODEL = """\
@@ -70,6 +72,23 @@ def test_arrays_that_nobody_reads_are_remarked_on(said):
     small = "data.context={small: {shrink: 2}}"
     lines = said("{source: digits, limit_train: 8}", small, "model.context=[{type: image, layers: 1}]")
     assert not [line for line in lines if "no conditioner" in line]
+
+
+def test_integers_that_may_be_classes_and_enter_as_a_number_are_remarked_on():
+    arrays = [ContextSpec(*each) for each in (("k", (), 4), ("one", (1,), 3), ("two", (), 2), ("age", ()), ("v", (2,)))]
+    backbone = {"type": "pixelcnn", "width": 2, "layers": 0, "output_layers": 1}
+    context = [{"type": "vector", "from": each.name, "size": 1} for each in arrays]
+    context.append({"type": "label", "from": "k", "size": 1})
+    model = named("model", "autoregressive", backbone=backbone, context=context).build(
+        ImageSpec(1, 4, 4, 2, context=tuple(arrays)), None
+    )
+    assert [*_classes_as_numbers(model)] == [
+        f"model.context[{number}]: {name}, integers 0..{most}, enters as a number; if they are classes, "
+        f"{{type: label, from: {name}}} gives each a vector"
+        for number, name, most in ((0, "k", 3), (1, "one", 2))
+    ]
+    assert not model.labelled and not [*_classes_as_numbers(named("model", "autoregressive", backbone=backbone).build(
+        ImageSpec(1, 4, 4, 2), None))]  # fmt: skip
 
 
 def test_the_reverse_says_by_which_keys_labels_are_read(said):
