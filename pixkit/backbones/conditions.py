@@ -291,5 +291,6 @@ def _lacking(names: Sequence[str]) -> UsageError:
         where="context",
         found=f"no {' and no '.join(names)}",
         expected="images of the run's data, or arrays by name",
-        hint=f"context={{'{names[0]}': array}}; --given {names[0]}=FILE or test:5, of pixkit sample and complete",
+        hint=f"--given {names[0]}=FILE or test:5, of pixkit sample and complete; "
+        f"model.log_prob(x, {{'{names[0]}': array}}) and context={{'{names[0]}': array}} in Python",
     )

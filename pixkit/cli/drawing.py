@@ -126,7 +126,10 @@ def conditions_given(given: Sequence[str]) -> list[str] | dict[str, str]:
         raise click.UsageError(f"--given names {twice} more than once; a file of several rows gives several conditions")
     plain = [text for text in given if text.partition("=")[0] not in named]
     if named and plain:
-        raise click.UsageError("--given names arrays, NAME=FILE, or images whose conditions are meant, not both")
+        raise click.UsageError(
+            "--given names arrays, NAME=FILE, or images whose conditions are meant, not both; NAME=test:5 takes one "
+            "condition from an image"
+        )
     return named or plain
 
 

@@ -128,6 +128,9 @@ class SourceImages(Shown):
     fresh: bool = False
     """Whether the pixels are not shared, nor a mapped file: binarised or quantised levels may then overwrite them,
     which saves as much memory again."""
+    files: str = ""
+    """A digest of what is known of their files without reading them, which `DataSource.outline` gives as well: a run
+    whose images are read one by one is thus told of other files. Empty if nothing is known."""
 
 
 ReadFile = Callable[[str, int], Tensor]

@@ -60,6 +60,7 @@ class Dataset:
         notes: what the user should know (files skipped, and why).
         source: the component that the images came from.
         source_levels: number of levels of the source's images; None if there are none.
+        files: see `SourceImages.files`.
     """
 
     SPLITS = ("train", "validation", "test")
@@ -78,6 +79,7 @@ class Dataset:
         values: str = "",
         class_names: tuple[str, ...] | None = None,
         source_levels: int | None = None,
+        files: str = "",
     ) -> None:
         self.name = name
         self.spec = spec
@@ -88,6 +90,7 @@ class Dataset:
         self.notes = notes
         self.source = source
         self.source_levels = source_levels
+        self.files = files
         self._parts = parts
         self._hashes = hashes
 
@@ -138,6 +141,8 @@ class Dataset:
             source=self.source,
             values=self.values,
             class_names=names,
+            source_levels=self.source_levels,
+            files=self.files,
         )
 
     def batch(self, split: str, indices: Tensor, draw: int = 0) -> Batch:

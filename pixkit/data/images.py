@@ -114,6 +114,7 @@ class Images(DataSource):
         config, train = self.config, parts["train"]
         classes = None if config.labels is False else train.classes(config.class_names)
         sets = {split: part.images(classes) for split, part in parts.items()}
+        files = " ".join(f"{split} {part.digest(classes)}" for split, part in sorted(parts.items()))
         if "test" not in sets:
             order, where = train.order(config.split_seed), str(train.listing.folder)
             sets["train"], sets["test"] = hold_out(sets["train"], order, config.test_fraction, where)
@@ -124,6 +125,7 @@ class Images(DataSource):
             levels=config.source_levels,
             classes=None if classes is None else len(classes),
             class_names=None if classes is None else tuple(classes),
+            files=files,
         )
 
     def known_classes(self) -> tuple[str, ...] | None:

@@ -79,6 +79,7 @@ def prepare(
         values=_values(seen["train"], images.levels),
         class_names=images.class_names,
         source_levels=images.levels,
+        files=images.files,
     )
 
 
@@ -140,11 +141,12 @@ class Outlined:
         source: the source.
         classes: number of label classes, None if there are no labels.
         class_names: their names in the order of their numbers; None if only their numbers are known.
+        files: see `SourceImages.files`.
     """
 
     def __init__(self, name: str, source: DataSource, outline: SourceImages, read: ReadFile, spec: ImageSpec) -> None:
         self.name, self.source = name, source
-        self.classes, self.class_names = outline.classes, outline.class_names
+        self.classes, self.class_names, self.files = outline.classes, outline.class_names, outline.files
         self._outline, self._read, self._spec = outline, read, spec
         self._chosen = choose(source.config, outline, name)
 

@@ -20,11 +20,14 @@ from pixkit.data.classes import in_order
 from pixkit.data.fitting import other_size
 from pixkit.data.folders import Listing, top_of
 from pixkit.data.levels import storage
+from pixkit.data.packed import Member
 from pixkit.data.picture import BadPicture, Form, Picture, frames_of, read_frames, read_whole, size_of
 from pixkit.errors import DataError, listed
 
 NAMED = 5
 """The most skipped files that a note names."""
+SIZED = 100_000
+"""The most files that are asked for their sizes, which takes long on a file system of a cluster."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,13 @@ class Folder:
         files = {name: number for number, name in enumerate(dict.fromkeys(self.names))}
         groups = None if len(files) == len(self.names) else torch.tensor([files[name] for name in self.names])
         return ImageSet(self.pixels, self.labels(classes), groups)
+
+    def digest(self, classes: Sequence[str] | None) -> str:
+        """SHA-256, in hexadecimal, of names, sizes and classes of the images' files; of very many, without sizes."""
+        files = list(dict.fromkeys(self.names))
+        sizes = [_size_of(self.listing.file(name)) for name in files] if len(files) <= SIZED else []
+        known = repr([[*self.names], sizes, None if classes is None else self._kinds])
+        return hashlib.sha256(os.fsencode(known)).hexdigest()
 
     def order(self, seed: int) -> torch.Tensor:
         """Numbers of the images by a seeded hash of their paths: adding or removing files keeps the others' order."""
@@ -101,6 +111,16 @@ class Folder:
         self.require(classes)
         numbers = {name: number for number, name in enumerate(classes)}
         return torch.tensor([numbers[kind] for kind in self._kinds])
+
+
+def _size_of(file: Path | Member) -> int:
+    """Bytes of a file; -1 if the system does not say: reading the file will report the reason."""
+    if isinstance(file, Member):
+        return file.size
+    try:
+        return os.stat(file).st_size
+    except OSError:
+        return -1
 
 
 def read_folder(listing: Listing, how: How, progress: Progress | None) -> Folder:

@@ -137,15 +137,24 @@ def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Pr
     return dataset
 
 
-def warn_of_other_data(run: Run, hashes: Mapping[str, str]) -> None:
-    """Warn if images, or the arrays beside them, have changed since a run was built: `Dataset.hashes`, or some."""
-    locked = run.settings()["lock"]["data"]["hashes"]
-    wrong = sorted(name for name, found in hashes.items() if locked.get(name) != found)
+def warn_of_other_data(run: Run, hashes: Mapping[str, str], files: str = "") -> None:
+    """Warn if images, or the arrays beside them, have changed since a run was built.
+
+    Args:
+        run: the run.
+        hashes: `Dataset.hashes`, or some of them.
+        files: `SourceImages.files`, of images that are not read; an older run has none to compare.
+    """
+    locked = run.settings()["lock"]["data"]
+    wrong = sorted(name for name, found in hashes.items() if locked["hashes"].get(name) != found)
+    wrong += ["files"] if files and locked.get("files") not in (None, files) else []
     if wrong:
-        names = listed(
-            {"context": "the arrays of data.context", "split": "the choice of splits"}.get(name, f"the {name} images")
-            for name in wrong
-        )
+        said = {
+            "context": "the arrays of data.context",
+            "split": "the choice of splits",
+            "files": "names, sizes or labels of the images' files",
+        }
+        names = listed(said.get(name, f"the {name} images") for name in wrong)
         warnings.warn(
             f"{run.path}: the data are not those that the run was built with: {names} have changed",
             RuntimeWarning,

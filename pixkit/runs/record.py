@@ -70,7 +70,7 @@ def settings_of(
         "image": dataset.spec.dump(),
         "classes": dataset.classes,
         **({} if dataset.class_names is None else {"class_names": list(dataset.class_names)}),
-        "data": {"description": dataset.description, "hashes": dataset.hashes(), **_own_levels(dataset)},
+        "data": {"description": dataset.description, "hashes": dataset.hashes(), **_of_source(dataset)},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "arithmetic": arithmetic,
         **({} if steps is None else {"steps": steps}),
@@ -82,10 +82,11 @@ def settings_of(
     return {**loaded.lock(), "lock": lock}
 
 
-def _own_levels(dataset: Dataset) -> dict[str, int]:
-    """The number of levels of the source's images, if it is known only from these."""
+def _of_source(dataset: Dataset) -> dict[str, Any]:
+    """The number of levels of the source's images, if it is known only from these, and what is known of its files."""
     levels = dataset.source_levels
-    return {} if levels in (None, dataset.source.stated_levels) else {"levels": levels}
+    known: dict[str, Any] = {} if levels in (None, dataset.source.stated_levels) else {"levels": levels}
+    return known | ({"files": dataset.files} if dataset.files else {})
 
 
 def environment(device: torch.device, seed: int, loaded: Plugins) -> dict[str, Any]:

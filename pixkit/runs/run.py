@@ -3,8 +3,8 @@
 - ``recipe.yaml``: the recipe as given.
 - ``recipe.lock.yaml``: the recipe with every default and absolute paths, and the section ``lock``: ``recipe`` and
   ``overrides`` (as given), ``image``, ``classes``, ``class_names`` and ``data`` (shape and levels, the label classes in
-  the order of their numbers, description, hashes of the images and of the split, and the source's ``levels`` where only
-  the images tell them), ``parameters``, ``arithmetic`` (the
+  the order of their numbers, description, hashes of the images and of the split, a digest of names and sizes of their
+  ``files``, and the source's ``levels`` where only the images tell them), ``parameters``, ``arithmetic`` (the
   precision and memory format of training, and the seconds per batch by which they were chosen), ``steps`` (how they are
   made, if not in the plain way), ``parts`` (how many parts a batch is split into, and from which step on, if a device's
   memory is too small for whole ones), ``kernels`` (on a GPU: that they are deterministic, and for which operations they

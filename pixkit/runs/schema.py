@@ -106,6 +106,7 @@ class Data(Record):
 
     description: str
     hashes: dict[str, str]
+    files: str | None = None
     levels: Annotated[int, Field(ge=2, le=65536)] | None = None
 
 

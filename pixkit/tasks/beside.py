@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pixkit.backbones.conditions import Conditions
-from pixkit.context import LABEL, ContextSpec
+from pixkit.context import LABEL, ContextSpec, shrunk
 from pixkit.data import Dataset, Progress
 from pixkit.data.given_array import MAX_BYTES
 from pixkit.data.one_array import read_array
@@ -101,9 +101,12 @@ class Conditioning:
         return self.conditions.given(given, count)
 
     def _of_images(self, asked: str | Path | Sequence[str | Path]) -> dict[str, Any]:
-        """All conditions of some of the run's images."""
+        """All conditions of some of the run's images; of other images, those that are the image itself, smaller."""
         names = [asked] if isinstance(asked, str | Path) else list(asked)
         places = [PLACE.fullmatch(str(name)) for name in names]
+        if not any(places) and (smaller := [spec for spec in self.model.spec.context if spec.shrink is not None]):
+            x = named_images(names, self.model.spec, self._run, where=self._where, loading=self._loading)[1]
+            return {spec.name: shrunk(x, spec.shrink or 1, spec.by) for spec in smaller}
         if not all(places):
             raise UsageError(
                 "conditions come from the run's images, or by name",
@@ -166,8 +169,11 @@ class Conditioning:
                 raise
         if isinstance(given, str) and not is_file(given) and (found := self._typed(name, given)) is not None:
             return found
-        expected = f"a file with an array of {spec}, or an image of the run's data, {name}=test:5"
-        values = read_array(given, MAX_BYTES, expected, name)
+        try:
+            values = read_array(given, MAX_BYTES, self._choices(spec), name)
+        except DataError as error:
+            error.hint = error.hint or self._choices(spec)
+            raise
         if len(spec.shape) == 3 and values.shape[-3:] == (*spec.shape[1:], spec.shape[0]):  # as in data.context
             values = np.moveaxis(values, -1, -3)
         return spec.check(values[None] if values.shape == spec.shape else values, f"{self._where}, {name}")

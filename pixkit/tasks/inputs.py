@@ -135,8 +135,8 @@ class OwnData:
         """The images one by one, if possible."""
         assert self.run is not None
         found = Outlined.of(self.run.recipe().data, Path.cwd(), self.run.spec, numbering_of(self.run))
-        if found is not None and self.run.spec.context:  # of images read one by one there are no hashes
-            warn_of_other_data(self.run, found.hashes())
+        if found is not None:  # of images read one by one there are no hashes
+            warn_of_other_data(self.run, found.hashes() if self.run.spec.context else {}, found.files)
         return found
 
     def all(self) -> Dataset:

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from pixkit.components.spec import ComponentSpec, Entry
-from pixkit.data import SOURCES, picture, remembered
+from pixkit.data import SOURCES, picture, reading, remembered
 from pixkit.data.classes import renumbered
 from pixkit.data.images import Images
 from pixkit.data.prepare import Outlined, prepare
@@ -92,6 +92,38 @@ def test_which_files_are_used_is_kept_with_what_was_decoded(tmp_path, monkeypatc
             opened.clear()
     (tmp_path / "all" / "9.tif").write_bytes((tmp_path / "all" / "0.tif").read_bytes())
     assert Outlined.of(ref, tmp_path, data.spec) is None, "of other files nothing is known"
+
+
+def test_other_files_are_known_without_reading_them(tmp_path):
+    """By their names, sizes and labels, as long as they are so few that asking for sizes is quick."""
+    folder = tmp_path / "all"
+    for number in range(6):
+        (folder / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (3, 3), number).save(folder / "ab"[number % 2] / f"{number}.png")
+    ref = ComponentSpec(Entry("data", "images", Images, "pixkit", "0"), Images.Config(path="all", labels=True), "x")
+    data = prepare(ref, tmp_path)
+
+    def files(ref=ref):
+        return Outlined.of(ref, tmp_path, data.spec).files
+
+    known = files()
+    assert known == data.files == data.labelled_for(2, ("b", "a")).files and known
+    file, kept = folder / "a" / "0.png", (folder / "a" / "0.png").read_bytes()
+    file.write_bytes(kept + b" ")
+    assert files() != known, "another size"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(reading, "SIZED", 5)
+        without = files()
+        file.write_bytes(kept)
+        assert files() == without != known, "of more files than that only names and labels"
+    assert files() == known
+    file.rename(folder / "b" / "0.png")
+    assert files() != known, "another label"
+    (folder / "b" / "0.png").rename(file)
+    Image.new("L", (3, 3), 9).save(folder / "a" / "7.png")
+    assert files() != known, "one more"
+    unlabelled = ComponentSpec(ref.entry, Images.Config(path="all"), "x")
+    assert files(unlabelled) != files()
 
 
 def test_what_cannot_be_read_alone_is_left_to_the_whole(tmp_path):

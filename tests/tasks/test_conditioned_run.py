@@ -14,6 +14,7 @@ from pixkit.cli.main import main
 from pixkit.errors import DataError, UsageError
 from pixkit.figures import save_images
 from pixkit.runs.load import load_data, warn_of_other_data
+from pixkit.tasks.beside import Conditioning
 from pixkit.tasks.compress import codec_of
 from pixkit.tasks.scoring.stream import Stream
 
@@ -112,6 +113,9 @@ def test_images_are_drawn_given_what_is_named(run, batch, by_name, tmp_path):
     typed = {"small": "test:4", "tilt": "0.25,-1e0", "label": "7"}
     arrays = {"small": own["small"], "tilt": torch.tensor([[0.25, -1.0]]), "label": torch.tensor([7])}
     assert torch.equal(pixkit.sample(run, 2, context=typed).images, model.sample(2, context=arrays))
+    save_images(batch.x[4:5], 17, tmp_path / "own")
+    of_picture = Conditioning(model, pixkit.Run.open(run)).rows(str(tmp_path / "own"))
+    assert torch.equal(of_picture, model.several.given({"small": own["small"]}, 1)), "what is the picture, smaller"
     several = pixkit.sample(run, 1, context=["test:4", "test:0"], labels=[1, 2]).images
     assert len(several) == 4
     turn = pixkit.sample(run, 3)
@@ -162,6 +166,17 @@ def test_data_that_have_changed_are_told_of(run):
         hashes = load_data(run).hashes()
     with pytest.warns(RuntimeWarning, match="the test images, the train images have changed"):
         warn_of_other_data(pixkit.Run.open(run), hashes | {"train": "0", "test": "0"})
+    opened = pixkit.Run.open(run)
+    settings = opened.settings()
+    opened.settings = lambda: settings
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        warn_of_other_data(opened, {}, "an older run has none")
+        settings["lock"]["data"]["files"] = "those of its build"
+        warn_of_other_data(opened, {}, "those of its build")
+        warn_of_other_data(opened, {}, "")
+    with pytest.warns(RuntimeWarning, match="built with: names, sizes or labels of the images' files have changed"):
+        warn_of_other_data(opened, {}, "others")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +185,7 @@ def test_data_that_have_changed_are_told_of(run):
         ({"small": "test:0", "label": "cat"}, "no such class"),
         ({"small": "test:0", "tilt": "1,2,3"}, "another number of entries"),
         ({"smal": "test:0"}, "no such condition(.|\n)*did you mean 'small'"),
-        ("picture.png", "conditions come from the run's images"),
+        (["test:1", "picture.png"], "conditions come from the run's images"),
         ("test:6", "no image of that number"),
         ({"tilt": torch.zeros(1, 2)}, "these images lack a condition"),
         ({"small": "test:0", "size": 3}, "the model has no such condition"),

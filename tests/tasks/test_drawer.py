@@ -139,18 +139,23 @@ def test_an_image_that_can_be_read_alone_is(run, monkeypatch):
     asked, images = [], {"train": 7}
 
     class Alone(SimpleNamespace):
+        files = "its files"
+
         def size(self, split):
             return images[split]
 
         def image(self, split, number):
             return torch.full(SPEC.shape, number), 0.5
 
+    told = []
+    monkeypatch.setattr(inputs, "warn_of_other_data", lambda run, *known: told.append(known))
     monkeypatch.setattr(inputs.Outlined, "of", lambda *given: asked.append(given) or Alone())
     _, found = inputs.named_images(["train:6", "train:2"], SPEC, run)
     assert found[:, 0, 0, 0].tolist() == [6, 2] and [spec for _, _, spec, _ in asked] == [SPEC]
     with pytest.raises(UsageError, match="no image with that number") as caught:
         inputs.read_images(["train:7"], SPEC, run)
     assert caught.value.expected == "0..6" and not run.reads
+    assert told == 2 * [({}, "its files")]
 
 
 @pytest.mark.parametrize("names", [["test:1"], ["absent.png", "test:1", "train:2"]])
