@@ -97,7 +97,9 @@ class Arrays(DataSource):
         unread = held_out and config.test_labels is not None
         note = "data.test_labels is not read: test images are held out from the training images, with their labels"
         return SourceImages(
-            **sets,
+            sets["train"],
+            sets["test"],
+            validation=sets.get("validation"),
             levels=files.levels,
             classes=config.classes if names is None else len(names),
             class_names=names,

@@ -15,26 +15,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pixkit.data.base import DataConfig, DataSource
-from pixkit.data.contents import beginning, told
 from pixkit.data.fitting import OtherSize
-from pixkit.data.folders import list_pictures
 from pixkit.data.given_array import MAX_BYTES, GivenArray
 from pixkit.data.layout import Order, orders_of, size_in
 from pixkit.data.levels import Binariser, quantise, threshold
-from pixkit.data.packed import OPENERS, Member, within
+from pixkit.data.named import array_named, pictures_named
+from pixkit.data.packed import Member
 from pixkit.data.palette import as_tokens
 from pixkit.data.picture import Form, Picture, frames_of, read_frames, read_whole, size_of
 from pixkit.data.unchanged import as_it_is, shows
 from pixkit.data.written import is_written, read_written
 from pixkit.errors import DataError, listed
-from pixkit.files import is_file, is_folder
 from pixkit.image import ImageSpec
 from pixkit.randomness import Stream
 
 MAX_PIXELS = 2**26
 """The most pixels of a picture."""
-ARCHIVES = ("a zip archive", "an empty zip archive", "a tar archive", *OPENERS)
-"""Descriptions, as returned by `told`, of archives of pictures."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ class Reader:
         Raises:
             DataError: if a folder or an archive cannot be read, or has no pictures.
         """
-        return [name] if _array_of(name) is not None else [*_pictures(Path(name))]
+        return [name] if array_named(name) is not None else [*pictures_named(Path(name))]
 
     def read(self, name: str | Path | Member) -> list[tuple[str, Tensor]]:
         """All images of `images`."""
@@ -113,9 +109,9 @@ class Reader:
         Raises:
             DataError: if they cannot be read, or cannot be the model's images.
         """
-        stored = None if isinstance(name, Member) else _array_of(name)
+        stored = None if isinstance(name, Member) else array_named(name)
         if stored is None:
-            pictures = [name] if isinstance(name, Member) else _pictures(Path(name))
+            pictures = [name] if isinstance(name, Member) else pictures_named(Path(name))
             pairs = [pair for picture in pictures for pair in self._sized(picture)._frames(picture)]
             return Found(len(pairs), ((each, self._token(image, each)) for each, image in pairs))
         count, images = self._array(GivenArray.of(*stored, limit))
@@ -265,27 +261,6 @@ class Reader:
                 if not same:
                     self.changed.append(array.where)
             yield from found
-
-
-def _array_of(name: str | Path) -> tuple[Path, str | None] | None:
-    """The file of arrays that an argument refers to, and the array's name if given; None for pictures."""
-    path = Path(name)
-    file, _, array = str(name).rpartition(":")
-    if is_folder(path) or not (file.endswith(".npz") or path.suffix in (".npy", ".npz")):
-        return None
-    return (Path(file), array) if file.endswith(".npz") else (path, None)
-
-
-def _pictures(path: Path) -> list[Path | Member]:
-    """The picture that a path names, or those of a folder or of an archive."""
-    if is_folder(path) or (within(path) is not None and (not is_file(path) or _is_archive(path))):
-        listing = list_pictures(path)
-        return [listing.file(name) for name in listing.names]
-    return [path]
-
-
-def _is_archive(path: Path) -> bool:
-    return told(beginning(path)) in ARCHIVES
 
 
 def _too_few(where: str | Path | Member, levels: int, spec: ImageSpec) -> DataError:

@@ -115,6 +115,7 @@ def run(monkeypatch):
     reads = []
     data = SimpleNamespace(build=lambda base: None)
     run = SimpleNamespace(recipe=lambda: SimpleNamespace(data=data), spec=SPEC, classes=None, reads=reads)
+    run.source_levels = None
     monkeypatch.setattr(inputs.Outlined, "of", lambda *given: None)
     monkeypatch.setattr(
         inputs, "load_data", lambda run, progress: reads.append(progress) or Whole({"train": 5, "test": 3})
