@@ -1,5 +1,7 @@
 """Networks of every shape: the strict kernel and numpy give the same bits, which are the network's but for rounding."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,8 @@ from pixkit.codec.freezing import freeze
 from pixkit.codec.frozen import Frozen
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.strict import StrictWalk
+from pixkit.codec.trial import trials_of_heads
+from pixkit.codec.walk import Walk
 from pixkit.errors import DataError, UsageError
 from pixkit.testing.parts import random_images
 
@@ -44,6 +48,29 @@ def test_numpy_gives_the_kernels_bits(name, spec, monkeypatch):
     with torch.no_grad():
         expected = network.double()(x).flatten(2).unflatten(1, (-1, spec.channels)).permute(3, 2, 0, 1).flatten(0, 1)
     assert np.abs(found - expected.numpy()).max() < 1e-4 * max(1, float(expected.abs().max()))
+
+
+class Rows(Walk):
+    """Whose units are their site's number and their own."""
+
+    def begin(self):
+        """Nothing is computed."""
+
+    advance = begin
+
+    def row(self, site):
+        return 100 * site + np.arange(48)[None]
+
+
+@pytest.mark.parametrize(
+    ("groups", "varies", "expected"), [(1, True, [204, 205]), (2, True, [204, 209]), (2, False, [4, 9])]
+)
+def test_parameters_are_those_of_a_colour_at_a_site_or_of_all_sites(groups, varies, expected):
+    program = trials_of_heads()[0]  # two colours, a logit each
+    places = (program.places[0], replace(program.places[1], first=4, group=5, varies=varies))
+    walk = Rows(replace(program, places=places, groups=groups), 1)
+    assert [walk.logits(2, colour).tolist() for colour in range(2)] == [[[each]] for each in expected]
+    assert walk.params(2)[0].tolist() == [*range(expected[0], expected[0] + 2 // groups)]
 
 
 def test_logits_that_are_no_numbers_count_as_nothing_where_attention_is_masked_as_in_the_kernel():
