@@ -1,5 +1,6 @@
 """Pictures as numbers of a palette's colours: which colours, which numbers, and the same pictures back."""
 
+import hashlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -384,3 +385,16 @@ def test_brightness_weighs_colours_as_people_see_them():
     for darker, brighter in (((196, 0, 0), (0, 100, 0)), ((0, 100, 0), (196, 0, 1)), ((0, 0, 100), (39, 0, 0))):
         found = by_brightness(np.array([brighter, darker]))
         assert found.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "seed", "rounds", "digest"),
+    [(900, 24, 3, (6, 8, 2), "7867f3fdcc5ea00c"), (30, 20, 0, (4, 2, 2), "af9f6570ddc5b52c")],
+)
+def test_the_same_colours_and_seed_give_the_same_palette_everywhere(count, size, seed, rounds, digest):
+    """Also of fewer colours than there are cells of the grid for a start."""
+    steps = np.stack([np.arange(count) * step % 256 for step in (37, 101, 59)], 1) // np.array([1, 2, 3])
+    colours, told = np.unique(steps, axis=0), []
+    palette = clusters.cluster(colours, 1 + np.arange(len(colours)) % 7, size, seed, lambda *far: told.append(far))
+    assert hashlib.sha256(palette.tobytes()).hexdigest()[:16] == digest
+    assert told[size:] == [("clustering colours", turn, 0) for many in rounds for turn in range(many)]
