@@ -8,7 +8,7 @@ import torch
 from nets import NETS, net_of
 from teacher import COLOUR, GREY
 
-from pixkit.codec import attention, portable
+from pixkit.codec import attention, freezing, portable
 from pixkit.codec.freezing import freeze
 from pixkit.codec.frozen import Frozen
 from pixkit.codec.portable import PortableWalk
@@ -16,6 +16,7 @@ from pixkit.codec.strict import StrictWalk
 from pixkit.codec.trial import trials_of_heads
 from pixkit.codec.walk import Walk
 from pixkit.errors import DataError, UsageError
+from pixkit.heads.softmax import Softmax
 from pixkit.testing.parts import random_images
 
 RUN = sorted({*NETS} - {"Revealed"})
@@ -90,10 +91,22 @@ def test_a_program_is_the_same_after_it_was_written_and_read():
             Frozen.from_bytes(damaged)
 
 
-@pytest.mark.parametrize(
-    ("name", "change", "reason"),
-    [("Revealed", torch.nn.Module.float, "GroupNorm"), ("Plain", torch.nn.Module.double, "float64")],
-)
-def test_what_has_no_portable_arithmetic_is_refused(name, change, reason):
-    with pytest.raises(UsageError, match=reason):
-        freeze(change(net_of(NETS[name], COLOUR)).eval())
+def test_what_has_no_portable_arithmetic_is_refused(monkeypatch):
+    def said_of(name="Plain", change=torch.nn.Module.float, labels=0):
+        with pytest.raises(UsageError) as caught:
+            freeze(change(net_of(NETS[name], COLOUR)).eval(), labels)
+        assert caught.value.message == "there is no codec for such a model"
+        return caught.value.found, caught.value.expected
+
+    assert said_of("Revealed") == (
+        "no instruction for backbone.free.2 (GroupNorm)",
+        "operations that the native executor supports",
+    )
+    assert said_of(change=torch.nn.Module.double) == ("torch.float64 on cpu", "torch.float32 on a CPU")
+    assert said_of(labels=3) == ("a network with a context", "one with only images, or with labels")
+    with monkeypatch.context() as patch:
+        patch.setattr(freezing, "PORTABLE", freezing.PORTABLE - {"LINEAR", "EMBED"})
+        assert said_of() == ("EMBED, LINEAR", "operations that need no mathematical library")
+    for kind in ("other", None, "mixture"):
+        monkeypatch.setattr(Softmax, "inverse", kind)
+        assert said_of() == ("a Softmax head", "softmax, Bernoulli, or a mixture of logistics or normals")
