@@ -9,7 +9,7 @@ import pytest
 from pixkit.data import jpegxl, picture
 from pixkit.data.depth import Unread
 from pixkit.data.jpegxl import header
-from pixkit.data.picture import BadPicture, Form, read_picture, read_whole, size_of
+from pixkit.data.picture import BadPicture, Form, frames_of, read_frames, read_picture, read_whole, size_of
 
 imagecodecs = pytest.importorskip("imagecodecs", reason="JPEG XL is an extra: imagecodecs")
 RNG = np.random.default_rng(0)
@@ -80,6 +80,10 @@ def test_of_an_animation_the_first_frame_is_read(path):
     frames = RNG.integers(0, 256, (3, 5, 7, 3), dtype=np.uint8)
     found = read_whole(written(path, frames), RGB)
     assert np.array_equal(found.pixels, frames[0].transpose(2, 0, 1)) and found.several
+    (only,) = read_frames(path, RGB)
+    assert np.array_equal(only.pixels, found.pixels) and frames_of(path) == 1
+    path.write_bytes(path.read_bytes()[:4])
+    assert frames_of(path) == 0 and size_of(path) is None
 
 
 @pytest.mark.parametrize(
