@@ -38,8 +38,9 @@ def test_axes_are_the_only_possible_ones_or_those_given(shape, layout, axes):
     assert axes_of(shape, layout, "x") == axes
     array = np.arange(np.prod(shape)).reshape(shape)
     images = as_images(array, axes)
-    assert images.ndim == 4 and np.array_equal(as_array(images, axes), array)
-    assert images.shape == (shape[0], *(shape[axis] for axis in axes[1:])) or images.shape[1] == 1
+    own = [shape[axis] for axis in axes]
+    assert list(images.shape) == (own if len(own) == 4 else [own[0], 1, *own[1:]])
+    assert np.array_equal(as_array(images, axes), array)
 
 
 @pytest.mark.parametrize(
