@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from pixkit.readiness.adoption.attention import heads_of, heads_plane
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.contraction import settled
 from pixkit.readiness.adoption.known import Known, evaluate
 from pixkit.readiness.adoption.layout import Layout, arranged, axes
+from pixkit.readiness.adoption.separable import Mixed
 
 pytestmark = pytest.mark.quick
 aten, INF = torch.ops.aten, float("inf")
@@ -145,6 +147,27 @@ def test_constants_spread_as_far_as_they_may(builder):
     ]
     expected = [planes[1][:, :1, None], planes[2].view(4, 2, 2), *(plane.reshape(4, 2, 2) for plane in planes)]
     assert all(torch.equal(one[0], other.double()) for one, other in zip(kept, expected, strict=True))
+
+
+def test_heads_and_rows_of_attention(builder):
+    """Two rows of three sites in four heads of two maps, rows before heads; numbers for products as far as they go."""
+    x = value(builder, grid=(2, 3), maps=8)
+    queries = x.unflatten(1, (2, 3)).unflatten(3, (4, 2)).transpose(2, 3)
+    heads, lead = heads_of(builder, queries), queries.shape[:3]
+    assert heads.order == (0, 2, 1) and torch.equal(heads.addresses, queries.transpose(1, 2))
+    assert torch.equal(heads_of(builder, queries[..., :2, :1], heads).addresses, queries[..., :2, :1].transpose(1, 2))
+    out = torch.arange(2 * 4 * 5 * 6).view(2, 20, 6)
+    assert torch.equal(heads.back(out, lead), out.view(2, 4, 5, 2, 3).permute(0, 3, 1, 4, 2))
+    plain, each = torch.arange(12.0).view(3, 4), torch.arange(48.0).view(4, 3, 4)
+    for plane in (plain, plain[None, None, None], plain[0], plain[:, :1]):
+        expected = plane.expand(3, plane.shape[-1])[None, None] if plane.ndim < 3 else plane[0]
+        assert torch.equal(heads.rows(plane, lead), expected.expand(1, 2, *expected.shape[2:]))
+    assert torch.equal(heads.rows(each, lead), each[:, None].expand(4, 2, 3, 4))
+    assert torch.equal(heads.rows(each[:2, None], lead), each[:2].expand(4, 2, 3, 4))
+    with pytest.raises(Mixed, match="which treats the images of a batch in different ways"):
+        heads.rows(each[:2, None, None], lead)
+    assert heads_plane(builder, heads) is builder.space.likenesses.source(x).node, "on its own grid"
+    assert builder.sources[heads_plane(builder, heads_of(builder, queries[..., :2, :]))].grid == (1, 4)
 
 
 def test_colours_are_sites_of_their_own(builder):

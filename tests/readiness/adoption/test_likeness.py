@@ -107,6 +107,10 @@ def test_what_was_read_of_one_is_read_of_the_other(builder):
     parts = [builder.read(x[:, 1:3], run) for x in (one, other, one)]
     assert parts[0] is parts[2] is not parts[1]
     assert [part.args[0].args for part in parts[:2]] == [(node, [1, 2, 1], 1) for node in nodes]
+    told = [(builder.sources[part].maps, builder.sources[part].grid, builder.sources[part].static) for part in parts]
+    assert told == [(2, (1, 3), False)] * 3
+    ranges = [builder.read(one[:, first : first + 2], run) for first in (0, 1, 2)]
+    assert [(part.args[0].args[1], part.args[1]) for part in ranges] == [([2, 2], 0), ([1, 2, 1], 1), ([2, 2], 1)]
     made = [builder.read(x, turned) for x in (one, other)]
     assert [node.op for node in made] == ["call_module"] * 2 and [node.args for node in made] == [(x,) for x in nodes]
     assert all(isinstance(node, fx.Node) for node in made)
