@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pixkit.cache import cache_dir
+from pixkit.cache import cache_dir, require_private, temporary_dir
 from pixkit.cli.main import main
 from pixkit.components.plugin_file import read_plugin_file
 from pixkit.data.digits import Digits
@@ -92,3 +92,49 @@ def test_without_a_home_a_tilde_is_a_name_like_any_other(nobody, tmp_path, capsy
         read_plugin_file("~/mine.py")
     assert main(["validate", "~/recipe.yaml"]) == 2
     assert "~/recipe.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("mode", "private"), [(0o700, True), (0o755, True), (0o720, False), (0o702, False)])
+def test_a_folder_is_private_if_nobody_else_can_write_there(monkeypatch, tmp_path, mode, private):
+    folder, link = tmp_path / "cache", tmp_path / "link"
+    folder.mkdir()
+    folder.chmod(mode)
+    link.symlink_to(folder)
+    for place in (folder, link):  # a user may put a cache elsewhere by a link
+        if private:
+            require_private(place)
+        else:
+            with pytest.raises(PermissionError, match="others can write there"):
+                require_private(place)
+    another = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: another)
+    with pytest.raises(PermissionError) as caught:
+        require_private(folder)
+    assert caught.value.filename == str(folder)
+
+
+def test_what_is_no_folder_is_not_private(tmp_path):
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(NotADirectoryError) as caught:
+        require_private(tmp_path / "cache")
+    assert caught.value.filename == str(tmp_path / "cache")
+    with pytest.raises(FileNotFoundError):
+        require_private(tmp_path / "absent")
+
+
+def test_among_temporary_files_the_folder_around_is_to_be_private_too_and_no_link(monkeypatch, tmp_path):
+    """Everybody can write there, and exchange what is not his own for a link."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    around, inside = temporary_dir(), temporary_dir() / "inside"
+    inside.mkdir(parents=True)
+    around.chmod(0o700)
+    require_private(inside)
+    around.chmod(0o770)
+    with pytest.raises(PermissionError) as caught:
+        require_private(inside)
+    assert caught.value.filename == str(around)
+    around.chmod(0o700)
+    inside.rename(around / "other")
+    inside.symlink_to(around / "other")
+    with pytest.raises(NotADirectoryError):
+        require_private(inside)

@@ -328,6 +328,43 @@ class Stopped:
         raise RuntimeError(f"no {key}")
 
 
+def rank_0_of(size, monkeypatch, timeout=8.0):
+    """Rank 0 of several with a clock of its own, and what it exchanges and when."""
+    ranks, told, now = Ranks(0, 1), [], [0.0]
+    ranks.size, ranks._timeout = size, timeout
+    ranks.gather = lambda plain: (told.append((now[0], plain)), [plain] * size)[1]
+    monkeypatch.setattr(group, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return ranks, told, now
+
+
+def test_signs_of_life_are_given_four_times_within_the_timeout_while_others_wait(monkeypatch):
+    ranks, told, now = rank_0_of(2, monkeypatch)
+    done = []
+    tell = ranks.telling(lambda *given: done.append(given))
+    with ranks.waited_for():
+        for second in (1.0, 2.0, 2.5, 4.0, 4.5, 5.0):
+            now[0] = second
+            tell("x", second)
+    now[0] = 99.0
+    tell("x", 99.0)
+    assert told == [(2.5, None), (5.0, None)]
+    assert done == [("x", second) for second in (1.0, 2.0, 2.5, 4.0, 4.5, 5.0, 99.0)]
+    assert ranks.decided(lambda: "so") == "so" and told[2:] == [(99.0, ["so"])]
+    with ALONE.waited_for():
+        now[0] = 999.0
+        ALONE.telling(lambda: None)()  # nobody waits
+
+
+def test_each_part_is_taken_by_whichever_rank_asks_next(monkeypatch):
+    ranks, _, _ = rank_0_of(2, monkeypatch)
+    asked = iter([0, 2, 3, 6, 8, 9, 13])  # what all ranks had asked for before; the second time each begins after these
+    ranks._counted = lambda: next(asked)
+    assert list(ranks.taking("abcde")) == ["a", "c", "d"]  # 6 is a second rank's
+    assert list(ranks.taking("abcde")) == ["b", "c"]
+    assert list(ranks.taking("ab")) == ["a"] and list(ranks.taking("abc"[:0])) == []
+    assert next(asked, None) is None
+
+
 def test_what_ranks_write_to_where_they_meet_is_read_there():
     place = board.Board(store := dist.HashStore(), 5.0)
     place.set("a", "\u00e4")
