@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from toys import CPU, Toy, toy_model, toy_recipe
@@ -69,6 +69,7 @@ def test_a_gpu_is_waited_for_and_nothing_else_is(monkeypatch):
     assert waited == [torch.device("cuda")]
 
 
+@settings(max_examples=25)
 @given(st.floats(-3, 3), st.floats(-3, 3), st.lists(st.integers(1, 1000), min_size=3, max_size=6, unique=True))
 def test_a_power_law_has_its_exponent_and_no_error(exponent, constant, values):
     found = fitted("width", "seconds", [(x, 2.0**constant * x**exponent) for x in values])

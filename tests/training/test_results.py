@@ -1,6 +1,8 @@
 """What stands beside the final scores."""
 
 import json
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -58,6 +60,34 @@ def test_what_one_should_know_of_the_table_is_said_and_nothing_else(tmp_path, mo
     """Without test images all training images are scored."""
     found = notes(tmp_path / "run", model, **data)
     assert len(found) == len(said) and all(text in note for text, note in zip(said, found, strict=True))
+
+
+@pytest.mark.parametrize("with_average", [False, True])
+def test_averaged_weights_select_where_there_are_any_and_both_are_logged(monkeypatch, with_average):
+    asked, within = [], []
+
+    @contextmanager
+    def averaged():
+        within.append("average")
+        yield
+        within.pop()
+
+    def scored(*given, **named):
+        asked.append((given, named, list(within)))
+        nats = 2.0 if named["weights"] == "raw" else 1.0
+        return SimpleNamespace(images=5, kind="exact", figures={"nats": nats}, parts={"part": nats + 0.5})
+
+    monkeypatch.setattr(results, "score", scored)
+    recipe = toy_recipe(Toy, batch_size=3, eval_images=7)
+    decisive, figures = results.validate(
+        "model", recipe, "data", averaged if with_average else None, "watch", ranks="ranks"
+    )
+    given = ("model", "data", "validation", 3)
+    may = {"seed": recipe.seed, "limit": 7, "watch": "watch", "ranks": "ranks"}
+    both = [(given, {"weights": "raw", **may}, []), (given, {"weights": "ema", **may}, ["average"])]
+    assert asked == both[: 1 + with_average] and decisive.figures == {"nats": 1.0 if with_average else 2.0}
+    raw = {"images": 5, "kind": "exact", "nats": 2.0, "part": 2.5}
+    assert figures == raw | ({"nats_ema": 1.0, "part_ema": 1.5} if with_average else {})
 
 
 def test_samples_are_drawn_as_the_recipe_says(tmp_path, monkeypatch):
