@@ -199,6 +199,18 @@ def test_a_block_is_mapped_by_itself_from_the_threshold_on():
     assert mapped.take(MAPPED - NEEDED + 1) == (-1, MAPPED + 4096) and mapped.most == 2 * MAPPED + 4096
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_is_free_at_the_end_of_the_heap_is_taken_before_a_block_is_mapped(more):
+    """It grows by 128 KiB more than is needed, and keeps as much when the rest goes back to the system."""
+    first, size = Heap(), 100 << 10
+    first.give_back(first.take(size))
+    assert first.take(size + MAPPED + more)[0] == -more
+    trimmed = Heap()
+    for block in [trimmed.take(size) for _ in range(3)]:
+        trimmed.give_back(block)
+    assert trimmed.take(MAPPED - NEEDED + more)[0] == -more
+
+
 @pytest.mark.parametrize(("size", "is_learnt"), [(MAPPED + 4096, True), (32 << 20, True), ((32 << 20) + 4096, False)])
 def test_the_threshold_rises_to_the_largest_that_was_given_back_up_to_32_mib(size, is_learnt):
     heap = Heap()

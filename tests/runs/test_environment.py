@@ -133,6 +133,7 @@ def facts(**changes):
     images = {
         "spec": ImageSpec(1, 4, 2, 17), "classes": 2, "class_names": None, "description": "digits",
         "hashes": lambda: {"train": "ab"}, "source_levels": 17, "source": SimpleNamespace(stated_levels=17),
+        "files": None,
     }  # fmt: skip
     return loaded, SimpleNamespace(**images | changes), torch.nn.Linear(3, 2)
 
@@ -158,6 +159,11 @@ def test_a_lock_keeps_levels_that_only_the_images_tell(levels, stated, kept):
     source = SimpleNamespace(stated_levels=stated)
     found = settings_of(*facts(source_levels=levels, source=source), arithmetic={})["lock"]["data"]
     assert found == LOCKED["data"] | ({"levels": levels} if kept else {})
+
+
+def test_a_lock_keeps_what_is_known_of_the_files_of_images():
+    found = settings_of(*facts(files={"train": "cd"}), arithmetic={})["lock"]["data"]
+    assert found == LOCKED["data"] | {"files": {"train": "cd"}}
 
 
 def test_a_gpu_is_one_of_those_there_are(monkeypatch):
