@@ -1,5 +1,9 @@
 """Tracing: which mode, what is static, what changes in place, colours through splits and concatenations."""
 
+import itertools
+import threading
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,7 +12,7 @@ from nets import NETS, ImageSpec, net_of
 from torch import fx, nn
 
 from pixkit.layers import ConcatenatedELU, MaskedConv2d, MixingLayer, Shift
-from pixkit.readiness.law import Leak, find_leak
+from pixkit.readiness.law import Leak, find_leak, law_error
 from pixkit.readiness.operations import kind_of
 from pixkit.readiness.trace import Trace, Untraceable
 from pixkit.readiness.watch import Held
@@ -127,6 +131,71 @@ class Asking(Base):
 def test_what_a_trace_would_get_wrong_is_not_traced(cls, reason):
     with pytest.raises(Untraceable, match=reason):
         Trace(net_of(cls, GREY))
+
+
+def test_why_neither_way_of_tracing_will_do_is_told():
+    with pytest.raises(Untraceable) as caught:
+        Trace(net_of(Random, GREY))
+    first, last = (
+        "dropout (dropout): the network cannot be traced",
+        "Random: the network cannot be rewritten site by site",
+    )
+    told, also = str(caught.value).split("\n"), "  and rewritten by torch.export: "
+    (other,) = (line.removeprefix(also) for line in told if line.startswith(also))
+    assert told[0] == first and other.startswith(last) and "random" in other
+    assert str(caught.value.__cause__).startswith(last)
+
+    class Turned(Base):
+        def plant(self, spec):
+            pass
+
+        def wrong(self, h):
+            return h.flip(3)
+
+    trace = Trace(net_of(Turned, GREY))
+    told = str(law_error(trace, find_leak(trace))).split("\n")
+    assert any(line.startswith("  not followed further: Turned: ") for line in told)
+    assert told[-1].startswith("  try: replace flip")
+
+
+class Numbered(Base):
+    """Each call adds its number, as an array."""
+
+    def plant(self, spec):
+        self.calls = itertools.count()
+
+    def wrong(self, h):
+        return h + torch.from_numpy(np.full(1, float(next(self.calls))))
+
+
+def test_arrays_that_differ_from_call_to_call_are_not_traced():
+    with pytest.raises(Untraceable, match="Numbered: the network cannot be traced") as caught:
+        Trace(net_of(Numbered, GREY))
+    found = "data that no torch operation made differs from call to call: "
+    assert caught.value.found.startswith(found) and "test_trace.py:" in caught.value.found
+
+
+def test_other_threads_are_left_alone_while_a_network_is_traced(monkeypatch):
+    """One calls a layer of the network, and one that is being trained."""
+    other, failed = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2).double()), []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+
+    class Threaded(Base):
+        def plant(self, spec):
+            pass
+
+        def wrong(self, h):
+            def call():
+                given = torch.zeros(1, 6, 3, 4, dtype=torch.float64)
+                assert type(self.body(given)) is type(other(given)) is torch.Tensor
+
+            thread = threading.Thread(target=call)
+            thread.start()
+            thread.join()
+            return h
+
+    assert find_leak(Trace(net_of(Threaded, GREY))) is None
+    assert not failed
 
 
 @pytest.mark.usefixtures("nothing_adopted")

@@ -130,10 +130,9 @@ def _unmoved(builder: Builder, x: Tensor, layout: Layout, matrix: Tensor) -> tup
     number = int(place.source[0, 0])
     source = builder.space.sources[number] if number >= 0 else None
     if isinstance(source, Source) and source.grid == grid and source.maps <= 2 * len(addresses[0]):
-        own = bool((place.source == number).all()) and torch.equal(place.map, place.map[:, :1].expand_as(place.map))
         full = place.map[:, :1] * source.sites + torch.arange(source.sites)
         images = torch.arange(len(addresses))[:, None, None] * (source.maps * source.sites) + source.first
-        if own and torch.equal(addresses, full + images):
+        if torch.equal(addresses, full + images):
             moved = matrix.new_zeros(len(matrix), source.maps)
             return source.node, moved.index_add(1, place.map[:, 0].to(matrix.device), matrix)
     return builder.node(addresses, grid), matrix

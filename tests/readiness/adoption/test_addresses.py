@@ -5,9 +5,11 @@ import torch
 
 from pixkit.readiness.adoption.attention import heads_of, heads_plane
 from pixkit.readiness.adoption.builder import Builder
-from pixkit.readiness.adoption.contraction import settled
+from pixkit.readiness.adoption.contraction import dense, settled
 from pixkit.readiness.adoption.known import Known, evaluate
 from pixkit.readiness.adoption.layout import Layout, arranged, axes
+from pixkit.readiness.adoption.linear import _window
+from pixkit.readiness.adoption.pointwise import _hidden
 from pixkit.readiness.adoption.separable import Mixed
 
 pytestmark = pytest.mark.quick
@@ -149,6 +151,69 @@ def test_constants_spread_as_far_as_they_may(builder):
     assert all(torch.equal(one[0], other.double()) for one, other in zip(kept, expected, strict=True))
 
 
+def test_sites_of_different_operations_are_told_apart_by_their_grids(builder):
+    one, alike, wide = value(builder, groups=2), value(builder, groups=2), value(builder, grid=(2, 3), maps=2)
+    lone, other = (value(builder, grid=(1, 1), maps=2) for _ in range(2))
+
+    def varies(*parts):
+        return axes(builder.space, [torch.cat(parts, 1)])[2][0]
+
+    for site in range(4):
+        first = one[:, site : site + 1, ::2]
+        assert not varies(first, alike[:, site : site + 1, ::2]) and varies(first, lone)
+        assert all(varies(first, wide[:, place : place + 1]) for place in range(6))
+    assert varies(lone, other) and not varies(lone, lone)
+    told = value(builder, static=True, grid=(2, 2))
+    for operands in ([told, one[..., ::2]], [one[..., ::2], told[..., :2]]):
+        assert arranged(builder.space, [x[..., :2] for x in operands]).grid == (1, 4), "where what needs pixels lies"
+
+
+def test_what_covers_a_grid_in_whatever_order_is_read_on_it(builder):
+    image = builder.placeholder("x", 4, (2, 2), groups=1)
+    x, zero = image.flatten(2).mT, builder.space.literal(0.0, torch.float64)
+    padded = torch.cat([x.flip(1), zero.expand(2, 4, 1)], 2)
+    for each, maps in ((x, 4), (x.flip(1), 4), (x[:, [2, 0, 3, 1], :2], 2), (padded, 4)):
+        layout = arranged(builder.space, [each], 1)
+        assert (layout.grid, layout.lead) == ((2, 2), 1)
+        assert torch.equal(each.flatten()[layout.index][:, :maps], image.flatten(2)[:, :maps])
+    apart = torch.cat([x[..., :2], x.roll(1, 1)[..., 2:]], 2)
+    for each in (x[:, :3], apart, torch.cat([x[:, :3], x[:, :1]], 1)):
+        assert arranged(builder.space, [each], 1).grid == (1, each.shape[1])
+
+
+@pytest.mark.parametrize(("plane", "fixed", "skips"), [
+    ([0.0, 1, 0, 1], True, True), ([0.0, 2, 0, 2], True, True), ([0.0, 1, 2, 1], True, False), ([1.0] * 4, True, False),
+    ([0.0, 1, 0, 1], False, False), ([0.0] * 4, True, True),
+])  # fmt: skip
+def test_what_a_mask_of_zeros_hides_is_not_read(plane, fixed, skips, builder):
+    x = value(builder)
+    mask = Known(torch.tensor(plane)[:, None].double(), torch.full((4, 1), fixed))
+    for args in ((x, mask), (mask, x)):
+        found = next(each for each in _hidden(builder, args) if isinstance(each, torch.Tensor))
+        zero = builder.space.literal(0.0, torch.float64)
+        assert torch.equal(found, torch.where(mask.value == 0, zero, x) if skips else x)
+
+
+def test_a_window_over_constants_is_constant(builder):
+    given, weight, bias = (torch.randn(*size).double() for size in ((3, 4), (2, 4), (2,)))
+    known = [Known(each, torch.zeros(each.shape, dtype=torch.bool)) for each in (weight, bias)]
+    for added in (known[1], None):
+        addresses = builder.space.constant(Known.constant(given.expand(2, 3, 4)))
+        found = builder.space.values(_window(builder, addresses, known[0], added), torch.float64)
+        expected = torch.nn.functional.linear(given, weight, None if added is None else bias)
+        assert torch.allclose(found.value, expected.expand(2, 3, 2)) and not found.fixed.any()
+
+
+def test_sums_over_some_sites_read_no_others(builder):
+    """Of four sites three, whichever row of weights; a fixed zero reads nothing."""
+    x, fixed = value(builder), torch.tensor([[False, True, False], [False, False, False]])
+    weight = Known(torch.tensor([[1.0, 0.0, 2.0], [0.0, 3.0, 4.0]]).double(), fixed)
+    dense(builder, x.mT[:, :, [3, 0, 1]], weight, None)
+    (layer,) = builder.root.children()
+    assert layer.allowed.tolist() == [[False, True, False, True], [True, True, False, True]]
+    assert layer.weight.tolist() == [[0, 2, 0, 1], [3, 4, 0, 0]]
+
+
 def test_heads_and_rows_of_attention(builder):
     """Two rows of three sites in four heads of two maps, rows before heads; numbers for products as far as they go."""
     x = value(builder, grid=(2, 3), maps=8)
@@ -183,7 +248,7 @@ def test_what_lies_in_one_operation_is_left_there(builder):
     assert settled(builder, x) is x and settled(builder, padded, zeros=True) is padded
     free = builder.space.constant(Known(torch.zeros(2, 1, 4), torch.zeros(2, 1, 4, dtype=torch.bool)))
     starts = [(torch.cat([start, x], 1), {"zeros": True}) for start in (ones, free)]  # of parameters that are 0 now
-    for given, options in ((padded, {}), *starts, (torch.cat([x, other], 1), {})):
+    for given, options in ((padded, {}), *starts, (torch.cat([x, other], 1), {"zeros": True})):
         found = settled(builder, given, **options)
         assert found is not given and builder.space.where(found).only is not None
         assert torch.equal(builder.space.where(found).image, torch.arange(2)[:, None, None].expand(given.shape))

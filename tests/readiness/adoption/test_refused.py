@@ -338,6 +338,7 @@ REFUSED = [
         lambda g: g.builder.node(g.x.flip(0).mT, (1, 4)),
         lambda g: g.builder.node(torch.cat([g.x[:, :3], g.x[:, 3:].flip(0)], 1).mT, (1, 4)),
         lambda g: arranged(g.space, [g.x, g.other.flip(0)]),
+        lambda g: arranged(g.space, [g.x[:1].expand(2, 4, 4)]),
         lambda g: arranged(g.space, [g.x, g.other[:1].expand(2, 4, 4)]),
         lambda g: arranged(g.space, [g.x[:1].expand(2, 4, 4), g.other]),
         lambda g: arranged(g.space, [torch.cat([g.x, g.x], 2).sum(0)]),
@@ -363,6 +364,12 @@ def test_a_rule_refuses_what_it_does_not_foresee(why, number):
     with pytest.raises(Mixed) as caught:
         dict(REFUSED)[why][number](Given())
     assert str(caught.value) == why
+
+
+def test_an_addend_that_does_not_count_may_be_anything():
+    given = Given()
+    found = given.handle("baddbmm", self=given.x, batch1=given.x, batch2=given.x.mT, alpha=1, beta=0)
+    assert isinstance(found, Scores) and found.bias is None and found.query is given.x
 
 
 def test_every_reason_has_a_call():

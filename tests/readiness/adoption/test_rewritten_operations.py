@@ -153,12 +153,15 @@ SUMS = {
         x * torch.cat([x.sum((1, 2), keepdim=True).expand(2, 2, 4), steps(2, 4).expand(2, 2, 4)], 1)
     ),
     "a mean": lambda x: x.mean(-1, keepdim=True) * x + x.unflatten(2, (2, 2)).mean((2, 3)).unsqueeze(2),
-    "running sums": lambda x: x.cumsum(1) + x.cumsum(2),
+    "running sums": lambda x: x.cumsum(1) + x.cumsum(2) + x.unflatten(2, (2, 2)).cumsum(1).flatten(2),
     "of constants": lambda x: x * steps(4, 4).sum(0) + steps(4, 3).mean(),
     "left of": lambda x: (steps(4, 4) * earlier()) @ x,
     "left of, strictly": lambda x: (
         (steps(4, 4) * earlier().tril(-1)) @ x + F.linear(x.mT, earlier().tril(-1), steps(4)).mT
     ),
+    "left of, strictly, by rows": lambda x: (
+        (steps(3, 3) + 1).tril(-1) @ rows(x) + F.linear(rows(x).mT, (steps(3, 3) + 1).tril(-1), steps(3)).mT
+    ).flatten(1, 2),
     "means of pairs beside constants": lambda x: (
         torch.cat([x[..., :2], steps(4, 2).expand(2, 4, 2)], 2).unfold(1, 2, 1).mean(3)
     ),
@@ -191,6 +194,25 @@ LAYERS = {
     "convolution with a stride": along(lambda x, w: F.conv1d(x, w[..., None], None, stride=2, padding=1)),
     "convolution, same": along(lambda x, w: F.conv1d(x, w[..., None].expand(3, 4, 4), steps(3), padding="same")),
     "convolution, valid": along(lambda x, w: F.conv1d(x, w[..., None].expand(3, 4, 2), padding="valid")),
+    "convolution, same and dilated": along(
+        lambda x, w: F.conv1d(x, w[..., None].expand(3, 4, 3) * steps(3, 4, 3), padding="same", dilation=2)
+    ),
+    "transposed, in two axes": lambda x, w: (
+        F.conv_transpose2d(
+            x.mT[:, :, None],
+            w.mT[..., None, None].expand(4, 3, 2, 3) * steps(4, 3, 2, 3),
+            stride=(2, 1),
+            padding=(0, 1),
+            output_padding=(1, 0),
+        )
+        .flatten(2)
+        .mT
+    ),
+    "masked and dense": lambda x, w: F.linear(
+        F.linear(x, w).flatten(1),
+        steps(5, 12) * (torch.arange(12) < 3 * (torch.arange(1, 6).remainder(3) + 1)[:, None]),
+        steps(5),
+    )[:, None],
     "convolution of groups": along(lambda x, w: F.conv1d(x, w[:2, :2, None].expand(2, 2, 2), groups=2, padding=1)),
     "convolution of many groups": along(
         lambda x, w: F.conv1d(x.repeat(1, 2, 1), w[:1, :1, None].expand(8, 1, 3) * steps(8, 1, 3), steps(8), groups=8)
@@ -223,7 +245,12 @@ LAYERS = {
     "maxima further apart": along(lambda x: F.max_pool1d(x, 2, 2, 1, 2)),
     "maxima of squares": lambda x: F.max_pool2d(x.mT[:, :, None], (1, 2), (1, 2)).flatten(2).mT,
     "layer norm": lambda x, w: F.layer_norm(x, (4,), w[0], steps(4), eps=0.1) + F.layer_norm(x, (4,)),
+    "layer norm of three": lambda x, w: F.layer_norm(F.linear(x, w), (3,), w[:, 0], None, 0.1),
     "group norm": lambda x, w: F.group_norm(x.flatten(0, 1), 2, w[0], steps(4), eps=0.1).view(x.shape),
+    "group norm of images": lambda x, w: (
+        F.group_norm(x.reshape(8, 4, 1, 1), 2, w[0], steps(4), eps=0.1).view(x.shape)
+        * F.group_norm(x.view(8, 4), 1).view(x.shape)
+    ),
     "group norm, plain": lambda x: F.group_norm(x.flatten(0, 1), 2).view(x.shape),
     "convolution beside constants": along(
         lambda x, w: F.conv1d(torch.cat([x[:, :2], steps(2, 4).expand(2, 2, 4)], 1), w[..., None])
@@ -238,6 +265,9 @@ LAYERS = {
     "glu": lambda x: F.glu(x, 2),
     "prelu": along(lambda x, w: F.prelu(x, w[0]) + F.prelu(x, w[0, :1])),
     "maxima": lambda x: x.amax(-1, keepdim=True) + x.max(2, keepdim=True).values - x.var(2, keepdim=True),
+    "maxima along several": lambda x: (
+        x.unflatten(2, (2, 2, 1)).amax(2).flatten(2) * x.unflatten(2, (2, 2)).logsumexp((3, 2))[..., None]
+    ),
     "largest": lambda x: x.topk(2, -1).values.flip(2) + x.argmax(2)[..., None].to(x.dtype),
     "running maxima": lambda x: x.cummax(1).values + x.sigmoid().cumprod(1) + x.logcumsumexp(1) + x.cummin(2).values,
 }
@@ -252,6 +282,15 @@ CELLS = {
         x, [steps(4, 1, 2).expand(4, 2, 2), steps(4, 1, 2).cos().expand(4, 2, 2)],
         [each for _ in range(4) for each in (steps(8, 4), steps(8, 2).cos())],
         False, 2, 0.0, False, True, True)[0] * w[0],
+    "gru of rows": lambda x: torch.gru(
+        rows(x).flatten(0, 1), steps(1, 1, 2).expand(1, 4, 2),
+        [steps(6, 4), steps(6, 2).cos(), steps(6), steps(6).cos()],
+        True, 1, 0.0, False, False, True)[0].unflatten(0, (2, 2)).flatten(1, 2),
+    "lstm that pixels start": lambda x: torch.lstm(
+        x, [each.transpose(0, 1).contiguous() for each in (x[:, :2, :2], x[:, 2:, 2:].tanh())],
+        [each for width in (4, 2) for each in (steps(8, width), steps(8, 2).cos())],
+        False, 2, 0.0, False, False, True)[0],
+    "running maxima of rows": lambda x: (rows(x).cummax(2).values * rows(x).logcumsumexp(1)).flatten(1, 2),
     "relu of sequences": lambda x, w: torch.rnn_relu(
         x.transpose(0, 1), steps(1, 1, 3).expand(1, 2, 3), [w * 2, steps(3, 3), w[:, 0], w[:, 1]],
         True, 1, 0.0, False, False, False)[0].transpose(0, 1),
@@ -291,6 +330,7 @@ ATTENTION = {
     "kept where earlier": lambda x: scores(x).tril(-1) @ x + scores(x).triu(1) @ x,
     "by its sums": lambda x: _summed(scores(x).exp() * earlier()) @ x,
     "less its largest": lambda x: _lowered(scores(x)).exp() @ x,
+    "by notation": lambda x: torch.einsum("btu,bud->btd", torch.einsum("btd,bud->btu", x, x).softmax(-1), x),
     "by rows": by_rows,
     "by rows, causal": lambda x: by_rows(x, is_causal=True),
     "by rows with numbers": lambda x: by_rows(x, attn_mask=2 + steps(3, 2)),
