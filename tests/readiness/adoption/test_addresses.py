@@ -93,6 +93,7 @@ def test_where_addresses_point(builder):
         assert space.where(x).only == number and space.where(both).only is None
     found = space.values(torch.cat([one.flatten()[:2], constant.flip(0)]), torch.float64)
     assert found.value.tolist() == [0, 0, 3, 2, 1, 0] and found.fixed.all() and found.written
+    assert [plane.shape for plane in space.where(one[:, :0])[:4]] == [(2, 0, 3)] * 4
     assert space.where(constant).numbers() == [-1] and space.where(constant) is space.where(constant)
     assert space.literal(2.0, torch.float64) is space.literal(2.0, torch.float64)
     assert int(space.literal(2.0, torch.float32)) != int(space.literal(2.0, torch.float64))

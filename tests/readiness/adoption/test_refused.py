@@ -311,6 +311,8 @@ REFUSED = [
     ("which attention does not apply to products of queries and keys", [
         lambda g: of_scores(g.builder, SimpleNamespace(target=aten.mul.Tensor), {"self": g.lost, "other": g.x}),
         lambda g: of_scores(g.builder, SimpleNamespace(target=aten.cumsum.default), {"self": g.scores, "dim": -1}),
+        lambda g: of_scores(g.builder, SimpleNamespace(target=aten.add.Tensor),
+                            {"self": g.scores, "other": Scores(g.x, g.other), "alpha": 1}),
         lambda g: of_scores(g.builder, SimpleNamespace(target=aten.masked_fill.Scalar),
                             {"self": g.scores, "mask": g.x, "value": -torch.inf}),
         lambda g: of_scores(g.builder, SimpleNamespace(target=aten.softmax.int),
@@ -364,6 +366,71 @@ def test_a_rule_refuses_what_it_does_not_foresee(why, number):
     with pytest.raises(Mixed) as caught:
         dict(REFUSED)[why][number](Given())
     assert str(caught.value) == why
+
+
+SEEN = torch.ones(4, 4).tril().bool()
+HIDES = torch.zeros(4, 4, dtype=OWN).masked_fill(~SEEN, -torch.inf)
+PLANE, COLUMN, NUMBER = (Known.constant(torch.arange(1, count + 1, dtype=OWN).view(size))
+                         for count, size in ((16, (4, 4)), (4, (4, 1)), (1, (1,))))  # fmt: skip
+HIDDEN, SHOWN = Known.constant(~SEEN), Known.constant(SEEN)
+NONE = (None, None, False)
+
+
+@pytest.mark.parametrize(("operation", "arguments", "expected"), [
+    (aten.mul.Tensor, {"self": "it", "other": 2.0}, (2.0, None, False)),
+    (aten.mul.Tensor, {"self": "it", "other": NUMBER}, (1.0, None, False)),
+    (aten.mul.Tensor, {"self": "it", "other": COLUMN}, (1.0, None, True)),
+    (aten.mul.Tensor, {"self": "it", "other": PLANE}, NONE),
+    (aten.div.Tensor, {"self": "it", "other": 4.0}, (0.25, None, False)),
+    (aten.div.Tensor, {"self": "it", "other": 0.0}, NONE),
+    (aten.div.Tensor, {"self": COLUMN, "other": "it"}, NONE),
+    (aten.div.Tensor_mode, {"self": "it", "other": 4.0, "rounding_mode": "floor"}, NONE),
+    (aten.neg.default, {"self": "it"}, (-1.0, None, False)),
+    (aten.add.Tensor, {"self": "it", "other": 3.0, "alpha": 1}, (1.0, None, False)),
+    (aten.add.Tensor, {"self": PLANE, "other": "it", "alpha": 1}, (1.0, PLANE.value, False)),
+    (aten.add.Tensor, {"self": "it", "other": PLANE, "alpha": 2}, NONE),
+    (aten.sub.Tensor, {"self": "it", "other": PLANE, "alpha": 1}, (1.0, -PLANE.value, False)),
+    (aten.sub.Tensor, {"self": PLANE, "other": "it", "alpha": 1}, NONE),
+    (aten.masked_fill.Scalar, {"self": "it", "mask": HIDDEN, "value": -torch.inf}, (1.0, HIDES, False)),
+    (aten.masked_fill.Scalar, {"self": "it", "mask": HIDDEN, "value": 0.0}, NONE),
+    (aten.where.ScalarOther, {"condition": SHOWN, "self": "it", "other": -torch.inf}, (1.0, HIDES, False)),
+    (aten.where.ScalarSelf, {"condition": HIDDEN, "self": -torch.inf, "other": "it"}, (1.0, HIDES, False)),
+    (aten.tril.default, {"self": "it", "diagonal": 0}, NONE),
+])  # fmt: skip
+def test_what_operations_make_of_products_as_attention(operation, arguments, expected):
+    """Scale, bias, and whether queries are scaled each by its own; in the end, what a softmax leaves of it."""
+    given = Given()
+    node = SimpleNamespace(target=operation, meta={"val": torch.zeros(2, 4, 4, dtype=OWN)})
+
+    def applied(scores):
+        arguments_ = {name: scores if isinstance(each, str) else each for name, each in arguments.items()}
+        return of_scores(
+            given.builder, node, arguments_ | ({"rounding_mode": "floor"} if "mode" in str(operation) else {})
+        )
+
+    found = applied(given.scores)
+    assert (found.scale, found.asked is not None, found.reduced) == (expected[0], expected[2], False)
+    assert torch.equal(found.bias.value, expected[1]) if expected[1] is not None else found.bias is None
+    assert found.row is not LOST and found.query is given.x and not found.weighed
+    softmax = SimpleNamespace(target=aten.softmax.int, meta=node.meta)
+    weighed = of_scores(given.builder, softmax, {"self": given.scores, "dim": 2, "dtype": None})
+    assert weighed.weighed and weighed.scale == 1 and applied(weighed).scale is None
+
+
+def test_a_second_bias_is_fixed_where_both_are_or_one_hides():
+    one = Known(torch.tensor([0.0, -torch.inf, 2.0, -torch.inf]), torch.tensor([True, True, True, False]))
+    other = Known(torch.tensor([1.0, 2.0, 3.0, -torch.inf]), torch.tensor([True, False, False, True]))
+    found = Given().scores.added(one).added(other).bias
+    assert found.value.tolist() == [1, -torch.inf, 5, -torch.inf] and found.fixed.tolist() == [True, True, False, True]
+
+
+def test_what_is_fixed_beside_parameters_stays_so_when_both_are_moved():
+    graph, rewriter = torch.fx.Graph(), Rewriter(Given().builder, "Net")
+    rewriter.values = {graph.placeholder("free"): free(2), graph.placeholder("fixed"): fixed(3)}
+    node = graph.call_function(aten.cat.default, (list(rewriter.values),))
+    node.meta["val"] = torch.zeros(5, dtype=OWN)
+    found = rewriter._value(node)
+    assert found.fixed.tolist() == [False] * 2 + [True] * 3 and found.value.eq(1).all()
 
 
 def test_an_addend_that_does_not_count_may_be_anything():

@@ -131,6 +131,12 @@ MOVES = {
     "gathered": lambda x: x.gather(1, torch.arange(16).view(4, 4).remainder(3).expand(2, 4, 4)),
     "scattered": lambda x: x.scatter(2, torch.arange(2).flip(0).expand(2, 4, 2), 7.0),
     "put": lambda x: x.index_put((torch.arange(2)[:, None], torch.arange(1, 4, 2)), torch.ones(1, **KIND)),
+    "nothing dropped": lambda x: (
+        F.dropout(x, 0.5, False) + F.dropout(x, 0.0, True) + torch.feature_dropout(x, 0.5, False)
+    ),
+    "in their shape": lambda x: (
+        x * torch.full_like(x, 2.5) + torch.ones_like(x[..., :1]) + x.new_full((4, 1), 3.0) - torch.zeros_like(x) * x
+    ),
     "copied over": lambda x: x.slice_scatter(x[:, :2] * 2, 1, 2, 4).select_scatter(x[:, 0], 1, 1),
 }
 COMPLEX = {
@@ -329,6 +335,21 @@ ATTENTION = {
     "bounded": lambda x: (2 * torch.tanh(scores(x) / 2)).softmax(-1) @ x,
     "kept where earlier": lambda x: scores(x).tril(-1) @ x + scores(x).triu(1) @ x,
     "by its sums": lambda x: _summed(scores(x).exp() * earlier()) @ x,
+    "along the third axis": lambda x: (
+        torch.tanh(scores(x)).softmax(2) @ x + torch.tanh(scores(x)).sum(2, keepdim=True) * x
+    ),
+    "less than numbers": lambda x: (steps(4, 4) - scores(x)).softmax(-1) @ x,
+    "times numbers": lambda x: (scores(x) * steps(4, 4)).softmax(-1) @ x,
+    "of other heads together": lambda x: joined(
+        (heads(x) @ heads(2 * x.flip(2)).mT).flatten(0, 1).softmax(-1).unflatten(0, (2, 2)) @ heads(x)
+    ),
+    "of fewer keys": lambda x: (x @ x[:, :3].mT).relu() @ x[:, :3, :2],
+    "kept by heads": lambda x: joined(
+        ((heads(x) @ heads(x).mT) * torch.stack([earlier(), earlier().mT])).tanh() @ heads(x)
+    ),
+    "its sums beside pixels": lambda x: (
+        (scores(x).sum(-1, keepdim=True) + x[..., :1]) * x + scores(x).tril().mean(-1)[..., None].cumsum(1)
+    ),
     "less its largest": lambda x: _lowered(scores(x)).exp() @ x,
     "by notation": lambda x: torch.einsum("btu,bud->btd", torch.einsum("btd,bud->btu", x, x).softmax(-1), x),
     "by rows": by_rows,
