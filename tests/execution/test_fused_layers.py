@@ -132,6 +132,17 @@ def test_blocks_in_one_operation_and_taps_left_out_have_the_same_digits():
 
 
 @needs_pairs
+def test_weights_become_bfloat16_as_torchs_do():
+    """To the nearest, and of two the even one; what is no number stays none."""
+    near = torch.tensor([1.0, 1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8, 1 + 2**-8 + 2**-20, 2**-126, 3.3e38, math.nan])
+    weight, x = torch.stack([near, -near], 1), torch.tensor([1.0, 0.0]).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        layers = [Filter(weight[:, :, None, None], None, (0, 0, 0, 0))]
+        out = FusedOnCPU().rectified(x.view(1, 2, 1, 1).contiguous(memory_format=torch.channels_last), layers)
+    assert torch.equal(out.flatten().nan_to_num(7.0), near.bfloat16().nan_to_num(7.0))
+
+
+@needs_pairs
 def test_numbers_that_are_none_are_not_lost_in_a_relu():
     leaves, layers = chain(BLOCK, (4, 4), torch.bfloat16)
     with torch.no_grad():

@@ -1,5 +1,7 @@
 """Kernels of training on a CPU are compared with torch's operations before a build uses any; attention is torch's."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -36,6 +38,21 @@ def test_a_kernel_that_computes_something_else_is_noticed(name, monkeypatch):
     monkeypatch.setattr(KERNELS[name], where, wrong)
     assert "apart, relative to the largest" in on_cpu._fault.__wrapped__()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+TIES = torch.tensor([1.0, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, 3.3e38, 3.4e38, 2**-133, 3 * 2**-134, math.inf])
+"""Numbers half-way between two of bfloat16, of which one rounds up, one down, and others at the ends of its range."""
+
+
+def test_numbers_become_bfloat16_as_torchs_do_and_back():
+    numbers = torch.cat([TIES, -TIES, torch.tensor([math.nan]), given_to(9)[0].detach().float().flatten()])
+    library, out = on_cpu.kernel("float"), torch.empty(len(numbers), dtype=torch.bfloat16)
+    sharing.work_on(library, "scan_read", out, len(out), 1, 1, 0, numbers, out)
+    assert torch.equal(out.nan_to_num(7.0), numbers.bfloat16().nan_to_num(7.0))
+    every = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.bfloat16)
+    back = torch.zeros(len(every))
+    sharing.work_on(library, "scan_read_back", every, len(every), 1, 1, 0, every, back)
+    assert torch.equal(back.nan_to_num(7.0), every.float().nan_to_num(7.0))
 
 
 def given_to(*sizes, dtype=torch.float64, sites=67):

@@ -61,6 +61,7 @@ OPERATIONS = {
     "split": lambda h, _: torch.cat([torch.split(h, [6, 12], 1)[1], torch.split(h, 6, 1)[0]], 1),
     "gate": lambda h, _: torch.tanh(h.chunk(2, 1)[0]) * torch.sigmoid(h.chunk(2, 1)[1]),
     "part of a part": lambda h, _: F.dropout(h.chunk(2, 1)[1], 0.5, False).split([3, 6], 1)[1] * 2,
+    "three operands, of all images or one for all": lambda h, _: torch.lerp(h, -h, torch.tanh(h)).lerp(h * h, 0.3),
     "the same twice": lambda h, _: h + h,
     "concatenate with itself": lambda h, _: torch.cat([h, h], 1),
 }

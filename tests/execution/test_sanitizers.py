@@ -30,6 +30,18 @@ TESTS = (
     "test_elementwise.py",
     "test_families.py",
 )
+TRAINED = (
+    "test_fused_trial.py",
+    *(
+        f"test_fused.py::{test}"
+        for test in (
+            "test_edges_and_layouts",
+            "test_gates_of_few_maps_and_many_sites_and_the_other_way_round",
+            "test_rms_norms_of_torchs_modules_are_taken_over",
+        )
+    ),
+)
+"""Those of the kernels of training."""
 LANES = tuple(
     f"test_persistent.py::{test}"
     for test in (
@@ -95,7 +107,7 @@ def sanitized(tmp_path_factory):
 
 
 def test_the_kernel_touches_nothing_but_its_own_memory(sanitized):
-    found = sanitized(compiling.SOURCE, *TESTS, *LANES)
+    found = sanitized(compiling.SOURCE, *TESTS, *TRAINED, *LANES)
     assert found.returncode == 0, found.stdout[-4000:] + found.stderr[-8000:]
     summary = found.stdout.splitlines()[-1]
     assert " passed" in summary and "skipped" not in summary

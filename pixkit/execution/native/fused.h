@@ -94,7 +94,7 @@ static void NAMED(activate_one)(const Shape *s, i64 image, const STORED *x, cons
                 memset(out, 0, sizeof(STORED) * (size_t)from), memset(out + far, 0, sizeof(STORED) * (size_t)from);
                 memset(out + to, 0, sizeof(STORED) * (size_t)(n - to));
                 memset(out + far + to, 0, sizeof(STORED) * (size_t)(n - to));
-                if (to > from) NAMED(active_row)(to - from, in, mask, mask + gap, scale, out + from, out + far + from);
+                if (to > from) NAMED(active_row)(to - from, in, mask, mask ? mask + gap : 0, scale, out + from, out + far + from);
                 continue;
             }
             for (i64 c = 0; c < n; c++) {

@@ -185,9 +185,9 @@ PAIRED static void neighbours(i64 sites, i64 maps, i64 first, i64 many, const ui
         __m512 sum[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
         if (sums) sum[0] = _mm512_loadu_ps(sums + panel), sum[1] = _mm512_loadu_ps(sums + panel + VECTOR);
         for (i64 k = 0, s = first; k < many; k++, s += 2) {
-            const uint16_t *from = row + s * maps + panel;
-            __m512i one = row && s >= 0 && s < sites ? _mm512_maskz_loadu_epi16(wide, from) : none;
-            __m512i two = row && s + 1 >= 0 && s + 1 < sites ? _mm512_maskz_loadu_epi16(wide, from + maps) : none;
+            const i64 at = s * maps + panel;
+            __m512i one = row && s >= 0 && s < sites ? _mm512_maskz_loadu_epi16(wide, row + at) : none;
+            __m512i two = row && s + 1 >= 0 && s + 1 < sites ? _mm512_maskz_loadu_epi16(wide, row + at + maps) : none;
             if (rectify) one = positive(one), two = positive(two);
             if (sums) {
                 sum[0] = _mm512_add_ps(_mm512_add_ps(sum[0], HALF_OF(one, 0)), HALF_OF(two, 0));
