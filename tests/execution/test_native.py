@@ -142,6 +142,20 @@ def test_norms_over_all_maps(make):
 
 
 @pytest.mark.needs_compiler
+def test_rows_of_whole_vectors_that_lie_side_by_side_or_not():
+    """Which an operation of several operands takes as one long row only if all of them do."""
+
+    def work(h, _):
+        part, whole = h.chunk(2, 1)[1], torch.tanh(h.chunk(2, 1)[0])
+        first, second, third = (
+            torch.lerp(*rows) for rows in ((part, whole, -whole), (whole, part, -whole), (whole, -whole, part))
+        )
+        return first + second * third - torch.lerp(whole, -whole, 0.3) + whole * part - part * whole
+
+    check_both(net_of(backbone(work, 32, 16), GREY), 4)
+
+
+@pytest.mark.needs_compiler
 def test_batch_sizes():
     net = net_of(NETS["MaskedGated"], COLOUR)
     plan = make_plan(Trace(net))

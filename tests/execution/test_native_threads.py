@@ -6,8 +6,9 @@ import weakref
 
 import pytest
 import torch
+import torch.nn.functional as F
 from nets import NETS, ImageSpec, net_of
-from teacher import Left, many_threads
+from teacher import Left, backbone, many_threads
 
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
 from pixkit.backbones.encodings import InputConfig
@@ -42,6 +43,10 @@ def mixture(name):
 NETWORKS = {
     "embedding": (lambda: pixelcnn(COLOUR, inputs=InputConfig(type="embedded", size=5)), {"EMBED", "LINEAR"}),
     "attention": (lambda: net_of(NETS["Attending"], GREY, gain=0.5), {"ATTEND"}),
+    "whole vectors": (
+        lambda: net_of(backbone(lambda h, _: torch.tanh(h) * F.elu(h), 32), GREY, gain=0.5),
+        {"TANH", "MUL"},
+    ),
     "gather": (lambda: net_of(NETS["Gated"], COLOUR, gain=0.5), {"GATHER"}),
     "both grids": (lambda: net_of(NETS["ShiftedUnet"], GREY, gain=0.5), {"CONCATENATED_ELU", "COPY"}),
     "labels": (lambda: pixelcnn(GREY, conditioner=LabelContext(3, 4)), {"ADD"}),
