@@ -79,7 +79,9 @@ def test_likely_slips_of_yaml(kind, text, hint):
 
 def test_names_of_components_and_of_members_of_a_union():
     nearest = unknown_component("data", "digit", ["digits", "files"])
-    assert nearest == Verdict("there is no data source with this name", "digits, files", "did you mean 'digits'?", "data")
+    assert nearest == Verdict(
+        "there is no data source with this name", "digits, files", "did you mean 'digits'?", "data"
+    )
     nothing = unknown_component("mask", "a", [])
     assert nothing.expected == "a mask, but none is registered" and nothing.hint.startswith("if a plugin has it: ")
     assert union_tag({"discriminator": "'type'"}, None) == Verdict("the key 'type' is missing")
@@ -94,7 +96,10 @@ def test_values_in_a_few_words():
     for text, words in described.items():
         assert node(text).describe() == words
     mark = Mark(Source("r", "a"), 0, 0)
-    assert Node(None, mark).holder is mark and Node(None, mark, key=(other := Mark(Source("s", "b"), 0, 0))).holder is other
+    assert (
+        Node(None, mark).holder is mark
+        and Node(None, mark, key=(other := Mark(Source("s", "b"), 0, 0))).holder is other
+    )
 
 
 @pytest.mark.parametrize(("name", "hint"), [
