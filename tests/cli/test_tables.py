@@ -12,7 +12,15 @@ from pixkit.cli.commands.eval import _check
 from pixkit.cli.commands.sample import _weights
 from pixkit.cli.image_rows import CsvRows, PlainRows
 from pixkit.cli.options import Span, Weight
-from pixkit.cli.output import colour_wanted, emit_json, is_terminal
+from pixkit.cli.output import (
+    colour_wanted,
+    emit_json,
+    emit_json_line,
+    emit_markdown,
+    is_terminal,
+    table,
+    table_with_details,
+)
 from pixkit.cli.runs import rank_of_score, run_columns, score_line
 from pixkit.cli.sweeps import closing
 from pixkit.cli.timings import scaling_in_words, training_in_words
@@ -195,6 +203,46 @@ def test_of_a_run_only_the_data_are_overridden():
     assert (caught.value.where, caught.value.expected) == ('override "database=x"', "data.KEY=VALUE")
 
 
+# Terminals
+
+
+@pytest.fixture
+def columns(monkeypatch):
+    """columns(count): a terminal so wide."""
+    monkeypatch.setattr("pixkit.cli.output.is_terminal", lambda stream: True)
+    return lambda count: monkeypatch.setenv("COLUMNS", str(count))
+
+
+def test_a_table_of_three_columns_wraps_where_it_is_a_column_too_wide(columns):
+    rows = [("ab", "c" * 10, "d" * 9)]
+    columns(2 + 2 + 10 + 2 + 9)
+    assert table(("x", "y", "z"), rows) == f"X   Y           Z\nab  {'c' * 10}  {'d' * 9}"
+    columns(2 + 2 + 10 + 2 + 9 - 1)
+    assert len(table(("x", "y", "z"), rows).split("\n")) == 3
+
+
+def test_details_stay_in_the_table_where_the_cells_before_them_would_wrap(columns):
+    headers, rows = ("folder", "state", "differs"), [("runs/first", "s" * 30, "lr=1 " * 9), ("r", "done", "")]
+    columns(20)
+    assert table_with_details(headers, rows) == table(headers, rows)
+    assert len(table(headers, rows).split("\n")) > 5
+
+
+def test_a_page_as_long_as_the_terminal_goes_through_the_pager(columns, monkeypatch):
+    shown = []
+    for way in ("echo", "echo_via_pager"):
+        monkeypatch.setattr(f"pixkit.cli.output.click.{way}", lambda text, color, way=way: shown.append((way, color)))
+    monkeypatch.setattr("pixkit.cli.output.colour_wanted", lambda: None)
+    columns(80)
+    for lines in (4, 5, 6):
+        monkeypatch.setenv("LINES", str(lines))
+        emit_markdown("a", lambda: "one\n\ntwo\n\nthree")
+    assert shown == [("echo_via_pager", True), ("echo_via_pager", True), ("echo", True)]
+    monkeypatch.setattr("pixkit.cli.output.colour_wanted", lambda: False)
+    emit_markdown("a", lambda: "one")
+    assert shown[-1] == ("echo", False)
+
+
 # Streams
 
 
@@ -209,5 +257,9 @@ def test_what_is_a_terminal(monkeypatch):
 
 
 def test_json_is_printable_ascii(capsys):
+    given = {1: "é\x7f\n", "p": click.Choice, "n": float("nan")}
+    emit_json_line(given)
+    said = capsys.readouterr().out
+    assert said == '{"1": "\\u00e9\\u007f\\n", "p": "' + str(click.Choice) + '", "n": null}\n'
     emit_json({1: "é\x7f\n", "p": click.Choice})
     assert capsys.readouterr().out == '{\n  "1": "\\u00e9\\u007f\\n",\n  "p": "' + str(click.Choice) + '"\n}\n'

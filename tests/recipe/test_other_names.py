@@ -9,11 +9,13 @@ from pixkit.cli.live import Live
 from pixkit.components.config import ComponentConfig, aliases
 from pixkit.components.keys import keys_of
 from pixkit.components.plugins import plugins, registry
+from pixkit.components.registry import Registrar, Registry
 from pixkit.distribution import is_own
 from pixkit.errors import RecipeError, RunError
 from pixkit.recipe import InvalidRecipe, dump_yaml, json_schema, load_recipe
 from pixkit.runs.former_keys import FORMER_KEYS, with_present_keys
 from pixkit.runs.lockfile import recipe_of
+from pixkit.trackers import Tracker
 
 RECIPE = {
     "pixkit": 1,
@@ -46,6 +48,29 @@ def test_any_name_counts_the_last_one_wins_and_one_is_written(keys, overrides, w
     written = found.lock()["model"]["backbone"]
     assert written == loaded(width=width, resnets=2).lock()["model"]["backbone"]
     assert (written["width"], written["blocks"]) == (width, 2) and not {"filters", "resnets"} & set(written)
+
+
+class Noted(Tracker):
+    """Notes some rows."""
+
+    class Config(ComponentConfig):
+        rows: int = Field(1, validation_alias=AliasChoices("rows", "lines"))
+
+    log = start = None
+
+
+def test_other_names_count_within_lists():
+    brought, known = Registrar("pixkit", "1"), Registry()
+    brought.add("tracker", "noted", Noted)
+    known.extend([*registry(), *brought.entries])
+    given = {**RECIPE, "model": {**RECIPE["model"], "backbone": "pixelcnnpp"}}
+    log = ["noted", {"type": "noted", "rows": 2}, {"type": "noted", "lines": 3}]
+    found = load_recipe(dump_yaml({**given, "train": {"log": log}}), registry=known).recipe.dump()["train"]["log"]
+    assert [each["rows"] for each in found] == [1, 2, 3]
+    log[2]["rows"] = 4
+    with pytest.raises(InvalidRecipe, match="names of one key") as caught:
+        load_recipe(dump_yaml({**given, "train": {"log": log}}), registry=known)
+    assert caught.value.problems[0].path == ("train", "log", 2, "rows")
 
 
 def test_two_names_of_one_key_in_one_place_are_an_error():

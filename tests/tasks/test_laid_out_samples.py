@@ -1,4 +1,4 @@
-"""How grids of samples are laid out and titled, what varies in them, and what is said of scores and completions."""
+"""How grids of samples are laid out and titled, and what is said of scores and completions."""
 
 from types import SimpleNamespace
 
@@ -6,17 +6,13 @@ import pytest
 import torch
 
 from pixkit.context import ContextSpec
-from pixkit.errors import UsageError
 from pixkit.figures.grids import Titles
 from pixkit.image import ImageSpec, has_values, numbers_refused, sent
 from pixkit.orderings.scans import Raster
-from pixkit.tasks import beside, complete, varied
-from pixkit.tasks import sample as sampling
+from pixkit.tasks import beside, complete, sampled
 from pixkit.tasks.beside import scored_given
 from pixkit.tasks.complete import Completion
-from pixkit.tasks.sample import Sampled, _grid_of
-from pixkit.tasks.varied import framed, require_variable
-from pixkit.tasks.varied import vary as vary_of
+from pixkit.tasks.sampled import Sampled, framed, layout_of
 
 
 def pictures(*levels):
@@ -52,59 +48,19 @@ def test_samples_without_rows_stand_behind_their_pictures():
 class Labelled:
     """A model of three classes with names."""
 
-    conditions, has_latent, labelled, classes, class_names = ("label",), False, True, 3, ("ant", "bee", "cat")
-    spec = ImageSpec(1, 1, 1, 4)
+    labelled, classes, class_names = True, 3, ("ant", "bee", "cat")
 
     def require(self, capability, where):
-        if not getattr(self, capability):
-            raise UsageError(f"no {capability}", where=where)
-
-
-def asked(what, n=None, labels=None):
-    return vary_of(SimpleNamespace(model=Labelled()), what, n, labels=labels, context=None, each=4)
-
-
-def test_of_a_model_with_labels_alone_labels_vary_or_noise_does():
-    found = asked("label")
-    assert (found.context.tolist(), found.noise, found.columns, found.classes) == ([0, 1, 2], [0] * 3, 3, [0, 1, 2])
-    found = asked("label", 5, ["cat", "ant"])
-    assert (found.context.tolist(), found.noise, found.columns) == ([2, 0, 2, 0, 2], [0] * 5, 5)
-    found = asked("pixels")
-    assert (found.context.tolist(), found.noise, found.columns, found.classes) == ([0] * 4, [0, 1, 2, 3], 4, None)
-    found = asked("pixels", 2, "bee,cat")
-    assert (found.context.tolist(), found.noise, found.columns) == ([1, 1, 2, 2], [0, 1, 0, 1], 2)
-
-
-@pytest.mark.parametrize(("what", "message", "hint"), [
-    ("pixels", None, None), ("label", None, None), ("lable", "nothing of that name", "did you mean 'label'?"),
-    ("latent", "vary: no has_latent", None), ("latent2", "vary: no has_latent", None), ("code", "nothing of", None),
-])  # fmt: skip
-def test_what_may_vary(what, message, hint):
-    if message is None:
-        require_variable(Labelled(), what)
-        return
-    with pytest.raises(UsageError, match=message) as caught:
-        require_variable(Labelled(), what)
-    assert caught.value.hint == hint
-    assert caught.value.expected in (None, "pixels, label")
-
-
-def test_a_latent_model_varies_what_it_likes_and_one_without_conditions_nothing():
-    latent, none, code = Labelled(), Labelled(), Labelled()
-    latent.has_latent, none.conditions, code.conditions = True, (), ("code",)
-    require_variable(latent, "anything")
-    for model in (none, code):
-        with pytest.raises(UsageError, match="vary: no has_latent"):
-            require_variable(model, "pixels")
+        assert getattr(self, capability)
 
 
 def test_titles_of_a_grid_are_repeated_for_each_image_that_is_continued(monkeypatch):
-    monkeypatch.setattr(sampling, "pictures_of", lambda model, rows: rows.tolist())
+    monkeypatch.setattr(sampled, "pictures_of", lambda model, rows: rows.tolist())
     request = type("Request", (), {"context": torch.arange(8), "__len__": lambda self: 8})()
-    found = _grid_of(Labelled(), request, 2, ["ant", "cat"])
+    found = layout_of(Labelled(), request, 2, ["ant", "cat"])
     assert found == {"columns": 2, "titles": Titles("rows", ["ant", "cat"] * 2), "pictures": [0, 2, 4, 6]}
     request.context = None
-    found = _grid_of(Labelled(), request, None, None)
+    found = layout_of(Labelled(), request, None, None)
     assert found == {"columns": 3, "titles": Titles("columns", ("ant", "bee", "cat")), "pictures": None}
 
 
@@ -132,7 +88,6 @@ def test_the_picture_of_a_completion_says_what_it_is(nats, note, tmp_path, monke
     assert noted == [(2, tmp_path / "x.png", note)]
     assert (found.missing, found.kind) == (1, "exact" if nats else "clamped")
     assert found.bits == (None if nats is None else pytest.approx(12.3456 / 0.6931471805599453))
-    assert varied.PIXELS == "pixels"
 
 
 def test_tensors_without_values_and_copies_to_devices():
