@@ -8,6 +8,7 @@ from torch import nn
 
 import pixkit
 from pixkit.backbones.encodings import ScaledLevels
+from pixkit.components import faults
 from pixkit.data import prepare
 from pixkit.data.base import DataSource, ImageSet, SourceImages
 from pixkit.errors import DataError, PluginError
@@ -63,6 +64,26 @@ def test_a_backbone_is_held_to_its_promises(made, rule, advice):
         checked(network(made, GREY))
     assert rule in error.value.message and advice in str(error.value)
     assert error.value.where.split(".")[-1] in ("test", "Slip")
+
+
+@pytest.mark.parametrize(("text", "advice"), [
+    ("all tensors on the same device", "register_buffer(name, tensor)"), ("device: expected cpu", "register_buffer("),
+    ("no device", faults.TRACE), ("expected the same shape", faults.TRACE),
+])  # fmt: skip
+def test_what_to_do_about_tensors_elsewhere_is_said_of_them_alone(text, advice):
+    blamed = faults.Blamed("the head", "dist")
+    with pytest.raises(PluginError) as error, blamed.at("to draw", "levels"):
+        raise RuntimeError(text)
+    assert advice in error.value.hint and (error.value.where, error.value.expected) == ("dist", "levels")
+    assert error.value.message == "the head fails to draw"
+    assert error.value.found.startswith(f"RuntimeError: {text} ({__file__}, line ")
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), DataError("bad"), MemoryError(), KeyboardInterrupt()])
+def test_errors_of_the_system_and_of_pixkit_are_not_the_components(error):
+    with pytest.raises(type(error)) as caught, faults.Blamed("the head", "dist").at("to draw", "levels"):
+        raise error
+    assert caught.value is error
 
 
 @pytest.mark.parametrize(

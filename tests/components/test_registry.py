@@ -102,6 +102,20 @@ def test_a_class_without_a_config_is_refused(config):
         Registrar("dist", "1").add("head", "lacking", cls)
 
 
+@pytest.mark.parametrize(("kind", "key", "reserved"), [
+    ("head", "type", True), ("head", "source", False), ("data", "source", True), ("data", "type", False),
+])  # fmt: skip
+def test_the_key_that_names_a_component_is_reserved(kind, key, reserved):
+    config = type("Config", (ComponentConfig,), {"__annotations__": {key: int}, key: 1})
+    registrar, cls = Registrar("dist", "1"), type("Keyed", (thing(kind),), {"Config": config})
+    if not reserved:
+        registrar.add(kind, "keyed", cls)
+        return
+    with pytest.raises(PluginError, match=f"the {kind} 'keyed' has a key '{key}', which is reserved") as error:
+        registrar.add(kind, "keyed", cls)
+    assert (error.value.where, error.value.hint) == ("dist", "rename the key")
+
+
 def test_a_plugin_may_not_bring_a_name_twice():
     registrar = Registrar("dist", "1")
     registrar.add("head", "a", thing("head"))
