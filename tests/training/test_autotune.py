@@ -271,6 +271,18 @@ def test_a_run_from_before_float32_meant_all_its_bits_goes_on_as_torch_does_by_i
         assert locked_choice({"arithmetic": dumped}, "here").arithmetic == arithmetic
 
 
+SAID = {"precision": "fp32", "memory_format": "contiguous", "products": "ieee", "reason": "why", "seconds": {}}
+
+
+@pytest.mark.parametrize(("said", "fused", "lean"), [
+    ({}, False, 0), ({"fused": True, "lean": LEANEST}, True, LEANEST), ({"lean": True}, False, 1),
+    ({"lean": False}, False, 0),
+])  # fmt: skip
+def test_a_lock_says_whether_it_is_fused_and_which_shortcuts_are_taken(said, fused, lean):
+    found = locked_choice({"arithmetic": SAID | {"seconds": {"fp32": 2}} | said}, "here")
+    assert found == Choice(Arithmetic(fused=fused, lean=lean), "why", {"fp32": 2.0})
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -278,6 +290,12 @@ def test_a_run_from_before_float32_meant_all_its_bits_goes_on_as_torch_does_by_i
         {"precision": "fp16", "memory_format": "contiguous", "reason": "", "seconds": {}},
         {"precision": "tf32", "memory_format": "contiguous", "products": "ieee", "reason": "", "seconds": {}},
         {"reason": ""},
+        SAID | {"memory_format": "sideways"},
+        SAID | {"fused": "yes"},
+        SAID | {"lean": 1.5},
+        SAID | {"lean": -1},
+        SAID | {"lean": LEANEST + 1},
+        SAID | {"seconds": {"fp32": "long"}},
     ],
 )
 def test_a_lock_that_says_no_arithmetic_is_refused(text):
