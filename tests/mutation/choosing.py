@@ -13,7 +13,7 @@ FOLDERS = {
     "pixkit/locks.py": ("tests/runs", "tests/faults"),
     "pixkit/runs/": ("tests/runs", "tests/faults"),
     "pixkit/training/": ("tests/training", "tests/faults"),
-    "pixkit/ranks/": ("tests/test_ranks.py", "tests/training/test_several_ranks.py"),
+    "pixkit/ranks/": ("tests/test_ranks.py", "tests/test_ends.py", "tests/training/test_several_ranks.py"),
     "pixkit/optimisers/": ("tests/training/test_optim.py", "tests/golden"),
     "pixkit/data/": ("tests/data", "tests/faults/test_data_faults.py"),
     "pixkit/cli/": ("tests/cli", "tests/faults/test_streams.py", "tests/faults/test_interrupts.py"),
@@ -21,10 +21,15 @@ FOLDERS = {
     "pixkit/readiness/": ("tests/execution/test_table.py", "tests/execution/test_elementwise.py"),
     "plugins/": ("tests/plugins", "tests/golden"),
     "pixkit/": ("tests/golden/test_limits.py",),
+    **{
+        f"pixkit/training/{name}.py": ("tests/training/test_several_ranks.py",)
+        for name in ("ahead", "buffers", "divided", "exchange", "layout", "shard", "together")
+    },
     **dict.fromkeys(("pixkit/models/", "pixkit/heads/", "pixkit/samplers/"), ("tests/golden",)),
     **dict.fromkeys(("pixkit/recipe/", "pixkit/figures/", "pixkit/cli/options.py"), ("tests/golden",)),
 }
-"""Where files are tested, beside the folder of their name: much of it in processes of which nothing is recorded."""
+"""Where files are tested, beside the folder of their name: much of it in processes of which nothing is recorded. Test
+files that are named go before folders."""
 NATIVE = "pixkit/execution/native/executor.py:NativeExecutor._run"
 """What runs the kernel."""
 KERNELS = ("tests/execution/test_elementwise", "tests/execution/test_native", "tests/execution/test_pointwise")
@@ -123,7 +128,7 @@ def choose(fault, tests, first, budget):
     def unlikely(test):
         named = bool(operation) and bool(re.search(rf"\b{operation}\b", test.name.lower()))
         own = exact in test.calls if in_python else test.path.startswith(KERNELS)
-        return (not named, not own, not test.path.startswith(near), ranks[test], test.seconds)
+        return (not named, not own, test.path not in near, not test.path.startswith(near), ranks[test], test.seconds)
 
     order = sorted(ranks, key=unlikely)
     rounds, left, spent = ([], []), [], 0.0
