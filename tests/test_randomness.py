@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pixkit.randomness import derive, generators, isolated_rng, open_uniforms, seed_torch, unshared
+from pixkit.randomness import Philox, derive, generators, isolated_rng, open_uniforms, seed_torch, unshared
 
 
 def drawn(seed):
@@ -58,3 +58,16 @@ def test_uniforms_are_never_0_or_1():
     words = np.array([0, 2**12 - 1, 2**12, 2**63, 2**64 - 1], dtype=np.uint64)
     half = 2.0**-53
     assert open_uniforms(words).tolist() == [half, half, 3 * half, 0.5 + half, 1 - half]
+
+
+@pytest.mark.parametrize(
+    "counter", [0, 5, 2**64 - 1, 2**64, 3 << 64 | 7, 9 << 128 | 1, (11 << 192) + (2**64 - 1 << 128) + 4]
+)
+def test_a_stream_goes_on_from_any_counter_as_one_that_begins_there(counter):
+    """Whatever is left of the four words of the counter before."""
+    source, key = Philox((1, 2)), (1, 2)
+    for drawn in (0, 3, 4, 6):
+        source.words(drawn)
+        source.seek(counter)
+        assert source.words(9).tolist() == Philox(key, counter).words(9).tolist()
+    assert Philox(key).words(4).tolist() == np.random.Philox(key=np.array(key, dtype=np.uint64)).random_raw(4).tolist()
