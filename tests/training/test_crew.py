@@ -215,6 +215,7 @@ def test_a_process_is_this_pixkit_with_its_threads_and_hears_no_ctrl_c_of_the_te
         spawn(["ls", "-x"], 2, errors)
     assert caught["command"][:3] == [sys.executable, "-P", "-c"] and caught["command"][4:] == ["ls", "-x"]
     assert repr(sys.path) in caught["command"][3] and caught["env"]["OMP_NUM_THREADS"] == "2"
+    assert caught["stdin"] == caught["stdout"] == subprocess.DEVNULL
     assert caught["stderr"] is errors and (os.name != "posix" or caught["process_group"] == 0)
     assert caught["env"].items() >= {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}.items()
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pixkit.errors import CausalityError, DataError, RunError
+from pixkit.ranks import Ranks
 from pixkit.recipe import load_recipe
 from pixkit.runs.run import Run
 from pixkit.training import dryrun
@@ -117,6 +118,19 @@ def test_what_is_prepared(recipe):
     assert str(prepared.choice.arithmetic) == str(prepared.stepper.arithmetic)
     assert prepared.memory.parameters == sum(parameter.numel() for parameter in prepared.model.parameters())
     assert prepared.changes == []
+
+
+def test_ranks_compare_images_and_steps_and_share_their_parts(recipe):
+    class Heard(Ranks):
+        def gather(self, plain):
+            told.append(plain)
+            return [plain]
+
+    told = []
+    prepared = prepare_training(load_recipe(recipe), CPU, ranks=Heard())
+    hashes = {part: digest[:12] for part, digest in prepared.dataset.hashes().items()}
+    free = [None] * 2  # they look at it together
+    assert told == [hashes, *free, [], [str(prepared.choice.arithmetic), "plain"]]
 
 
 def test_a_run_with_a_checkpoint_is_not_initialised_again(recipe, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """How measured turns become the rows of `pixkit bench train`: with turns that take what is said here."""
 
+import weakref
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -17,11 +18,15 @@ CUDA = torch.device("cuda")
 RATES = {"fp32": [100.0, 400.0, 200.0], "tf32": [600.0] * 3, "bf16": [800.0, 200.0, 1000.0]}
 
 
+class Made(SimpleNamespace):
+    """To which references can be weak."""
+
+
 class Turns:
     """Stands for `Timed` and `Products`: seconds of the turns of each setting, in the order of the settings."""
 
     def __init__(self, *seconds):
-        self.seconds, self.settings, self.asked = [iter(each) for each in seconds], [], []
+        self.seconds, self.settings, self.asked, self.alive = [iter(each) for each in seconds], [], [], []
 
     def timed(self, model, classes, setting, device, *, ranks):
         self.settings.append((setting, classes, device, ranks))
@@ -31,9 +36,11 @@ class Turns:
             found = next(own)
             if isinstance(found, Exception):
                 raise found
-            return found
+            return found() if callable(found) else found
 
-        return SimpleNamespace(images=images, memory=1000 * len(self.settings), turn=turn, stepper=self)
+        made = Made(images=images, memory=1000 * len(self.settings), turn=turn, stepper=self)
+        self.alive.append(weakref.ref(made))
+        return made
 
     def products(self, arithmetic, device):
         rates = iter(RATES[arithmetic.precision])
@@ -143,10 +150,11 @@ def test_what_a_recipe_leaves_to_measurement_is_plain():
 
 @pytest.mark.parametrize("error", [RuntimeError, TypeError, ValueError, UsageError])
 def test_a_setting_that_fails_is_noted_and_takes_no_more_turns(turns, error):
-    turns([1.0] * 3, [1.0, error("too wide")], [2.0] * 3)
+    kept, last_turn = [], lambda: kept.extend(one() is not None for one in found.alive) or 2.0
+    found = turns([1.0] * 3, [1.0, error("too wide")], [2.0, 2.0, last_turn])
     _, failed, last = timing(["precision", "memory_format"]).rows
     assert failed.note.endswith("too wide") and failed.seconds is None and failed.ratio is None
-    assert last.ratio == 0.5 and last.note == ""
+    assert last.ratio == 0.5 and last.note == "" and kept == [True, False, True]  # its memory is free again
     turns([error("too wide")])
     with pytest.raises(error, match="too wide"):
         timing([])
