@@ -63,10 +63,19 @@ def _cost(name, found):
     return (
         f"{channels}x{height}x{width}, {levels} levels",
         f"{found['weights']:,}",
-        f"{found['bytes'] / 1e9:.2g} GB{mark}" if found["bytes"] >= 1e9 else f"{found['bytes'] / 1e6:.0f} MB{mark}",
-        f"{seconds:.2g} s{mark}" if seconds < 100 else f"{seconds:.0f} s{mark}",
+        _bytes(found["bytes"]) + mark,
+        _two_digits(seconds) + f" s{mark}",
         _duration(seconds * steps) + mark,
     )
+
+
+def _bytes(count):
+    return f"{_two_digits(count / 1e9)} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def _two_digits(value):
+    """Two significant digits, or all of a whole number; never an exponent, which 99.6 would have by `.2g`."""
+    return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
 
 
 def for_gpus(name):
