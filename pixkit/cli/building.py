@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pixkit.cli.progress import Progress
+from pixkit.numerals import significant
 from pixkit.runs.figures import UNITS, number, rate_of
 from pixkit.training.watch import Reporter
 
@@ -37,7 +38,11 @@ class BuildReporter(Reporter):
         """A step was made."""
         score = [f"{metrics[rate]:.3f} {unit}" for rate, unit in UNITS.items() if rate in metrics]
         # With several phases, PHASE/loss for each.
-        losses = [f"{name.replace('/', ' ')} {metrics[name]:.4g}" for name in metrics if name.split("/")[-1] == "loss"]
+        losses = [
+            f"{name.replace('/', ' ')} {significant(metrics[name], 4)}"
+            for name in metrics
+            if name.split("/")[-1] == "loss"
+        ]
         speed = f"{metrics['images_per_second']:.0f} images/s"
         self._progress.update("training", step, self._total, ", ".join([*score, *losses, speed]))
 

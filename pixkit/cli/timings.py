@@ -7,18 +7,20 @@ from typing import Any
 from pixkit.cli.output import table
 from pixkit.errors import printable
 from pixkit.memory import in_words
+from pixkit.numerals import significant
 from pixkit.training.scaling import Fit, Point, Scaling
 from pixkit.training.throughput import TrainingRow, TrainingTimes
 
 
 def training_in_words(name: str, times: TrainingTimes) -> str:
     """The speed of training steps, for a recipe of that name."""
-    rates = ", ".join(f"{precision} {rate / 1e9:.4g}" for precision, rate in times.products.items())
+    rates = ", ".join(f"{precision} {significant(rate / 1e9, 4)}" for precision, rate in times.products.items())
     headers = ("options", "s/step", "images/s", "speed", "of products", "memory", "note")
     rows = table(headers, map(_training_cells, times.rows))
     return (
         f"{printable(name)}: {times.images} images a step, {times.parameters:,} parameters, "
-        f"{times.operations / 1e9:.4g} GFLOP an image{_ranks(times.ranks)}; medians of {times.rounds} turns\n"
+        f"{significant(times.operations / 1e9, 4)} GFLOP an image{_ranks(times.ranks)}; "
+        f"medians of {times.rounds} turns\n"
         f"{_machine(times.machine)}; matrix products {rates} GFLOP/s\n\n{rows}"
     )
 
@@ -51,7 +53,7 @@ def _point_cells(point: Point) -> tuple[str, ...]:
         str(point.value),
         _number(point.seconds, ".4g"),
         _number(point.images_per_second, ".4g"),
-        "" if point.operations is None else f"{point.operations / 1e9:.4g}",
+        "" if point.operations is None else significant(point.operations / 1e9, 4),
         "" if point.memory is None else in_words(point.memory),
         point.note,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from pixkit.memory.heap import trim
+from pixkit.numerals import significant
 
 ROOT = Path("/")
 SHARING = "LOCAL_WORLD_SIZE"
@@ -67,7 +68,7 @@ def resident(root: Path = ROOT) -> int | None:
 def in_words(size: int) -> str:
     """A number of bytes in readable units."""
     power = min(max(int(math.log2(max(size, 1)) // 10), 0), 4)
-    return f"{size / 1024**power:.3g} {('bytes', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+    return f"{significant(size / 1024**power, 3)} {('bytes', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
 
 
 def _machine(root: Path) -> Room:

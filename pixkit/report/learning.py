@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pixkit.numerals import significant
 from pixkit.report.chart import Line, chart, swatch
 from pixkit.report.curve import Curve
 from pixkit.report.markup import Content, Element, element, section, table, wide
@@ -131,11 +132,11 @@ def _in_words(drawn: _Drawn) -> str:
     subject, smooth = drawn.subject, drawn.smooth.y[np.isfinite(drawn.smooth.y)]
     parts = []
     if len(smooth):
-        parts.append(f"training, smoothed, from {smooth[0]:.4g} to {smooth[-1]:.4g}")
+        parts.append(f"training, smoothed, from {significant(smooth[0], 4)} to {significant(smooth[-1], 4)}")
     if drawn.scored:
         scores = [score for score, _ in subject.log.scores]
         best = min(scores, key=lambda score: score.score)
-        parts.append(f"{len(scores)} scores, the best {best.score:.4g} at step {best.step}")
+        parts.append(f"{len(scores)} scores, the best {significant(best.score, 4)} at step {best.step}")
     return f"{subject.mark}: {'; '.join(parts) or 'no finite value'}."
 
 

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from pixkit.errors import RecipeError, RunError
+from pixkit.numerals import significant
 from pixkit.recipe.dump import dump_yaml
 from pixkit.recipe.yaml import parse_written
 from pixkit.runs.contents import Contents
@@ -99,7 +100,7 @@ RUN is the path of this folder; from Python, `pixkit.load(RUN)`."""
 def score_of(row: ScoreRow) -> str:
     """A score in a few words: bits/dim or bits/token and nats, with their sign."""
     if row.nats is None:
-        return ", ".join(f"{name} {value:.4g}" for name, value in row.parts.items() if value is not None)
+        return ", ".join(f"{name} {significant(value, 4)}" for name, value in row.parts.items() if value is not None)
     sign = {"bound": "<= ", "estimate": "~ "}.get(row.kind, "")
     rate, unit = (row.bits_per_dim, "bits/dim") if row.bits_per_dim is not None else (row.bits_per_token, "bits/token")
     error = "" if row.stderr is None else f" +- {row.stderr:.2f}"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pixkit.memory.guard import device_exhausted, release
+from pixkit.numerals import significant
 from pixkit.training.capture.graphs import Recorder
 from pixkit.training.capture.race import Race
 from pixkit.training.capture.replayed import ReplayedPhase
@@ -132,7 +133,7 @@ class Ahead:
 
     def _settle(self, replayed: list[ReplayedPhase], seconds: dict[bool, float]) -> None:
         """Keep whichever way takes less time."""
-        figures = f"seconds a step: {seconds[True]:.3g} replayed, {seconds[False]:.3g} launched"
+        figures = f"seconds a step: {significant(seconds[True], 3)} replayed, {significant(seconds[False], 3)} launched"
         faster = seconds[True] < seconds[False]
         for phase in replayed:
             phase.replaying = faster

@@ -19,6 +19,7 @@ from pixkit.execution.fusing import fused_operations
 from pixkit.execution.native.compile import NoCompiler
 from pixkit.execution.native.fusing import LEANEST
 from pixkit.layers.fusing import fuses
+from pixkit.numerals import significant
 from pixkit.precision import Products, float32_products, has_tf32
 from pixkit.recipe import Change
 from pixkit.recipe.schema import TrainConfig
@@ -197,7 +198,7 @@ class Choice:
         return {**named, "reason": self.reason, "seconds": seconds}
 
     def __str__(self) -> str:
-        figures = "; ".join(f"{name} {value:.3g}" for name, value in self.seconds.items())
+        figures = "; ".join(f"{name} {significant(value, 3)}" for name, value in self.seconds.items())
         measured = f" (seconds a batch: {figures})" if figures else ""
         return f"{self.arithmetic}: {self.reason}{measured}"
 

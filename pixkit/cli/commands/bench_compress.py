@@ -20,6 +20,7 @@ from pixkit.cli.output import emit, emit_json, table
 from pixkit.cli.plugins import loaded_plugins
 from pixkit.cli.progress import show_progress
 from pixkit.cli.runs import opened_run
+from pixkit.numerals import significant
 from pixkit.ranks import for_one_process
 from pixkit.tasks.codec_bench import CodecTimes, bench_codec
 
@@ -77,6 +78,6 @@ def shown(found: CodecTimes) -> str:
         *(f"{name} is left out: {reason}" for name, reason in found.left_out.items()),
         f"{found.images} images: {share:.3f} of {found.best.name}, {100 * found.overhead:.2f}% above the nats",
         f"the model, which is needed once in addition: a codec file of {found.codec_size} bytes",
-        "{:.3g} images/s encoded, {:.3g} decoded".format(*(found.images / each for each in seconds)),
+        "{} images/s encoded, {} decoded".format(*(significant(found.images / each, 3) for each in seconds)),
     ]
     return "\n".join(lines)

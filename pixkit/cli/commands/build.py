@@ -19,6 +19,7 @@ from pixkit.cli.recipes import piped
 from pixkit.cli.scores import headline, score_table
 from pixkit.errors import printable
 from pixkit.memory import in_words
+from pixkit.numerals import significant
 from pixkit.ranks import for_one_process, launched
 from pixkit.recipe import LoadedRecipe
 from pixkit.runs.load import recipe_to_build
@@ -142,8 +143,9 @@ def _report_dry(found: builds.DryRun, as_json: bool) -> None:
                 "device": found.device,
                 "memory": f"about {in_words(found.memory.total)}; {found.memory.room}",
                 "arithmetic": found.arithmetic,
-                "first step": ", ".join(f"{name} {value:.5g}" for name, value in found.losses.items()),
-                "time": f"{found.seconds_per_step:.3g} s a step, {duration(found.seconds)} in all, without scoring",
+                "first step": ", ".join(f"{name} {significant(value, 5)}" for name, value in found.losses.items()),
+                "time": f"{significant(found.seconds_per_step, 3)} s a step, "
+                f"{duration(found.seconds)} in all, without scoring",
             }
         )
     )
