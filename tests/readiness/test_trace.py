@@ -158,6 +158,26 @@ def test_why_neither_way_of_tracing_will_do_is_told():
     assert told[-1].startswith("  try: replace flip")
 
 
+class Gradient(Base):
+    """Gradients are taken in a context, which a graph does not have."""
+
+    def plant(self, spec):
+        pass
+
+    def wrong(self, h):
+        with torch.enable_grad():
+            given = h.detach().requires_grad_()
+            given.square().sum().backward()
+        return h + given.grad
+
+
+@pytest.mark.usefixtures("nothing_adopted")
+def test_what_fails_while_the_trace_runs_is_told():
+    with pytest.raises(Untraceable, match="does not require grad") as caught:
+        Trace(net_of(Gradient, GREY))
+    assert (caught.value.where, caught.value.message) == ("Gradient", "the network cannot be traced")
+
+
 class Numbered(Base):
     """Each call adds its number, as an array."""
 
