@@ -86,7 +86,7 @@ def _of_maps(builder: Builder, x: Tensor, weight: Known, bias: Known | None) -> 
     """A 1x1 convolution."""
     layout = arranged(builder.space, [x], 1)
     lead, inner = layout.lead, x.shape[-1]
-    matrix = torch.block_diag(*[weight.value] * lead) if lead > 1 else weight.value
+    matrix = torch.block_diag(*[weight.value] * lead)
     node, matrix = _unmoved(builder, x, layout, matrix)
     added = None if bias is None else bias.value.repeat(lead)
     out = builder.layer(conv(matrix, added), [node], len(matrix), layout.grid)

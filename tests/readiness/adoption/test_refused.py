@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import pixkit.readiness.adoption
+from pixkit.layers.sequence import RunningScan
 from pixkit.layers.site_products import Row
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.chosen import CHOSEN
@@ -431,6 +432,13 @@ def test_what_is_fixed_beside_parameters_stays_so_when_both_are_moved():
     node.meta["val"] = torch.zeros(5, dtype=OWN)
     found = rewriter._value(node)
     assert found.fixed.tolist() == [False] * 2 + [True] * 3 and found.value.eq(1).all()
+
+
+@pytest.mark.parametrize(("axis", "scans"), [(1, True), (2, False), (-2, True), (-1, False)])
+def test_what_runs_along_sites_is_scanned_and_what_runs_along_maps_is_not(axis, scans):
+    given = Given()
+    given.rewrite(called(aten.cummax.default, axis), x=given.x)
+    assert any(isinstance(layer, RunningScan) for layer in given.builder.root.children()) is scans
 
 
 def test_an_addend_that_does_not_count_may_be_anything():

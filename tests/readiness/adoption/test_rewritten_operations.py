@@ -205,8 +205,8 @@ LAYERS = {
     ),
     "transposed, in two axes": lambda x, w: (
         F.conv_transpose2d(
-            x.mT[:, :, None],
-            w.mT[..., None, None].expand(4, 3, 2, 3) * steps(4, 3, 2, 3),
+            x.mT[:, :3, None],
+            w.mT[:3, :, None, None].expand(3, 3, 2, 3) * steps(3, 3, 2, 3),
             stride=(2, 1),
             padding=(0, 1),
             output_padding=(1, 0),
@@ -292,6 +292,9 @@ CELLS = {
         rows(x).flatten(0, 1), steps(1, 1, 2).expand(1, 4, 2),
         [steps(6, 4), steps(6, 2).cos(), steps(6), steps(6).cos()],
         True, 1, 0.0, False, False, True)[0].unflatten(0, (2, 2)).flatten(1, 2),
+    "gru that pixels start": lambda x: torch.gru(
+        x, x[:, :1, :2].transpose(0, 1).contiguous(), [steps(6, 4), steps(6, 2).cos(), steps(6), steps(6).cos()],
+        True, 1, 0.0, False, False, True)[0],
     "lstm that pixels start": lambda x: torch.lstm(
         x, [each.transpose(0, 1).contiguous() for each in (x[:, :2, :2], x[:, 2:, 2:].tanh())],
         [each for width in (4, 2) for each in (steps(8, width), steps(8, 2).cos())],
