@@ -1,6 +1,7 @@
 """Networks of every shape: the strict kernel and numpy give the same bits, which are the network's but for rounding."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from teacher import COLOUR, GREY
 
 from pixkit.codec import attention, freezing, portable
 from pixkit.codec.freezing import freeze
-from pixkit.codec.frozen import Frozen
+from pixkit.codec.frozen import NUMBERS, Frozen, Operation
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.strict import StrictWalk
 from pixkit.codec.trial import trials_of_heads
@@ -78,6 +79,43 @@ def test_logits_that_are_no_numbers_count_as_nothing_where_attention_is_masked_a
     logits = np.array([[0, np.nan, 0, -np.inf], [np.nan, 0, 0, 0]], np.float32)
     found = attention.softmax(logits.T, masked=True).T
     assert np.array_equal(found[0], [0.5, 0, 0.5, 0]) and np.isnan(found[1, 1:]).all()
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_attention_is_of_the_keys_that_a_query_sees_and_of_no_others(bias):
+    """Of four places the first query sees the second and third, the second one the last two."""
+    heads, inner, count, places, batch = 2, 3, 4, 4, 2
+    generator = np.random.default_rng(0)
+    units = [generator.normal(size=(places, heads * maps, batch)).astype(np.float32) for maps in (inner, inner, count)]
+    units[1][2], units[2][2] = np.nan, 1e30  # which nothing sees
+    units[2][3] *= 1e36 if bias else 1  # more than the least weight takes away
+    out = np.empty((2, heads * count, batch), np.float32)
+    order, seen, first, fresh = [2, 0, 3, 1], [[1, 3], [2, 4]], [0, 3, 4], [1, 0, 2, 3]
+    added = generator.normal(size=(1, 2, places)).astype(np.float32)
+    added[0, 0, 2] = -np.inf
+    table = np.array([*order, *np.ravel(seen), *first, *fresh], np.int32)
+    numbers = dict.fromkeys(NUMBERS, 0) | {
+        "out": 3, "in1": 1, "in2": 2, "taps": heads, "inner": inner, "count": count, "grid": places, "queries": 2,
+        "alpha": 0.5, "width": 1,
+    }  # fmt: skip
+    op = Operation("ATTEND", **numbers, table=table, bias=added if bias else None)
+    walk = SimpleNamespace(units=lambda place, position, site, group, maps: [*units, out][place][site])
+    attends = attention.Attention(op, batch)
+    for site in range(2):
+        attends.attend(walk, 0, site)
+        sees = [order[place] for place in range(*seen[site])]
+        query = units[0][site].reshape(heads, inner, batch)
+        keys, values = (units[each][sees].reshape(2, heads, -1, batch) for each in (1, 2))
+        logits = 0.5 * np.einsum("hib,khib->khb", query, keys)
+        logits = logits + (added[0, site, slice(*seen[site]), None, None] if bias else 0)
+        weights = np.exp(logits - logits.max(0)) / np.exp(logits - logits.max(0)).sum(0)
+        expected = np.einsum("khb,khcb->hcb", weights, values).reshape(-1, batch)
+        assert np.allclose(out[site], expected, rtol=1e-4, atol=1e-5)
+    units[1][0] = np.nan
+    attends = attention.Attention(op, batch)
+    attends.attend(walk, 0, 0)
+    if not bias:  # as in the kernel, where what is no number counts as nothing only among biases
+        assert np.isnan(out[0]).all()
 
 
 def test_a_program_is_the_same_after_it_was_written_and_read():
