@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from leaks import WrongMaskType
 from nets import NETS, net_of
 from teacher import COLOUR, GREY
 
@@ -16,7 +17,7 @@ from pixkit.codec.portable import PortableWalk
 from pixkit.codec.strict import StrictWalk
 from pixkit.codec.trial import trials_of_heads
 from pixkit.codec.walk import Walk
-from pixkit.errors import DataError, UsageError
+from pixkit.errors import CausalityError, DataError, UsageError
 from pixkit.heads.softmax import Softmax
 from pixkit.testing.parts import random_images
 
@@ -148,3 +149,9 @@ def test_what_has_no_portable_arithmetic_is_refused(monkeypatch):
     for kind in ("other", None, "mixture"):
         monkeypatch.setattr(Softmax, "inverse", kind)
         assert said_of() == ("a Softmax head", "softmax, Bernoulli, or a mixture of logistics or normals")
+
+
+def test_a_network_that_sees_what_it_predicts_has_no_codec():
+    """Of what it codes, it could decode nothing."""
+    with pytest.raises(CausalityError, match="ready too late"):
+        freeze(net_of(WrongMaskType, GREY).float().eval())

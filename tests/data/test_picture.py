@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pixkit.data.picture import BadPicture, Form, read_picture
+from pixkit.data.picture import BadPicture, Form, frames_of, read_frames, read_picture, read_whole, size_of
 from pixkit.errors import DataError
 
 GREY = Form(1, None, "crop", "bicubic", 10_000)
@@ -80,6 +80,27 @@ def test_black_and_white_cmyk_and_gif(path):
     assert pixel(path, palette, kind="GIF") == [200, 100, 50]
     red, blue = Image.new("RGB", (2, 2), (255, 0, 0)), Image.new("RGB", (2, 2), (0, 0, 255))
     assert pixel(path, red, kind="GIF", save_all=True, append_images=[blue]) == [255, 0, 0]
+
+
+def test_pictures_of_one_frame_have_one_and_what_is_none_has_none(path):
+    red, blue = (Image.new("RGB", (3, 2), colour) for colour in ("red", "blue"))
+    for kind, options, count in (
+        ("PNG", {}, 1),
+        ("PPM", {}, 1),
+        ("GIF", {"save_all": True, "append_images": [blue]}, 2),
+    ):
+        save(path, red, kind, **options)
+        assert (frames_of(path), size_of(path), read_whole(path, RGB).several) == (count, (2, 3), count > 1)
+        assert [frame.pixels[2, 0, 0] for frame in read_frames(path, RGB)] == [0, 255][:count]
+    path.write_bytes(b"none")
+    assert frames_of(path) == 0 and size_of(path) is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "grey"), [("1", True), ("L", True), ("LA", True), ("I;16", True), ("P", False), ("RGB", False)]
+)
+def test_grey_is_told_from_colour_by_its_mode(path, mode, grey):
+    assert read_whole(save(path, Image.new(mode, (2, 2))), RGB).grey == grey
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
