@@ -5,7 +5,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from pixkit.data import DataConfig, DataSource, ImageSet, SourceImages, levels
+from pixkit.components.spec import ComponentSpec, Entry
+from pixkit.data import DataConfig, DataSource, ImageSet, SourceImages, levels, loading
 from pixkit.data.base import hold_out, set_apart
 from pixkit.data.dataset import digest
 from pixkit.errors import DataError, RecipeError, UsageError
@@ -147,27 +148,35 @@ def test_batches_come_in_order_and_the_last_may_be_small(ramps):
     assert torch.cat([batch.indices for batch in data.batches("train", 16)]).tolist() == list(range(36))
 
 
+NUMBERS = ("images must be chosen by a list of their numbers", "ramp, train", "an integer tensor of shape (B,)")
+NONE = ("no such image", "ramp, train", "0..35")
+
+
 @pytest.mark.parametrize(
-    ("split", "indices"),
+    ("split", "indices", "said", "found"),
     [
-        ("dev", torch.tensor([0])),
-        ("train", torch.tensor([36])),
-        ("train", torch.tensor([-1])),
-        ("train", torch.tensor([0, 36])),
-        ("train", torch.tensor([35, -1])),
-        ("train", torch.tensor([0.0])),
-        ("train", torch.tensor([True])),
-        ("train", torch.tensor(0)),
+        ("dev", torch.tensor([0]), ("no such split", "ramp", "train, validation, test"), "dev"),
+        ("train", torch.tensor([36]), NONE, "numbers 36..36"),
+        ("train", torch.tensor([-1]), NONE, "numbers -1..-1"),
+        ("train", torch.tensor([0, 36]), NONE, "numbers 0..36"),
+        ("train", torch.tensor([35, -1]), NONE, "numbers -1..35"),
+        ("train", torch.tensor([0.0]), NUMBERS, "torch.float32 (1,)"),
+        ("train", torch.tensor([True]), NUMBERS, "torch.bool (1,)"),
+        ("train", torch.tensor(0), NUMBERS, "torch.int64 ()"),
     ],
 )
-def test_images_that_do_not_exist_are_refused(ramps, split, indices):
-    with pytest.raises(UsageError):
+def test_images_that_do_not_exist_are_refused(ramps, split, indices, said, found):
+    with pytest.raises(UsageError) as caught:
         ramps().batch(split, indices)
+    error = caught.value
+    assert ((error.message, error.where, error.expected), error.found) == (said, found)
 
 
 def test_a_batch_without_images_is_refused(ramps):
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError) as caught:
         next(ramps().batches("train", 0))
+    assert (caught.value.where, caught.value.found) == ("batch_size", "0")
+    assert next(ramps().batches("train", 1)).indices.tolist() == [0]
 
 
 def test_quantising(ramps):
@@ -178,7 +187,8 @@ def test_quantising(ramps):
     assert ramps(levels=256).description == ramps().description == "ramp, 256 levels"
     with pytest.raises(RecipeError, match="reduce the number of levels") as caught:
         ramps(levels=257)
-    assert "256" in str(caught.value)
+    error = caught.value
+    assert (error.where, error.found, error.expected) == ("data.levels", "257", "at most 256, the levels of ramp")
 
 
 def test_a_class_has_a_name_of_its_own():
@@ -381,10 +391,17 @@ def test_relative_paths_start_from_the_base(tmp_path):
     assert source.resolve(str(tmp_path / "c")) == tmp_path / "c"
 
 
-def test_what_the_system_says_of_a_source_names_the_file(make):
+def test_what_the_system_says_of_a_source_names_the_file(make, tmp_path):
     class Closed(Ramp):
         def load(self, progress=None):
             raise PermissionError(errno.EACCES, "Permission denied", "some/file")
 
-    with pytest.raises(DataError, match=r"(?s)some/file: cannot be read.*Permission denied"):
-        make("closed", Closed)
+        def known_classes(self):
+            return self.load()
+
+    ref = ComponentSpec(Entry("data", "closed", Closed, "pixkit", "0"), Closed.Config())
+    for call in (lambda: make("closed", Closed), lambda: loading.classes_of(ref, tmp_path)):
+        with pytest.raises(DataError) as caught:
+            call()
+        error = caught.value
+        assert (error.message, error.where, error.found) == ("cannot be read", "some/file", "Permission denied")
