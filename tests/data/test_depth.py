@@ -95,6 +95,26 @@ def test_a_transparent_level_of_sixteen_bits_is_white(path):
     assert read(path, colour, RGB)[:, 0].T.tolist() == [[255, 255, 255], [0, 1, 255]]
 
 
+def test_what_is_transparent_has_no_opacity_at_all(path):
+    colour = deep_png(np.array([[[1, 2, 3], [1, 2, 4]]], np.uint16), struct.pack(">HHH", 1, 2, 3))
+    deep = read(path, colour, Form(4, None, "crop", "bicubic", 100, 65536))
+    assert deep[3, 0].tolist() == [0, 65535]
+    black_and_white = Image.fromarray(np.array([[False, True]]))
+    for key, opacity in ((0, [0, 1]), (255, [1, 0]), (1, [1, 1])):
+        black_and_white.info["transparency"] = key
+        found = shallow(black_and_white, "1")
+        assert (found.most, found.values.ravel().tolist(), found.opacity.tolist()) == (1, [0, 1], [opacity])
+
+
+def test_inks_of_16_bits_are_shown_as_of_8(path):
+    inks = np.array([[[0, 0, 0, 0], [65535, 0, 0, 0], [0, 32768, 0, 0], [0, 0, 0, 65535]]], np.uint16)
+    content = tiff(inks, photometric="separated")
+    shown = [[255, 255, 255], [0, 255, 255], [255, 127, 255], [0, 0, 0]]
+    assert read(path, content, RGB)[:, 0].T.tolist() == shown
+    deep = read_picture(path, replace(RGB, levels=65536))
+    assert deep[:, 0].T.tolist() == [[257 * level for level in pixel] for pixel in shown]
+
+
 def test_deep_opacity_is_composited_on_white_before_anything_is_rounded(path):
     """(v a + 65535 (65535 - a)) / 65535, then the 8 bits."""
     grey = np.array([[[0, 13107], [40000, 65535], [40000, 0]]], np.uint16)
