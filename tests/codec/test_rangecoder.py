@@ -4,6 +4,7 @@ import bisect
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,3 +130,14 @@ def test_a_bernoulli_head_gives_the_logit_of_level_1():
     assert abs(np.log(found[1, 1] / found[1, 0]) - 10) < 1e-6
     assert found[2, 1] == 1
     assert found[3, 1] == 1
+
+
+@pytest.mark.parametrize(("levels", "number"), [(2, 1), (16, 1), (17, 2), (256, 2), (257, 3), (65536, 4)])
+def test_a_level_has_no_more_digits_than_it_needs(levels, number):
+    digits = Categorical(np.ones((1, levels), np.int64))
+    assert digits.number == number
+    below, counts = digits.weights(np.array([0]), 0)
+    size = 16 ** (number - 1)
+    most = -(-levels // size)
+    assert counts.tolist() == [most]
+    assert below[0, : most + 1].tolist() == [min(size * digit, levels) for digit in range(most + 1)]
