@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from pixkit.data.fitting import Form
-from pixkit.data.folders import Listing, list_pictures
-from pixkit.data.reading import How, left_out, read_folder
+from pixkit.data.folders import Listing, list_pictures, splits_of
+from pixkit.data.reading import How, _of_other_depths, left_out, read_folder
 from pixkit.errors import DataError
 
 
@@ -255,3 +255,63 @@ def test_of_a_file_with_a_bad_frame_none_is_kept(paint, tmp_path):
     how = How(Form(1, None, "exact", "bicubic", 1000), "skip", "all")
     found = read_folder(list_pictures(tmp_path / "pictures"), how, None)
     assert found.names == ["0.gif"] * 3 + ["2.gif"] * 3 and len(found.pixels) == 6
+
+
+def test_files_of_other_depths_are_said_for_each_depth():
+    listing = Listing(Path("here"))
+    depths = {16: 2, 8: 3, 12: 1}
+    rounded = "bits a value and were rounded to 8: data.source_levels=65536 keeps them"
+    assert _of_other_depths(depths, 256, listing) == [
+        f"1 of 6 images in here have 12 {rounded}", f"2 of 6 images in here have 16 {rounded}"
+    ]  # fmt: skip
+    stretched = "bits a value and were stretched to 65536 levels"
+    assert _of_other_depths(depths, 65536, listing) == [
+        f"3 of 6 images in here have 8 {stretched}", f"1 of 6 images in here have 12 {stretched}"
+    ]  # fmt: skip
+    assert _of_other_depths(depths, 255, listing) == []
+
+
+def test_what_else_a_folder_has_is_said():
+    listing = Listing(Path("here"), ["a.png"])
+    assert (listing.notes, listing.in_words()) == ([], "no files")
+    listing = Listing(Path("here"), ["a.png"], 2, Counter({"text": 1, "a sound": 3, "a PDF": 1}), ["l", "m"])
+    assert listing.in_words() == "5 other files (a sound: 3, a PDF: 1, text: 1)"
+    assert listing.notes == [
+        "2 files in here have no suffix of an image and are images: they were read",
+        "5 other files (a sound: 3, a PDF: 1, text: 1) in here are not images and were not read",
+        "links in here to folders that are read elsewhere were not followed: l, m",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        (["train/a", "val/b", "test/c"], {"train": ["a"], "test": ["c"], "validation": ["b"]}),
+        (["Training/a", "testing/x/c"], {"train": ["a"], "test": ["x/c"]}),
+        (["test/a", "val/b"], {"train": ["test/a", "val/b"]}),
+        (["train/a", "train/b"], {"train": ["train/a", "train/b"]}),
+        (["a", "b/c"], {"train": ["a", "b/c"]}),
+    ],
+)
+def test_folders_are_splits_if_one_of_them_is_for_training(names, parts):
+    found = splits_of(Listing(Path("here"), names))
+    assert {split: part.names for split, part in found.items()} == parts
+    assert next(iter(found)) == "train"
+    whole = [part.whole is not None for part in found.values()]
+    assert whole == [len(parts) > 1, *[False] * (len(parts) - 1)]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["train/a", "test/b", "more/c"], "test, train, more"),
+        (["train/a", "test/b", "c"], "test, train, images in no folder"),
+        (["train/a", "val/b", "valid/c"], "train, val, valid"),
+    ],
+)
+def test_splits_with_others_beside_them_are_refused(names, found):
+    with pytest.raises(DataError) as caught:
+        splits_of(Listing(Path("here"), names))
+    error = caught.value
+    assert (error.message, error.where) == ("there are folders for splits and others beside them", "here")
+    assert (error.found, error.expected) == (found, "only train, val and test, one folder each; or none of them")
