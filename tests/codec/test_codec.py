@@ -13,6 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nets import NETS, net_of
+from safetensors.numpy import load, save
 from teacher import COLOUR, GREY
 
 import pixkit
@@ -25,7 +26,7 @@ from pixkit.codec.container import Head, Reader, Writer
 from pixkit.codec.freezing import freeze
 from pixkit.codec.frozen import NUMBERS, Frozen
 from pixkit.codec.names import in_runs, out_of_runs, told
-from pixkit.codec.packing import Packer
+from pixkit.codec.packing import Packer, Unpacker
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.sound import check
 from pixkit.codec.strict import StrictWalk
@@ -471,3 +472,22 @@ def test_no_number_of_a_program_leads_out_of_its_memory(name):
         for change in wrong:
             refused(operations=(*around[0], replace(operation, **change), *around[1]))
     assert Frozen.from_bytes(program.to_bytes()).operations[0].kind == program.operations[0].kind
+
+
+@pytest.mark.parametrize("walk", [PortableWalk, pytest.param(StrictWalk, marks=pytest.mark.needs_compiler)])
+def test_words_that_no_encoder_writes_are_refused_by_whoever_reads_them(program, walk):
+    with pytest.raises(DataError, match="damaged"):
+        walk(program, 1).decode(Unpacker([0xFFFF_FFFF] * 2))
+    walk(program, 1).decode(Unpacker([0xFFFF_FFFF, 0]))
+
+
+@pytest.mark.parametrize("name", ["sites", "due", "operation.1.weight", "operation.1.table"])
+def test_arrays_of_another_type_are_no_codec_file(program, name):
+    """The kernel would read other numbers from them, or beyond their end."""
+    arrays = load(program.to_bytes())
+    kind = arrays[name].dtype
+    assert Frozen.from_bytes(save(arrays)).levels == program.levels
+    for other in (np.float16, np.int64):
+        with pytest.raises(DataError, match="this is not a codec file") as caught:
+            Frozen.from_bytes(save(arrays | {name: arrays[name].astype(other)}), "a.codec")
+        assert (caught.value.where, caught.value.found) == ("a.codec", f"{np.dtype(other)} in place of {kind}")

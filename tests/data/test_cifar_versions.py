@@ -242,3 +242,19 @@ def test_calls_that_are_nearly_those_of_an_array_are_refused(strange, found):
     with pytest.raises(NotPlain) as caught:
         plain(pickle.dumps(strange, 2))
     assert found in caught.value.args[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "text"),
+    [
+        (b"\x80\x02\xff.", ValueError, r"there is no opcode b'\\xff'"),
+        (b"\x80\x02U\x05abc", ValueError, "SHORT_BINSTRING: 3 bytes of 5"),
+        (b"\x80\x02a.", ValueError, "APPEND at step 1: "),
+        (b"\x80\x02h\x07.", ValueError, "BINGET at step 1: 7"),
+        (b"\x80\x02K\x01", ValueError, "the pickle has no end"),
+        (b"\x80\x02cos\nsystem\n.", NotPlain, "the name os system"),
+    ],
+)
+def test_damaged_pickles_are_told_from_those_that_name_something(content, error, text):
+    with pytest.raises(error, match=text):
+        plain(content)

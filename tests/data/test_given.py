@@ -17,6 +17,7 @@ from pixkit.data.given import Reader
 from pixkit.data.idx import read_idx
 from pixkit.data.layout import orders_of, size_in
 from pixkit.data.palette import as_tokens
+from pixkit.data.unchanged import shows
 from pixkit.data.written import KEYWORD
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec, Palette
@@ -607,3 +608,15 @@ def test_of_data_that_are_not_changed_a_file_has_the_models_levels(make, tmp_pat
     np.save(tmp_path / "a.npy", array)
     data = make("arrays", path="a.npy", test_fraction=0.0, validation=0.0)
     assert np.array_equal(torch.cat([image for _, image in reader_of(data).read(tmp_path / "a.npy")]), array)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_a_picture_shows_levels_of_its_size_and_of_one_three_or_four_channels(channels):
+    levels = RNG.integers(0, 256, (channels, 2, 3))
+    pixels = np.concatenate([np.broadcast_to(levels, (3, 2, 3)) if channels == 1 else levels, np.full((1, 2, 3), 255)])
+    whole = pixels[:4] * 257
+    assert shows(levels, 256, whole) == (channels != 2)
+    assert not shows(levels, 256, whole[:, :, :2]) and not shows(levels[:, :1], 256, whole)
+    changed = whole.copy()
+    changed[-1, 1, 2] -= 257
+    assert not shows(levels, 256, changed)
