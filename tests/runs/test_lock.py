@@ -519,6 +519,8 @@ def test_version_0_1_understands_the_lock(path):
 def test_holders():
     now = this_process(leased=True)
     assert now.alive
+    with pytest.raises(ValueError, match="frozen"):
+        now.pid = 1
     assert not now.model_copy(update={"pid": finished_process()}).alive
     assert now.model_copy(update={"pid": finished_process(), "host": "elsewhere"}).alive
     assert Holder(pid=1, host=socket.gethostname()).alive

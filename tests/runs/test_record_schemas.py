@@ -9,6 +9,16 @@ from pixkit.runs.schema import MOST_DIMS, Environment, FinalScores, Image, Lock,
 
 IMAGE = {"channels": 1, "height": 8, "width": 8, "levels": 17}
 LOCK = {"image": IMAGE, "classes": 2, "data": {"description": "", "hashes": {}}, "parameters": 1, "changes": []}
+SCORE = {
+    "split": "test",
+    "weights": "raw",
+    "kind": "exact",
+    "images": 1,
+    "nats": 1.0,
+    "stderr": None,
+    "bits_per_dim": 1.0,
+}
+INF = float("inf")
 IN_TURN = "segments from step 0 on, one after another"
 
 
@@ -18,6 +28,7 @@ IN_TURN = "segments from step 0 on, one after another"
     (Row, {"step": -1}, "the key 'step' is wrong", "-1", "greater than or equal to 0"),
     (Row, {"step": "1"}, "the key 'step' is wrong", "'1'", "a valid integer"),
     (FinalScores, {"scores": [3]}, "the key 'scores.0' is wrong", "3", "a mapping"),
+    (FinalScores, {"scores": [SCORE | {"nats": INF}]}, "the key 'scores.0.nats' is wrong", "inf", "a finite number"),
     (Environment, {"plugins": 3}, "the key 'plugins' is wrong", "3", "a mapping"),
     (Image, IMAGE | {"height": 2**14, "width": 2**14 + 1}, "its contents are wrong", None,
      f"more than {MOST_DIMS} sub-pixels an image"),
@@ -42,6 +53,7 @@ def test_what_is_right_is_taken():
     segments = [{"step": step, "steps": 2} for step in (0, 2, 4)]
     assert typed(Lock, LOCK | {"class_names": ["a", "b"], "segments": segments}, "here").classes == 2
     assert typed(Image, IMAGE | {"height": 2**14, "width": 2**14}, "here").height == 2**14
+    assert typed(FinalScores, {"scores": [SCORE]}, "here").scores[0].nats == 1
     for version in (1, 0, True, "2"):
         assert typed(FinalScores, {"format": version}, "here").scores == []
 

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from pixkit.errors import UsageError
+from pixkit.errors import RunError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint
@@ -81,6 +81,15 @@ def test_a_run_is_told_by_its_files_as_they_are(run):
     run.nonfinite.write_text("{}")
     os.utime(run.scores, (1e9 + 60, 1e9 + 60))
     assert [summary(run)[key] for key in ("nonfinite", "changed")] == [True, "2001-09-09T03:47:40+02:00"]
+
+
+@pytest.mark.parametrize(("error", "count"), [(PermissionError, 0), (OSError, 2), (RunError, 2)])
+def test_a_folder_that_is_private_is_no_run_and_one_that_cannot_be_read_may_be(run, monkeypatch, error, count):
+    def failing(path):
+        raise error("no")
+
+    monkeypatch.setattr("pixkit.runs.run.Run.started", property(failing))
+    assert len(find_runs(run.path.parent)) == count  # the folder and the run
 
 
 def test_a_run_that_is_being_built_is_at_the_step_that_was_logged_last(run):

@@ -2,6 +2,7 @@
 
 import math
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -223,6 +224,14 @@ def test_what_is_not_finite_stops_before_the_update(what, message):
         assert details["part"] == 0
     else:
         assert details["parameters"] == ["scale"]
+
+
+@pytest.mark.parametrize(("moving", "at_once"), [(False, 6), (True, 4)])
+def test_ranks_take_more_parts_at_once_than_there_are_ranks_unless_statistics_have_to_be_kept(moving, at_once):
+    stepper = stepper_of(toy_recipe(accumulate=3))
+    stepper.parts.load([{"step": 1, "phase": "likelihood", "parts": 2}])
+    stepper.ranks, stepper.buffers = SimpleNamespace(size=4, alone=False), SimpleNamespace(moving=moving)
+    assert stepper._at_once(stepper.phases[0]) == at_once
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ def test_a_turn_takes_half_a_second_and_the_same_number_of_steps_each_time(begun
     steps, made, averages = begun(steps=1, batch_size=3, accumulate=2)
     assert (steps.images, steps.memory, made) == (6, 3 + 50 + 700 + 9000, [])
     assert steps.stepper.sequence.dataset.size("train") == timed.BATCHES * 3
+    assert steps.stepper.config.steps == 10**9  # they never end
     assert steps.turn() == pytest.approx(0.3)
     numbers = [*range(1, 3), 3, *range(4, 6)]  # to warm up, to see how long one takes, and the turn
     assert made == [step for step in numbers for _ in range(2)] and averages == [0.9, *numbers]
