@@ -120,8 +120,11 @@ class _Reader:
                 found = {split: container.read(split) for split in sets}
             else:
                 return self._of_all(self._read(asked.file), images, name)
+        hint = None
+        if images.train.rows is not None or images.test.rows is not None:
+            hint = f"its test images are held out from {len(images.train.pixels)}: one array of as many rows is for all"
         for split, rows in found.items():
-            self._check(rows, len(sets[split]), f"{name}'s {split} images")
+            self._check(rows, len(sets[split]), f"{name}'s {split} images", hint)
         return found
 
     def _of_all(self, rows: NDArray[Any], images: SourceImages, name: str) -> dict[str, NDArray[Any]]:
@@ -136,10 +139,12 @@ class _Reader:
         self._check(rows, sum(sizes), f"images of {name}, {' and '.join(order)}")
         return dict(zip(order, np.split(rows, np.cumsum(sizes)[:-1]), strict=True))
 
-    def _check(self, rows: NDArray[Any], count: int, what: str) -> None:
+    def _check(self, rows: NDArray[Any], count: int, what: str, hint: str | None = None) -> None:
         if rows.ndim == 0 or len(rows) != count:
             found = "a single number" if rows.ndim == 0 else f"{len(rows)} rows"
-            raise DataError("not one row per image", where=self.where, found=found, expected=f"{count}, {what}")
+            raise DataError(
+                "not one row per image", where=self.where, found=found, expected=f"{count}, {what}", hint=hint
+            )
 
     def _place(self, text: str) -> tuple[Container, str | None]:
         """The file of a reference, and the array's name if given."""

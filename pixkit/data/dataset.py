@@ -61,6 +61,7 @@ class Dataset:
         source: the component that the images came from.
         source_levels: number of levels of the source's images; None if there are none.
         files: see `SourceImages.files`.
+        highest: the highest of the source's levels that occurs in its training images; None if that is not known.
     """
 
     SPLITS = ("train", "validation", "test")
@@ -80,6 +81,7 @@ class Dataset:
         class_names: tuple[str, ...] | None = None,
         source_levels: int | None = None,
         files: str = "",
+        highest: int | None = None,
     ) -> None:
         self.name = name
         self.spec = spec
@@ -90,7 +92,7 @@ class Dataset:
         self.notes = notes
         self.source = source
         self.source_levels = source_levels
-        self.files = files
+        self.files, self.highest = files, highest
         self._parts = parts
         self._hashes = hashes
 
@@ -143,6 +145,7 @@ class Dataset:
             class_names=names,
             source_levels=self.source_levels,
             files=self.files,
+            highest=self.highest,
         )
 
     def batch(self, split: str, indices: Tensor, draw: int = 0) -> Batch:

@@ -85,6 +85,8 @@ SPLITS = {
 """Names of folders that are splits."""
 
 
+ARRAYS = {"an array of NumPy (.npy)", "an HDF5 file", "a parquet file", "a safetensors file", "an IDX file"}
+"""Kinds of files that another source reads."""
 IMAGE = "an image"
 """The kind of files that are read."""
 RAW = frozenset(
@@ -151,6 +153,7 @@ def list_pictures(folder: Path) -> Listing:
             where=str(folder),
             found=found.in_words(),
             expected=f"files in the formats of {', '.join(sorted(SUFFIXES))}, with any name",
+            hint="data.source=arrays reads arrays" if ARRAYS & {*found.others} else None,
         )
     found.names.sort(key=lambda name: name.replace("/", "\0"))  # in the order of paths, folder by folder
     found.passed.sort()

@@ -80,6 +80,7 @@ def prepare(
         class_names=images.class_names,
         source_levels=images.levels,
         files=images.files,
+        highest=seen["train"].high,
     )
 
 

@@ -224,7 +224,9 @@ def _of_other_depths(depths: Mapping[int, int], levels: int, listing: Listing) -
     for bits, count in sorted(depths.items()):
         some = f"{count} of {total} images in {listing.folder} have {bits} bits a value"
         if levels == 256 and bits > 8:
-            notes.append(f"{some} and were rounded to 8: data.source_levels=65536 keeps them")
+            notes.append(
+                f"{some} and were rounded to 8: data.source_levels=65536 keeps them (or 4096, levels of 12 bits)"
+            )
         if levels == 65536 and bits < 16:
             notes.append(f"{some} and were stretched to 65536 levels")
     return notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,8 +161,8 @@ class Files:
         try:
             return container.stored(name)
         except DataError as error:
-            if key == "test" and error.message == "there is no such array":
-                error.hint = "data.test=null holds out some of the training images"
+            if error.message == "there is no such array":
+                error.hint = _instead(key, container.names())
             raise
 
     def _part(self, reference: Reference, key: str) -> Part:
@@ -295,3 +296,14 @@ def _look(images: Unread, parts: Sequence[Part]) -> None:
     for part, ends in zip(parts, remembered(images, look, "the range of its values")["ends"], strict=True):
         part.levels.of(np.array(ends, part.levels.kind))
         part.levels.check()
+
+
+def _instead(key: str, names: Sequence[str]) -> str:
+    """How to name an array that a file has, for a key of the configuration."""
+    split = "val" if key.startswith("val") else key.partition("_")[0]
+    labels = [name for name in names if re.match("y|.*label", name.lower())]
+    likely = labels if key.endswith("labels") else [name for name in names if name not in labels]
+    alike = [name for name in likely if split in name.lower()]
+    if key == "test" and not alike:
+        return "data.test=null holds out some of the training images"
+    return f"data.{key}={[*alike, *likely, 'NAME'][0]} names one"

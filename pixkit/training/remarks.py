@@ -39,6 +39,7 @@ def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Itera
     unread = [spec.name for spec in dataset.spec.context if spec.name not in model.conditions]
     if unread and dataset.source.decoder() is None:
         yield f"data.context: no conditioner of the model reads {listed(unread)}; model.context lists those that do"
+    yield from _few_levels(recipe.data, dataset)
     yield from _classes_as_numbers(model)
     size, count = recipe.train.batch_size, dataset.size("train")
     if size > count:
@@ -72,6 +73,18 @@ def _numbers(value: Any) -> bool:
     if isinstance(value, InputConfig):
         return value.type == "scaled"
     return isinstance(value, ComponentSpec) and value.entry.kind == "encoding" and bool(value.cls.ordered)
+
+
+def _few_levels(data: ComponentSpec, dataset: Dataset) -> Iterator[str]:
+    """Remark on images that use a small part of the assumed levels, as those of files of classes, or of 12 bits, do."""
+    if not hasattr(data.config, "source_levels") or "source_levels" in data.config.model_fields_set:
+        return
+    high, levels = dataset.highest, dataset.source_levels or 0
+    if high is not None and 4 * (high + 1) <= levels:
+        yield (
+            f"data.source_levels: the highest value is {high} of 0..{levels - 1}; if the files contain levels or "
+            f"classes as they are, source_levels is the number of these, {high + 1} or more"
+        )
 
 
 def _classes_as_numbers(model: Model) -> Iterator[str]:

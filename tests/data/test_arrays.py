@@ -202,6 +202,25 @@ def test_archives_that_do_not_fit_are_refused(make, save, arrays, config, messag
         assert all(name in caught.value.expected for name in arrays)
 
 
+@pytest.mark.parametrize(
+    ("arrays", "config", "hint"),
+    [
+        (["x", "y"], {}, "data.train=x names one"),
+        (["y_test", "x_train", "y_train"], {}, "data.train=x_train names one"),
+        (["train", "a"], {}, "data.test=null holds out some of the training images"),
+        (["train", "x_test", "y_test"], {}, "data.test=x_test names one"),
+        (["train", "Val", "test"], {"validation_set": "v"}, "data.validation_set=Val names one"),
+        (["train", "test", "y"], {"train_labels": "l", "test_labels": "y"}, "data.train_labels=y names one"),
+        (["train", "test"], {"train_labels": "l"}, "data.train_labels=NAME names one"),
+    ],
+)
+def test_a_missing_array_may_be_one_of_another_name(make, save, arrays, config, hint):
+    save(**dict.fromkeys(arrays, NHWC))
+    with pytest.raises(DataError, match="no such array") as caught:
+        make("arrays", path="a.npz", **config)
+    assert caught.value.hint == hint
+
+
 def test_one_hot_labels_beside_numbers(make, save):
     save(train=NHWC, test=NHWC[:2], l=np.eye(4, dtype=int)[np.arange(20) % 4], m=np.array([3, 0]))
     data = make("arrays", path="a.npz", train_labels="l", test_labels="m")

@@ -67,6 +67,8 @@ def test_rows_of_images_that_are_held_out_go_with_their_numbers(read):
     assert {split: rows[:, 0].tolist() for split, rows in found.rows.items()} == {"train": [6, 1, 4], "test": [0, 7]}
     told = refused("not one row per image", lambda: read("a.npy", own, a=np.arange(5.0)))
     assert told == ("5 rows", "8, images of made, of which some are held out")
+    with pytest.raises(DataError, match="held out from 8: one array of as many rows is for all"):
+        read({"train": "a.npy", "test": "b.npy"}, own, a=np.arange(6.0), b=np.arange(2.0))
     own.test.__dict__["rows"] = None
     assert read("a.npy", own, a=np.arange(8.0)).rows["test"][:, 0].tolist() == list(range(8))
 

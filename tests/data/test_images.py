@@ -157,7 +157,8 @@ def test_skipping_an_image_of_another_size(make, folder, paint):
 def test_files_of_sixteen_bits_are_kept_or_said_to_be_rounded(make, folder):
     (folder / "a" / "deep.png").write_bytes(deep_png(np.full((3, 4, 3), 32768, np.uint16)))
     assert make("images", path="pictures").notes == (
-        f"1 of 21 images in {folder} have 16 bits a value and were rounded to 8: data.source_levels=65536 keeps them",
+        f"1 of 21 images in {folder} have 16 bits a value and were rounded to 8: data.source_levels=65536 keeps them "
+        "(or 4096, levels of 12 bits)",
     )
     data = make("images", path="pictures", source_levels=65536)
     assert data.spec.levels == 65536 and names(data) == [*(257 * level for level in range(20)), 32768]

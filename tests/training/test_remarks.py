@@ -10,10 +10,11 @@ from PIL import Image
 import pixkit as kit
 from pixkit import training
 from pixkit.context import ContextSpec
+from pixkit.data import SOURCES
 from pixkit.errors import RecipeError
 from pixkit.image import ImageSpec, Palette
 from pixkit.testing import named
-from pixkit.training.remarks import _classes_as_numbers, before_the_model, remarks
+from pixkit.training.remarks import _classes_as_numbers, _few_levels, before_the_model, remarks
 from pixkit.training.watch import Reporter
 
 MODEL = """\
@@ -72,6 +73,22 @@ def test_arrays_that_nobody_reads_are_remarked_on(said):
     small = "data.context={small: {shrink: 2}}"
     lines = said("{source: digits, limit_train: 8}", small, "model.context=[{type: image, layers: 1}]")
     assert not [line for line in lines if "no conditioner" in line]
+
+
+@pytest.mark.parametrize(
+    ("stated", "high", "levels", "remarked"),
+    [({}, 2, 256, True), ({}, 63, 256, True), ({}, 64, 256, False), ({}, None, 256, False), ({}, 0, 2, False),
+     ({"source_levels": 256}, 2, 256, False), ({"source_levels": None}, 2, 256, False)],
+)  # fmt: skip
+def test_images_of_few_of_the_levels_are_remarked_on(stated, high, levels, remarked):
+    config, dataset = (
+        SOURCES["arrays"].Config(path="a.npz", **stated),
+        SimpleNamespace(highest=high, source_levels=levels),
+    )
+    line = f"data.source_levels: the highest value is {high} of 0..255; if the files contain levels or classes"
+    said = [*_few_levels(SimpleNamespace(config=config), dataset)]
+    assert said == [f"{line} as they are, source_levels is the number of these, {(high or 0) + 1} or more"] * remarked
+    assert not [*_few_levels(SimpleNamespace(config=SOURCES["digits"].Config()), dataset)]
 
 
 def test_integers_that_may_be_classes_and_enter_as_a_number_are_remarked_on():
