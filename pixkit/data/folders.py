@@ -146,7 +146,8 @@ def list_pictures(folder: Path) -> Listing:
             else:
                 found.others[kind] += 1
     except OSError as error:
-        raise DataError("cannot be read", where=str(folder), found=reason(error)) from error
+        several = "data.path is one folder or archive" if any(sign in folder.name for sign in "*?{") else None
+        raise DataError("cannot be read", where=str(folder), found=reason(error), hint=several) from error
     if not found.names:
         raise DataError(
             "there are no images",

@@ -90,7 +90,8 @@ class Folder:
                 "images outside the classes' folders",
                 where=str(self.listing.folder),
                 found=listed(name for name in self.names if top_of(name) is None),
-                expected="with data.labels, every image in a folder named after its class",
+                expected="with data.labels=true, every image in a folder named after its class",
+                hint="data.labels=FILE.csv reads classes from a table, with a row for each image",
             )
         return [kind for kind in kinds if kind is not None]
 

@@ -59,12 +59,17 @@ def remarks(recipe: Recipe, dataset: Dataset, model: Model, base: Path) -> Itera
 
 
 def before_the_model(spec: ImageSpec) -> Iterator[str]:
-    """Remark on images that seem to have channels last, before a model refuses them."""
+    """Remark on images that seem to have channels last, before a model refuses them, or learns rows of pictures."""
     channels, rows, columns = spec.shape
     if columns in CHANNELS and not {channels, rows} & {*CHANNELS}:
         yield (
             f"data: images [N, C, H, W] of {channels} channels, {rows} rows and {columns} columns; "
             "images [N, H, W, C] are permuted: pixels.permute(0, 3, 1, 2)"
+        )
+    if channels == 1 and columns in CHANNELS[1:] and rows > max(CHANNELS):
+        yield (
+            f"data: grey images of {rows} rows and {columns} columns; if these are pictures [H, W, C], one a file, "
+            "np.stack makes images [N, H, W, C] of them"
         )
 
 

@@ -121,7 +121,7 @@ def test_classes_must_be_folders_and_the_same_ones(make, folder, paint):
     paint("loose.png")
     with pytest.raises(DataError, match="outside the classes' folders") as caught:
         make("images", path="pictures", labels=True)
-    assert caught.value.found == "loose.png"
+    assert caught.value.found == "loose.png" and "data.labels=FILE.csv" in caught.value.hint
 
 
 def test_one_bad_image_among_many(make, folder):
@@ -152,6 +152,24 @@ def test_skipping_an_image_of_another_size(make, folder, paint):
     paint("z.png", 30, (9, 9))
     data = make("images", path="pictures", on_bad="skip")
     assert names(data) == list(range(20)) and "different size: 9 x 9" in data.notes[0]
+
+
+@pytest.mark.parametrize(("name", "hint"), [
+    ("shard-*.tar", "data.path is one folder or archive"), ("shard-{0..9}.tar", "data.path is one folder or archive"),
+    ("none", None),
+])  # fmt: skip
+def test_a_folder_that_is_not_there(make, name, hint):
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        make("images", path=name)
+    assert caught.value.hint == hint
+
+
+def test_arrays_in_a_folder_are_left_to_another_source(make, tmp_path):
+    (tmp_path / "arrays").mkdir()
+    np.save(tmp_path / "arrays" / "0.npy", np.zeros((3, 3)))
+    with pytest.raises(DataError, match="there are no images") as caught:
+        make("images", path="arrays")
+    assert caught.value.hint == "data.source=arrays reads arrays"
 
 
 def test_files_of_sixteen_bits_are_kept_or_said_to_be_rounded(make, folder):

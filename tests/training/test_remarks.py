@@ -144,6 +144,22 @@ def test_images_whose_channels_come_last_are_remarked_on(shape, remarked):
     assert len(list(before_the_model(ImageSpec(*shape, 2)))) == remarked
 
 
+@pytest.mark.parametrize(
+    ("shape", "remarked"),
+    [
+        ((1, 8, 3), True),
+        ((1, 5, 4), True),
+        ((1, 4, 3), False),
+        ((1, 8, 5), False),
+        ((3, 8, 3), False),
+        ((1, 8, 8), False),
+    ],
+)
+def test_rows_of_pictures_that_seem_to_be_images_are_remarked_on(shape, remarked):
+    """Of files of one picture each, [H, W, 3], every row is read as an image."""
+    assert any("np.stack makes images" in line for line in before_the_model(ImageSpec(*shape, 2))) == remarked
+
+
 RED, BLUE = (Palette.of([[0, 0, 0], colour]) for colour in ([255, 0, 0], [0, 0, 255]))
 
 
