@@ -22,7 +22,8 @@ def varied(recipes: Sequence[Mapping[str, Any]], *, beside: bool = False) -> lis
 
     Sections of different components differ only in their `type` (or `source`): one's width cannot be compared with
     another's. A key that a recipe lacks, as in older runs, is not a difference either. A list of components differs in
-    their types and, where these are the same, in the keys of each: `model.context[1].dropout`.
+    their types and, where these are the same, in the keys of each, by what it reads, its type or, if several have the
+    same, its number: `model.context[small].dropout`.
 
     Args:
         recipes: as plain data, of the same format.
@@ -48,9 +49,11 @@ def _leaves(section: Mapping[str, Any], prefix: str, sorts: tuple[Any, ...]) -> 
             yield from _leaves(value, f"{path}.", within)
         elif types := _types(value):
             yield (path, within), types
+            names = [str(each.get("from") or each["type"]) for each in value]
             for number, each in enumerate(value):
-                held = _leaves(each, f"{path}[{number}].", (*within, *types))
-                yield from (leaf for leaf in held if leaf[0][0] != f"{path}[{number}]")  # its type was among them
+                place = f"{path}[{names[number] if len(set(names)) == len(names) else number}]"
+                held = _leaves(each, f"{place}.", (*within, *types))
+                yield from (leaf for leaf in held if leaf[0][0] != place)  # its type was among them
         else:
             # A section's type is compared with whatever is in its place: perhaps nothing.
             yield ((prefix.rstrip("."), sorts) if key == named else (path, within)), value

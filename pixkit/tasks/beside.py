@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -29,8 +30,6 @@ from pixkit.tasks.labels import Choice, one_label, repeat_labels
 
 PLACE = re.compile(r"(train|validation|test):([0-9]{1,12})")
 NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?")
-PAIRS = 16
-"""Images in a row of a grid that alternates conditions and samples."""
 Asked: TypeAlias = str | Path | Sequence[str | Path] | Mapping[str, Any]
 """Conditions as callers give them: images of the run's data (test:5), which stand for their conditions, or by name an
 array, a file with one, or such an image."""
@@ -51,6 +50,13 @@ def scored_given(model: Model) -> str:
     smaller = {spec.name for spec in model.spec.context if spec.shrink is not None}
     words = {LABEL: "the labels"} | {name: f"{name} (from the image itself)" for name in smaller}
     return ", ".join(words.get(name, name) for name in names)
+
+
+def unknown_of_others(model: Model) -> str:
+    """The conditions that are not known of images which are not of the run's data, as "tilt, mask"; empty for none."""
+    several = conditions_of(model)
+    arrays = [] if several is None else [part.spec.array for part in several.conditioners]
+    return listed(dict.fromkeys(array.name for array in arrays if array.name != LABEL and array.shrink is None))
 
 
 class Conditioning:
@@ -182,20 +188,24 @@ class Conditioning:
         """How a value may be given as text."""
         if spec.name == LABEL:
             return "label=CLASS"
-        written = [f"{spec.name}={','.join(['0.5'] * spec.size)}"] if len(spec.shape) < 2 and spec.size <= 4 else []
+        entry = "0.5" if spec.levels is None else str(spec.levels - 1)
+        written = [f"{spec.name}={','.join([entry] * spec.size)}"] if len(spec.shape) < 2 and spec.size <= 4 else []
         return listed([f"{spec.name}=FILE, an array of {spec}", f"{spec.name}=test:5", *written])
 
     def _typed(self, name: str, text: str) -> Tensor | None:
-        """A value that is given as text: a class, by name or number, or numbers; None if it is none of these."""
+        """Values that are given as text: classes, by name or number, or numbers, [n, *shape]; None for any other text.
+
+        Several numbers are several values of a number, and the entries of a vector.
+        """
         spec, where = self._specs[name], f"{self._where}, {name}"
         if name == LABEL:
             return repeat_labels(self.model, text, 1, where=where)
         numbers = text.split(",")
         if len(spec.shape) > 1 or not all(map(NUMBER.fullmatch, numbers)):
             return None
-        if len(numbers) != spec.size:
+        if spec.size > 1 and len(numbers) != spec.size:
             raise UsageError("another number of entries", where=where, found=text, expected=f"{spec.size}")
-        found = torch.tensor([float(number) for number in numbers]).view(1, *spec.shape)
+        found = torch.tensor([float(number) for number in numbers]).view(-1, *spec.shape)
         whole = spec.levels is not None and bool((found == found.round()).all())
         return spec.check(found.long() if whole else found, where)
 
@@ -216,6 +226,9 @@ def context_of(
             Conditioning(drawer.model, drawer.run)  # raises the error
         return one_label(drawer.model, label)
     if asked is None and not PLACE.fullmatch(name):
+        if lacked := unknown_of_others(drawer.model):
+            said = "is not of the run's data, whose images have these; --given (context=) gives them"
+            warnings.warn(f"{name or 'the image'} is without {lacked}: it {said}", RuntimeWarning, stacklevel=2)
         return found.given({} if label is None else {LABEL: one_label(drawer.model, label)}, 1, image.cpu())
     rows = Conditioning(drawer.model, drawer.run, drawer.loading).rows(name if asked is None else asked, label)
     if len(rows) != 1:
@@ -234,33 +247,3 @@ def rows_in_turn(model: Model, dataset: Dataset, count: int) -> Tensor | None:
     split = next(split for split in ("validation", "test", "train") if dataset.size(split))
     batch = dataset.batch(split, torch.arange(count) % dataset.size(split))
     return found.rows(batch.labels, batch.context)
-
-
-def pictures_of(model: Model, rows: Tensor, *, of: str | None = None, but: str | None = None) -> Tensor | None:
-    """The first condition that is a grid, as images of the model's size and levels, int64 [n, C, H, W].
-
-    `of` is the only name that counts, and `but` one that does not.
-
-    Cells are enlarged to the sites nearest to them; floats are scaled by their range, and codes become levels of grey.
-    None if no condition is a grid.
-    """
-    found = conditions_of(model)
-    arrays = [] if found is None else [part.spec.array for part in found.conditioners]
-    may = [each for each in arrays if len(each.shape) >= 2 and each.name != but and of in (None, each.name)]
-    array = may[0] if may else None
-    if found is None or array is None or not len(rows):
-        return None
-    spec, values = model.spec, found.by_name(rows[:, rows.shape[1] - found.beside :].cpu())[array.name].double()
-    values = values[:, None] if values.ndim == 3 else values
-    low, high = (0.0, float(array.levels)) if array.levels else (float(values.min()), float(values.max()) + 1e-9)
-    levels = ((values - low) * (spec.levels / (high - low))).floor().long().clamp(0, spec.levels - 1)
-    levels = levels if levels.shape[1] == spec.channels else levels[:, :1].expand(-1, spec.channels, -1, -1)
-    down, across = (
-        torch.arange(size) * own // size for size, own in zip(spec.shape[1:], levels.shape[2:], strict=True)
-    )
-    return levels[:, :, down[:, None], across]
-
-
-def beside_each(images: Tensor, pictures: Tensor, each: int) -> Tensor:
-    """Insert a picture before every `each` images, for the rows of a grid: [n * each, ...] and [n, ...]."""
-    return torch.cat([pictures[:, None], images.unflatten(0, (len(pictures), each))], 1).flatten(0, 1)

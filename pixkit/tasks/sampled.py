@@ -13,9 +13,9 @@ from pixkit.image import ImageSpec
 from pixkit.models.base import Model
 from pixkit.models.request import SampleRequest
 from pixkit.samplers import Drawn
-from pixkit.tasks.beside import PAIRS, beside_each, pictures_of
 from pixkit.tasks.decoded import PICTURE
 from pixkit.tasks.labels import Choice, class_titles, repeat_labels
+from pixkit.tasks.pictured import PAIRS, beside_each, pictures_of
 
 
 @dataclass(frozen=True, repr=False)

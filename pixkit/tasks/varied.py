@@ -23,10 +23,11 @@ from pixkit.recipe.messages import nearest
 from pixkit.runs.load import load_data
 from pixkit.samplers import Known
 from pixkit.samplers.batch import Guidance
-from pixkit.tasks.beside import Asked, Conditioning, conditions_of, pictures_of, rows_in_turn
+from pixkit.tasks.beside import Asked, Conditioning, conditions_of, rows_in_turn
 from pixkit.tasks.drawer import Drawer, Images
 from pixkit.tasks.labels import Choice, class_titles, repeat_labels
 from pixkit.tasks.masks import keep_edge
+from pixkit.tasks.pictured import pictures_of
 
 PIXELS = "pixels"
 LATENT = re.compile(r"latent[0-9]*")

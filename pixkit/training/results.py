@@ -19,9 +19,10 @@ from pixkit.recipe.schema import Recipe
 from pixkit.runs.checkpoint import load_model
 from pixkit.runs.load import WEIGHTS, read_weights
 from pixkit.runs.run import Run
-from pixkit.tasks.beside import PAIRS, beside_each, pictures_of, rows_in_turn, scored_given
+from pixkit.tasks.beside import rows_in_turn, scored_given
 from pixkit.tasks.decoded import PICTURE, decoded, decoder_of
 from pixkit.tasks.labels import class_titles
+from pixkit.tasks.pictured import PAIRS, beside_each, pictures_of
 from pixkit.tasks.score import TOKENS, Scores, score
 from pixkit.training.precision import Arithmetic
 from pixkit.training.rescue import attempt

@@ -58,7 +58,9 @@ def test_other_components_are_told_apart_by_their_type_alone():
 def test_a_list_of_components_differs_in_their_types_and_in_the_keys_of_each():
     label, small = {"type": "label", "dropout": 0.1}, {"type": "image", "from": "small", "size": 8}
     both, wider = changed(model__context=[small, label]), changed(model__context=[{**small, "size": 9}, label])
-    assert varied([both, wider]) == [{"model.context[0].size": 8}, {"model.context[0].size": 9}]
+    assert varied([both, wider]) == [{"model.context[small].size": 8}, {"model.context[small].size": 9}]
+    twice = [changed(model__context=[{**small, "size": size}, small]) for size in (8, 9)]
+    assert varied(twice) == [{"model.context[0].size": 8}, {"model.context[0].size": 9}]
     assert varied([both, changed(model__context=[label]), A, changed(model__context=label)]) == [
         {"model.context": ["image", "label"]},
         {"model.context": ["label"]},
@@ -67,8 +69,9 @@ def test_a_list_of_components_differs_in_their_types_and_in_the_keys_of_each():
     ]
     one, other = varied([both, changed(model__context=[label])], beside=True)
     assert (one["model.context"], other["model.context"]) == (["image", "label"], ["label"])
-    assert (one["model.context[0].size"], "model.context[0].size" in other) == (8, False)
-    assert short_names(one, keys_in(both))["model.context[0].size"] == "size"
+    assert (one["model.context[small].size"], "model.context[small].size" in other) == (8, False)
+    assert "model.context[label].dropout" not in one, "it is the same, wherever it stands"
+    assert short_names(one, keys_in(both))["model.context[small].size"] == "size"
     plain = [changed(data__levels=[{"a": 1}]), changed(data__levels=[{"a": 2}])]
     assert varied(plain) == [{"data.levels": [{"a": 1}]}, {"data.levels": [{"a": 2}]}]
 

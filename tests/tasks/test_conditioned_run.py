@@ -225,8 +225,11 @@ def test_pixkit_complete_takes_conditions_by_name(run, batch, by_name, tmp_path,
         found = json.loads(capfd.readouterr().out)
         other = pixkit.complete(run, batch.x[4:5], known, 1, context="test:3")
         assert found["nats"] == pytest.approx(other.nats, rel=1e-5)
+    with pytest.warns(RuntimeWarning, match="^the image is without tilt: it is not of the run's data"):
+        pixkit.complete(run, batch.x[4:5], known, 1)
     # Scored, as an image that is not of the run's data: its conditions are what it is itself, and what is said of it.
-    row = next(iter(pixkit.score(run, [batch.x[4]], labels=[3])))
+    with pytest.warns(RuntimeWarning, match="^1 images .* scored without tilt, which .*: their scores do not compare"):
+        [row] = pixkit.score(run, [batch.x[4]], labels=[3])
     assert row.nats == pytest.approx(-float(pixkit.load(run).log_prob(batch.x[4:5], {"label": torch.tensor([3])})))
 
 

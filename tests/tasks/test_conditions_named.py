@@ -11,10 +11,11 @@ from pixkit.cli.drawing import conditions_given
 from pixkit.context import ContextSpec
 from pixkit.errors import DataError, PluginError, UsageError
 from pixkit.image import ImageSpec
-from pixkit.tasks import beside
-from pixkit.tasks.beside import Conditioning, beside_each, pictures_of, rows_in_turn
+from pixkit.tasks import beside, pictured
+from pixkit.tasks.beside import Conditioning, rows_in_turn
 from pixkit.tasks.decoded import decoded
 from pixkit.tasks.masks import hide_box, hide_random, keep_edge
+from pixkit.tasks.pictured import beside_each, pictures_of
 
 GRID = ContextSpec("grid", (2, 3), 4)
 VECTOR = ContextSpec("vector", (2,))
@@ -44,7 +45,8 @@ def stand(monkeypatch):
     """stand(arrays...): a model of images [1, 4, 6] of 8 levels, given these."""
 
     def made(*arrays, label=None, channels=1):
-        monkeypatch.setattr(beside, "conditions_of", lambda model: Stand(*arrays, label=label))
+        for module in (beside, pictured):
+            monkeypatch.setattr(module, "conditions_of", lambda model: Stand(*arrays, label=label))
         return SimpleNamespace(spec=ImageSpec(channels, 4, 6, 8, context=arrays), labelled=label is not None)
 
     return made
@@ -132,6 +134,18 @@ def test_arrays_come_from_files(stand, tmp_path):
     assert (refused.value.found, refused.value.expected) == (
         "test:3, a.png", "test:5, or one of vector=FILE, grid=FILE",
     )  # fmt: skip
+
+
+def test_several_numbers_are_several_values_of_a_number(stand):
+    asked = Conditioning(stand(VECTOR, ContextSpec("age", ()), ContextSpec("kind", (1,), 4)), None)
+    assert asked.value("age", "3,-0.5").tolist() == [3.0, -0.5]
+    assert asked.value("kind", "3,0").tolist() == [[3], [0]]
+    assert asked.value("vector", "3,0").tolist() == [[3.0, 0.0]]
+    with pytest.raises(UsageError, match="another number of entries"):
+        asked.value("vector", "3,0,1,2")
+    with pytest.raises(DataError, match="no such file") as caught:
+        asked.value("kind", "red")
+    assert caught.value.expected == "kind=FILE, an array of kind 1, K = 4, kind=test:5, kind=3"
 
 
 def test_an_empty_value_is_none(stand):

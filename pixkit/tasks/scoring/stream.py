@@ -17,7 +17,7 @@ from pixkit.data.packed import Member
 from pixkit.errors import DataError, UsageError, message
 from pixkit.models.base import Model
 from pixkit.runs.run import Run
-from pixkit.tasks.beside import conditions_of
+from pixkit.tasks.beside import conditions_of, unknown_of_others
 from pixkit.tasks.inputs import OwnData
 from pixkit.tasks.labels import labels_for
 
@@ -73,16 +73,23 @@ class Stream:
         self._sized = isinstance(images, Sized)
 
     def __iter__(self) -> Iterator[Given]:
+        without, lacked = 0, unknown_of_others(self._model)
         for number, each in enumerate(self._images):
             self.total += not self._sized
             if isinstance(each, Tensor):
                 self._model.spec.check(each[None], where=f"image {number}")
+                without += 1
                 yield Given(str(number), each.long().cpu())
                 continue
             own = ONE.fullmatch(str(each)) or SPAN.fullmatch(str(each))
-            yield from self._of_files(each) if own is None else self._of_data(own)
+            for given in self._of_files(each) if own is None else self._of_data(own):
+                without += own is None and given.image is not None
+                yield given
         for note in self._reader.notes:
             warnings.warn(note, RuntimeWarning, stacklevel=2)
+        if without and lacked:
+            said = f"images that are not of the run's data are scored without {lacked}, which those of the data have"
+            warnings.warn(f"{without} {said}: their scores do not compare", RuntimeWarning, stacklevel=2)
 
     def _of_files(self, name: str | Path) -> Iterator[Given]:
         """The images of a file, or of the files in a folder or an archive."""
