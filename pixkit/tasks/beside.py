@@ -15,8 +15,10 @@ from torch import Tensor
 from pixkit.backbones.conditions import Conditions
 from pixkit.context import LABEL, ContextSpec, shrunk
 from pixkit.data import Dataset, Progress
+from pixkit.data.given import MAX_PIXELS
 from pixkit.data.given_array import MAX_BYTES
 from pixkit.data.one_array import read_array
+from pixkit.data.picture import Form, read_picture, size_of
 from pixkit.errors import DataError, UsageError, listed
 from pixkit.files import is_file
 from pixkit.image import ImageSpec
@@ -175,6 +177,9 @@ class Conditioning:
                 raise
         if isinstance(given, str) and not is_file(given) and (found := self._typed(name, given)) is not None:
             return found
+        if len(spec.shape) == 2 and spec.levels is not None and is_file(given) and size_of(Path(given)) is not None:
+            form = Form(1, (spec.shape[0], spec.shape[1]), "exact", "nearest", MAX_PIXELS, max(spec.levels, 2))
+            return spec.check(torch.tensor(read_picture(Path(given), form)), f"{self._where}, {name}")
         try:
             values = read_array(given, MAX_BYTES, self._choices(spec), name)
         except DataError as error:
@@ -190,7 +195,8 @@ class Conditioning:
             return "label=CLASS"
         entry = "0.5" if spec.levels is None else str(spec.levels - 1)
         written = [f"{spec.name}={','.join([entry] * spec.size)}"] if len(spec.shape) < 2 and spec.size <= 4 else []
-        return listed([f"{spec.name}=FILE, an array of {spec}", f"{spec.name}=test:5", *written])
+        kind = "an array" if len(spec.shape) < 2 or spec.levels is None else "an array or a picture"
+        return listed([f"{spec.name}=FILE, {kind} of {spec}", f"{spec.name}=test:5", *written])
 
     def _typed(self, name: str, text: str) -> Tensor | None:
         """Values that are given as text: classes, by name or number, or numbers, [n, *shape]; None for any other text.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from click import UsageError as UsageFault
+from PIL import Image
 
 from pixkit.cli.drawing import conditions_given
 from pixkit.context import ContextSpec
@@ -148,12 +149,22 @@ def test_several_numbers_are_several_values_of_a_number(stand):
     assert caught.value.expected == "kind=FILE, an array of kind 1, K = 4, kind=test:5, kind=3"
 
 
+def test_codes_come_from_a_picture_that_has_them_as_its_levels(stand, tmp_path):
+    asked, codes = Conditioning(stand(GRID), None), np.array([[0, 1, 2], [3, 0, 1]], np.uint8)
+    Image.fromarray(codes).save(tmp_path / "codes.png")
+    assert asked.value("grid", tmp_path / "codes.png").tolist() == [codes.tolist()]
+    for wrong, message in ((codes + 1, "values|levels"), (codes[:, :2], "size")):
+        Image.fromarray(np.ascontiguousarray(wrong)).save(tmp_path / "wrong.png")
+        with pytest.raises(DataError, match=message):
+            asked.value("grid", tmp_path / "wrong.png")
+
+
 def test_an_empty_value_is_none(stand):
     label = ContextSpec("label", (), 9)
     asked = Conditioning(stand(VECTOR, GRID, label=label), None)
     for name, expected in (
         ("vector", "vector=FILE, an array of vector 2, vector=test:5, vector=0.5,0.5"),
-        ("grid", "grid=FILE, an array of grid 2x3, K = 4, grid=test:5"),
+        ("grid", "grid=FILE, an array or a picture of grid 2x3, K = 4, grid=test:5"),
         ("label", "label=CLASS"),
     ):
         for text in ("", " "):
