@@ -245,14 +245,15 @@ def reads_labels(component: ComponentSpec) -> bool:
     return component.name == LABEL and getattr(component.config, "from") is None
 
 
-def _array_of(component: ComponentSpec, image: ImageSpec, classes: int | None) -> ContextSpec:
-    """The array that a conditioner reads."""
+def named_array(component: ComponentSpec, arrays: Sequence[str]) -> str:
+    """The array that a conditioner reads, among those of these names.
+
+    Raises:
+        RecipeError: if there is no such array, or none is named and there are several.
+    """
     config, named = component.config, getattr(component.config, "from")
-    if reads_labels(component):
-        return ContextSpec(LABEL, (), classes)
-    arrays = {spec.name: spec for spec in image.context}
     if named is None and len(arrays) == 1:
-        return image.context[0]
+        return arrays[0]
     if named not in arrays:
         raise RecipeError(
             "which array beside the images?" if named is None else "no such array beside the images",
@@ -261,7 +262,15 @@ def _array_of(component: ComponentSpec, image: ImageSpec, classes: int | None) -
             expected=", ".join(arrays) or "an array that data.context names",
             hint=_meant(named, arrays) if arrays else f"data.context={{{named or 'NAME'}: FILE}}",
         )
-    return arrays[named]
+    return str(named)
+
+
+def _array_of(component: ComponentSpec, image: ImageSpec, classes: int | None) -> ContextSpec:
+    """The array that a conditioner reads."""
+    if reads_labels(component):
+        return ContextSpec(LABEL, (), classes)
+    arrays = {spec.name: spec for spec in image.context}
+    return arrays[named_array(component, list(arrays))]
 
 
 @torch.no_grad()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,12 +159,8 @@ class Files:
     def stored(self, reference: Reference, key: str) -> Stored:
         """One array as it is stored."""
         container, name = self._place(reference, key)
-        try:
+        with _suggesting(container, key):
             return container.stored(name)
-        except DataError as error:
-            if error.message == "there is no such array":
-                error.hint = _instead(key, container.names())
-            raise
 
     def _part(self, reference: Reference, key: str) -> Part:
         """An array of images, by its header."""
@@ -218,7 +215,8 @@ class Files:
         """An array of labels."""
         container, name = self._place(place, key)
         try:
-            array = container.read(name)
+            with _suggesting(container, key):
+                array = container.read(name)
             if container.stored(name).column_major:  # MATLAB has rows and columns, but no plain lists
                 array = array.reshape(-1) if 1 in array.shape else array.T
             return array
@@ -296,6 +294,17 @@ def _look(images: Unread, parts: Sequence[Part]) -> None:
     for part, ends in zip(parts, remembered(images, look, "the range of its values")["ends"], strict=True):
         part.levels.of(np.array(ends, part.levels.kind))
         part.levels.check()
+
+
+@contextmanager
+def _suggesting(container: Container, key: str) -> Iterator[None]:
+    """Suggest another array if there is none of that name."""
+    try:
+        yield
+    except DataError as error:
+        if error.message == "there is no such array":
+            error.hint = _instead(key, container.names())
+        raise
 
 
 def _instead(key: str, names: Sequence[str]) -> str:

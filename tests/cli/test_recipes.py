@@ -164,6 +164,12 @@ def test_validate_gives_every_error_of_every_recipe(pixkit, workplace):
     assert outcome.out == "tiny.yaml: ok\n"
     for part in ("model.backbone.width", "train.batchsize", "2 errors", "absent.yaml: there is no such file"):
         assert part in outcome.err
+    context = "  context: [{type: label}, {type: vector, from: incc}]\n"
+    text = (workplace / "tiny.yaml").read_text().replace("model:\n", f"model:\n{context}")
+    (workplace / "unnamed.yaml").write_text(text.replace("data: {", "data: {context: {ink: a.npy}, "))
+    outcome = pixkit("validate", "unnamed.yaml")
+    assert outcome.code == 2 and "model.context[1].from: no such array beside the images" in outcome.err
+    assert "expected: ink" in outcome.err and "ok" not in outcome.out
     rows = json.loads(pixkit("validate", "bad.yaml", "tiny.yaml", "--json").out)
     assert [row["valid"] for row in rows] == [False, True]
     assert len(rows[0]["errors"]) == 2

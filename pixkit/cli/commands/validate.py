@@ -45,8 +45,14 @@ def command(ctx: click.Context, recipes: tuple[str, ...], as_json: bool) -> None
 
 
 def _error(recipe: str) -> PixkitError | None:
+    from pixkit.backbones.conditions import named_array, reads_labels  # with torch, which --help does not need
+
     try:
-        named_recipe(recipe)
+        loaded = named_recipe(recipe).recipe
+        given = getattr(loaded.model.config, "context", None)
+        for part in given if isinstance(given, list) else ():
+            if not reads_labels(part):
+                named_array(part, list(getattr(loaded.data.config, "context", {})))
     except PixkitError as error:
         return error
     return None
