@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any, TypedDict, cast
 
 from torch import Tensor
 
+from pixkit.data import Dataset
 from pixkit.data import Progress as Loading
+from pixkit.errors import UsageError
 from pixkit.execution.reference import Progress
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
@@ -18,7 +21,7 @@ from pixkit.models.request import SampleRequest
 from pixkit.noise import Noise
 from pixkit.ranks import ALONE, Ranks
 from pixkit.recipe.schema import SampleConfig
-from pixkit.runs.load import load
+from pixkit.runs.load import load, load_data
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 from pixkit.samplers import Drawn, Sampler, sampler_for
@@ -129,6 +132,17 @@ class Drawer:
     guidance: Guidance
     progress: Progress | None
     loading: Loading | None
+
+    @functools.cached_property
+    def data(self) -> Dataset:
+        """The run's data, read once.
+
+        Raises:
+            UsageError: if the model was given without its run.
+        """
+        if self.run is None:
+            raise UsageError("a model that was not opened with its run has no data", where="model", expected="a run")
+        return load_data(self.run, progress=self.loading)
 
     def draw(self, n: int, **request: Any) -> Drawn:
         """Draw `n` images; `request` holds other arguments of `Model.request`."""

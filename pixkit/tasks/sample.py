@@ -14,7 +14,6 @@ from pixkit.memory import memory_errors
 from pixkit.memory.guard import SMALLER_DRAW
 from pixkit.models.request import check_room
 from pixkit.precision import float32_products
-from pixkit.runs.load import load_data
 from pixkit.samplers import Drawn, Known
 from pixkit.samplers.batch import Guidance, check_count, check_guidance, is_guided
 from pixkit.tasks import latents
@@ -214,4 +213,4 @@ def _conditions(
     if context is not None or labels is not None or drawer.run is None:
         conditioning = Conditioning(drawer.model, drawer.run, drawer.loading)
         return conditioning.rows({} if context is None else context, labels).repeat_interleave(n, 0)
-    return rows_in_turn(drawer.model, load_data(drawer.run, progress=drawer.loading), n)
+    return rows_in_turn(drawer.model, drawer.data, n)

@@ -20,7 +20,6 @@ from pixkit.models.base import Model
 from pixkit.models.request import SampleRequest
 from pixkit.noise import Noise
 from pixkit.recipe.messages import nearest
-from pixkit.runs.load import load_data
 from pixkit.samplers import Known
 from pixkit.samplers.batch import Guidance
 from pixkit.tasks.beside import Asked, Conditioning, conditions_of, rows_in_turn
@@ -198,7 +197,7 @@ def _held(drawer: Drawer, axes: Axes, labels: Choice | None, context: Asked | No
         context = {name: value for name, value in context.items() if name not in axes} or None
     values |= {} if asked is None else {LABEL: asked}
     if context is None and drawer.run is not None:
-        found = rows_in_turn(model, load_data(drawer.run, progress=drawer.loading), 1)
+        found = rows_in_turn(model, drawer.data, 1)
         assert found is not None
         if labels is not None:
             found = conditions.with_values(found, LABEL, repeat_labels(model, labels, 1))
@@ -236,7 +235,7 @@ def _values(drawer: Drawer, what: str, wanted: int | None, each: int) -> Tensor:
             hint=f"context={{'{what}': array}}",
         )
     count = wanted or each
-    rows = rows_in_turn(drawer.model, load_data(drawer.run, progress=drawer.loading), IN_TURN * count)
+    rows = rows_in_turn(drawer.model, drawer.data, IN_TURN * count)
     conditions = conditions_of(drawer.model)
     assert conditions is not None and rows is not None
     found = conditions.by_name(rows[:, rows.shape[1] - conditions.beside :])[what]

@@ -1,6 +1,7 @@
 """What varies along the rows and columns of a grid, and what is held meanwhile: conditions and the noise of pixels."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from pixkit.context import ContextSpec
 from pixkit.errors import UsageError
 from pixkit.figures import Titles
 from pixkit.image import ImageSpec
+from pixkit.tasks import drawer as of_drawer
 from pixkit.tasks import varied
 from pixkit.tasks.drawer import open_drawer
 from pixkit.tasks.sampled import Sampled
@@ -38,9 +40,11 @@ def drawer(monkeypatch):
     """A drawer of a model whose run's validation images have the arrays above beside them."""
     model = model_of(PARTS, ("ant", "bee", "cat"))
     rows = model.several.given({"small": SMALL, "tilt": TILTS, "label": LABELS}, 4)
-    monkeypatch.setattr(varied, "load_data", lambda run, progress: None)
+    reads = []
+    monkeypatch.setattr(of_drawer, "load_data", lambda run, progress: reads.append(run) or reads)
     monkeypatch.setattr(varied, "rows_in_turn", lambda model, data, count: rows[torch.arange(count) % 4])
-    return replace(open_drawer(model, seed=3), run="its run")
+    yield replace(open_drawer(model, seed=3), run="its run")
+    assert len(reads) <= 1, "data are read once"
 
 
 def rows_of(drawer, *changes):
@@ -160,3 +164,13 @@ def test_a_grid_has_two_directions(wrong):
 def test_each_of_two_things_has_to_be_there(drawer):
     with pytest.raises(UsageError, match="did you mean 'small'"):
         require_variable(drawer.model, ["label", "smal"])
+    with pytest.raises(UsageError, match="a latent model varies one thing at a time"):
+        require_variable(SimpleNamespace(conditions=(), has_latent=True), ["latent", "pixels"])
+
+
+def test_a_model_alone_has_no_data():
+    drawer = open_drawer(model_of(PARTS))
+    with pytest.raises(UsageError, match="not opened with its run has no data"):
+        asked(drawer, "tilt", context=held("tilt"))
+    with pytest.raises(UsageError, match="not opened with its run has no data"):
+        str(drawer.data)

@@ -21,7 +21,13 @@ from pixkit.tasks.sample import incompatible, sample
 @click.command()
 @run_argument
 @click.option("-n", "count", type=click.IntRange(1), help="Number of images; the recipe's sample.count by default.")
-@click.option("--label", "labels", metavar="CLASS[,CLASS...]|all|none", help="Draw -n images of each of these classes.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="CLASS[,CLASS...]|all|none",
+    help="Draw -n images of each of these classes; may be given several times.",
+)
 @click.option("--code", "codes", type=Codes(), metavar="K[,K...]|all", help="Draw -n images of each categorical code.")
 @click.option(
     "--interpolate", nargs=2, metavar="A B", help="From the code of one image to that of another; see --given."
@@ -57,7 +63,7 @@ def command(
     run: Path,
     drawing: dict[str, Any],
     count: int | None,
-    labels: str | None,
+    labels: tuple[str, ...],
     codes: tuple[int, ...] | str | None,
     interpolate: tuple[str, str] | None,
     vary: tuple[str, ...],
@@ -101,7 +107,7 @@ def command(
         raise click.UsageError("--given and --rows go together: --given IMAGE --rows 10")
     images, context = _parted(given, rows)
     wish: dict[str, Any] = {
-        "labels": labels,
+        "labels": labels[0] if len(labels) == 1 else [*labels] or None,
         "codes": codes,
         "given": images or None,
         "context": context or None,
