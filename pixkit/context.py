@@ -55,10 +55,22 @@ class ContextSpec:
         levels = "" if self.levels is None else f", K = {self.levels}"
         return f"{self.name} {shape}{levels}{'' if self.shrink is None else ', from the image itself'}"
 
+    def _one_each(self, found: Tensor) -> Tensor:
+        """The same with an axis n, and that of a single channel, if only these differ."""
+        if len(self.shape) > 0 and tuple(found.shape) == self.shape and self.shape != (1,):
+            return found[None]
+        if len(self.shape) == 3 and self.shape[0] == 1 and tuple(found.shape[1:]) == self.shape[1:]:
+            return found[:, None]
+        if len(self.shape) == 2 and tuple(found.shape[1:]) == (1, *self.shape):
+            return found[:, 0]
+        if self.shape in ((), (1,)) and tuple(found.shape[1:]) in ((), (1,)):
+            return found.reshape(-1, *self.shape)
+        return found
+
     def check(self, values: Any, where: str) -> Tensor:
         """The arrays of some images as a tensor, [n, *shape]; the axis of a single channel may be missing, or added.
 
-        Numbers are [n], [n, 1], or a single one.
+        Numbers are [n], [n, 1], or a single one; of any other array a single one may have no axis n.
 
         Raises:
             DataError: for another shape, or values out of range.
@@ -77,12 +89,7 @@ class ContextSpec:
             raise DataError("not an array of numbers", where=where, found=str(found.dtype), expected=f"{self}")
         if found.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch compares none of these
             found = found.long()
-        if len(self.shape) == 3 and self.shape[0] == 1 and tuple(found.shape[1:]) == self.shape[1:]:
-            found = found[:, None]
-        elif len(self.shape) == 2 and tuple(found.shape[1:]) == (1, *self.shape):
-            found = found[:, 0]
-        elif self.shape in ((), (1,)) and tuple(found.shape[1:]) in ((), (1,)):
-            found = found.reshape(-1, *self.shape)
+        found = self._one_each(found)
         expected = f"({', '.join(map(str, ('n', *self.shape)))})"
         if found.ndim == 0 or tuple(found.shape[1:]) != self.shape:
             raise DataError("wrong shape", where=where, found=str(tuple(found.shape)), expected=expected)

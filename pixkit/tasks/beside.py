@@ -110,7 +110,14 @@ class Conditioning:
 
     def _of_images(self, asked: str | Path | Sequence[str | Path]) -> dict[str, Any]:
         """All conditions of some of the run's images; of other images, those that are the image itself, smaller."""
-        names = [asked] if isinstance(asked, str | Path) else list(asked)
+        names = [asked] if isinstance(asked, str | Path) else asked if isinstance(asked, Sequence) else [asked]
+        if not all(isinstance(name, str | Path) for name in names):
+            raise UsageError(
+                "neither images nor arrays by name",
+                where=self._where,
+                found=f"of type {type(asked).__name__}",
+                expected=f"test:5, or a mapping with {', '.join(self.conditions.names)}",
+            )
         places = [PLACE.fullmatch(str(name)) for name in names]
         if not any(places) and (smaller := [spec for spec in self.model.spec.context if spec.shrink is not None]):
             x = named_images(names, self.model.spec, self._run, where=self._where, loading=self._loading)[1]

@@ -60,12 +60,12 @@ def axes_of(vary: str | Axes) -> tuple[str, ...]:
     Raises:
         UsageError: for another number, or the same twice.
     """
-    axes = (vary,) if isinstance(vary, str) else tuple(vary)
-    if not 1 <= len(axes) <= 2 or len(set(axes)) < len(axes):
+    axes = tuple(vary) if isinstance(vary, Sequence) and not isinstance(vary, str) else (vary,)
+    if not 1 <= len(axes) <= 2 or len(set(axes)) < len(axes) or not all(isinstance(each, str) for each in axes):
         raise UsageError(
             "a grid has rows and columns, which differ in one thing each",
             where="vary",
-            found=", ".join(axes) or "nothing",
+            found=", ".join(map(str, axes)) or "nothing",
             expected="one thing or two different ones: that of the rows, and that of the columns",
         )
     return axes

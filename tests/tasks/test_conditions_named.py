@@ -159,6 +159,26 @@ def test_codes_come_from_a_picture_that_has_them_as_its_levels(stand, tmp_path):
             asked.value("grid", tmp_path / "wrong.png")
 
 
+def test_a_single_array_needs_no_axis_for_it(stand):
+    colour = ContextSpec("colour", (3, 2, 2))
+    asked = Conditioning(stand(VECTOR, GRID, colour, ContextSpec("kind", (1,), 4)), None)
+    assert asked.value("vector", [3, 0.5]).tolist() == [[3.0, 0.5]]
+    assert asked.value("grid", np.ones((2, 3), int)).shape == (1, 2, 3)
+    assert asked.value("colour", torch.zeros(3, 2, 2)).shape == (1, 3, 2, 2)
+    assert asked.value("kind", [3]).tolist() == [[3]] and asked.value("kind", 3).tolist() == [[3]]
+    with pytest.raises(DataError, match="wrong shape"):
+        asked.value("vector", [3, 0.5, 1])
+
+
+@pytest.mark.parametrize(("given", "found"), [(5, "int"), (torch.zeros(1, 4), "Tensor"), (["test:0", 5], "list")])
+def test_what_is_no_condition(stand, given, found):
+    with pytest.raises(UsageError, match="neither images nor arrays by name") as caught:
+        Conditioning(stand(VECTOR, GRID), None).rows(given)
+    assert (caught.value.found, caught.value.expected) == (
+        f"of type {found}", "test:5, or a mapping with vector, grid",
+    )  # fmt: skip
+
+
 def test_an_empty_value_is_none(stand):
     label = ContextSpec("label", (), 9)
     asked = Conditioning(stand(VECTOR, GRID, label=label), None)

@@ -153,12 +153,12 @@ def test_what_would_not_vary_is_refused(drawer, axes, given, message):
         asked(drawer, *axes, **given)
 
 
-@pytest.mark.parametrize("wrong", [(), ("a", "a"), ("a", "b", "c")])
+@pytest.mark.parametrize("wrong", [(), ("a", "a"), ("a", "b", "c"), ("a", None), 3])
 def test_a_grid_has_two_directions(wrong):
     assert axes_of("a") == ("a",) and axes_of(["a", "b"]) == ("a", "b")
     with pytest.raises(UsageError, match="rows and columns, which differ in one thing each") as caught:
         axes_of(wrong)
-    assert caught.value.found == (", ".join(wrong) or "nothing")
+    assert caught.value.found == (str(wrong) if wrong == 3 else ", ".join(map(str, wrong)) or "nothing")
 
 
 def test_each_of_two_things_has_to_be_there(drawer):

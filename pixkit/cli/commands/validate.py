@@ -45,14 +45,10 @@ def command(ctx: click.Context, recipes: tuple[str, ...], as_json: bool) -> None
 
 
 def _error(recipe: str) -> PixkitError | None:
-    from pixkit.backbones.conditions import named_array, reads_labels  # with torch, which --help does not need
+    from pixkit.tasks.named_arrays import check_arrays  # with torch, which --help does not need
 
     try:
-        loaded = named_recipe(recipe).recipe
-        given = getattr(loaded.model.config, "context", None)
-        for part in given if isinstance(given, list) else ():
-            if not reads_labels(part):
-                named_array(part, list(getattr(loaded.data.config, "context", {})))
+        check_arrays(named_recipe(recipe).recipe)
     except PixkitError as error:
         return error
     return None
