@@ -25,6 +25,7 @@ pytestmark = pytest.mark.quick
 @pytest.mark.parametrize(("images", "size", "recording", "expected"), [
     (0, None, False, [0]), (0, None, True, [0]), (1, None, False, [1]), (4, None, False, [4]), (5, None, False, [4, 1]),
     (5, None, True, [5]), (5, 2, True, [2, 2, 1]), (5, 5, False, [5]), (4, 1, False, [1] * 4),
+    (1, 1, False, [1]), (0, 1, True, [0]),
 ])  # fmt: skip
 def test_how_images_are_divided(images, size, recording, expected):
     module = nn.Linear(1, 1).requires_grad_(recording)
@@ -34,6 +35,8 @@ def test_how_images_are_divided(images, size, recording, expected):
     assert torch.equal(torch.cat([numbers[some] for some in slices]), numbers)
     with torch.no_grad():
         assert len([*batches(module, 5, None, 4)]) == 2
+    module.bias.requires_grad_(False)
+    assert len([*batches(module, 5, None, 4)]) == (1 if recording else 2), "some parameters are trained"
     assert next(batches(module.requires_grad_(False), 9999, None)) == slice(0, 256)
     with pytest.raises(UsageError, match="batch_size"):
         next(batches(module, 5, 0, 4))
@@ -139,7 +142,10 @@ def test_a_part_of_a_request(values):
     assert len(whole) == 3 and len(part) == 2 and part.noise.images == [9, 4] and part.noise.seed == 5
     assert part.context.tolist() == [9, 7]
     assert part.known.values.flatten().tolist() == ([0, 1] if values == 1 else [4, 5, 0, 1])
-    assert request.SampleRequest(Noise(5, [4, 6]), sampler_for("auto")).part([1]).context is None
+    pair = request.SampleRequest(
+        Noise(5, [4, 6]), sampler_for("auto"), known=Known(known.mask, torch.arange(4).view(2, 1, 1, 2))
+    )
+    assert pair.part([1]).context is None and pair.part([1]).known.values.flatten().tolist() == [2, 3]
 
 
 def test_progress_of_a_part_is_that_of_all():

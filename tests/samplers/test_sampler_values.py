@@ -39,6 +39,11 @@ def test_numbers_at_the_ends_of_their_range(check, name, taken, not_taken):
     assert [refused(check, number) for number in not_taken] == [name] * len(not_taken)
 
 
+def test_any_weight_other_than_0_guides():
+    unguided, guided = (0, 0.0, {}, {"a": 0.0, "b": 0}), (1.0, -2, {"a": 0.0, "b": 1.0}, {"a": 1.0, "b": 2.0})
+    assert [batch.is_guided(weight) for weight in (*unguided, *guided)] == [False] * 4 + [True] * 4
+
+
 @pytest.mark.parametrize(("images", "looked"), [(0, []), (64, []), (65, [3]), (1000, [3])])
 def test_many_images_at_a_time_are_looked_at_before(images, looked, monkeypatch):
     asked, needed = [], []
