@@ -91,10 +91,12 @@ WIDE = [(40, 34, 3, 2, (0, 2, 1, 0)), (2, 40, 1, 1, (0, 0, 0, 0))]
 @needs_pairs
 @pytest.mark.parametrize(
     ("sizes", "grid", "added", "biased"),
-    [(BLOCK, (7, 7), True, True), (WIDE, (4, 13), False, True), (BLOCK, (3, 5), False, False)],
+    [(BLOCK, (16, 9), True, True), (WIDE, (4, 13), False, True), (BLOCK, (3, 5), False, False)],
 )
 def test_convolutions_of_relus_are_torchs(sizes, grid, added, biased, monkeypatch):
-    """Up to what rounding to bfloat16 changes; panels are full or not; by two threads with the bits of one."""
+    """Up to what rounding to bfloat16 changes; of one strip of sites or two, and of panels that are full or not; by two
+    threads with the bits of one.
+    """
     leaves, layers = chain(sizes, grid, torch.bfloat16)
     exact, plain = chain(sizes, grid, torch.float64)
     if not biased:
@@ -116,7 +118,7 @@ def test_convolutions_of_relus_are_torchs(sizes, grid, added, biased, monkeypatc
 
 @needs_pairs
 def test_blocks_in_one_operation_and_taps_left_out_have_the_same_digits():
-    leaves, layers = chain(BLOCK, (7, 5), torch.bfloat16)
+    leaves, layers = chain(BLOCK, (7, 17), torch.bfloat16)  # of two strips
     with torch.no_grad():
         layers[1].kernel[:, :, 1, 2] = 0
     fewer = [layers[0], layers[1]._replace(taps=31), layers[2]]
