@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pixkit.components.config import ComponentConfig
 from pixkit.execution.choose import PLAINEST, choose
+from pixkit.execution.native.buffers import one_for_all
 from pixkit.execution.native.rounded import RoundedExecutor
 from pixkit.execution.reference import Executor
 from pixkit.network import Autoregressive
@@ -109,7 +110,7 @@ class CachedBatches:
         """
         self.prepared.require_same(count)
         name = PLAINEST if count in self._plainest else self.executor
-        kept = (self.executor, count, torch.get_num_threads())
+        kept = (self.executor, count, torch.get_num_threads(), one_for_all(context))
         waited = self.prepared.take(kept, context)
         chosen = waited or choose(name, self.plan, count, context)
         lasts = waited is not None or self.prepared.lasts(chosen)

@@ -1,7 +1,7 @@
 """Nats of the pixels between those of a small picture, given it; and the cost of a condition in sampling.
 
     python tests/benchmarks/conditions.py nats runs/digits-from-lowres runs/digits-multiscale [--factor 2]
-    python tests/benchmarks/conditions.py cost digits-from-lowres [KEY=VALUE...] [--batch 64] [--rounds 9]
+    python tests/benchmarks/conditions.py cost digits-from-lowres [KEY=VALUE...] [--batch 64] [--rounds 9] [--one]
 
 `nats` prints, of each run's test images, -log p(the others | every n-th pixel) per image and in bits per pixel drawn,
 each with its standard error, and the mean difference from the first run, image by image. A model whose condition is
@@ -9,8 +9,8 @@ that picture gives -log p(image | picture), of which the second column falls on 
 not draw well; another has to draw these pixels first, as `multiscale` does.
 
 `cost` draws from a recipe's network, by random weights, with its list of conditions and without, in turns, and prints
-the least processor time of each and their ratio. No two rounds have the same conditions, of which the results would be
-kept.
+the least processor time of each and their ratio. Each image has its own conditions, or with `--one` all have those of
+one, as with `pixkit sample --given test:5`. No two rounds have the same conditions, of which the results would be kept.
 """
 
 from __future__ import annotations
@@ -79,13 +79,15 @@ def models(name: str, overrides: list[str], batch: int) -> dict[str, tuple[Model
     return found
 
 
-def cost(name: str, overrides: list[str], batch: int, rounds: int) -> None:
+def cost(name: str, overrides: list[str], batch: int, rounds: int, one: bool) -> None:
     """Draw in turns."""
     least: dict[str, float] = {}
     found = models(name, overrides, batch)
     for number in range(rounds + 1):  # the first compiles
         for kind, (model, given) in found.items():
             rows = None if given is None else given.roll(number, 0)
+            if rows is not None and one:
+                rows = rows[:1].expand_as(rows)
             start = time.process_time()
             model.sample(batch, context=rows)
             least[kind] = min(least.get(kind, math.inf), time.process_time() - start)
@@ -105,12 +107,13 @@ def main() -> None:
     of_cost.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     of_cost.add_argument("--batch", type=int, default=64)
     of_cost.add_argument("--rounds", type=int, default=9)
+    of_cost.add_argument("--one", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.what == "nats":
         compare(options.runs, options.factor)
     else:
-        cost(options.recipe, options.overrides, options.batch, options.rounds)
+        cost(options.recipe, options.overrides, options.batch, options.rounds, options.one)
 
 
 if __name__ == "__main__":

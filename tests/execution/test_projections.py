@@ -1,6 +1,8 @@
 """What depends on a context only is computed once, and its projections where they are read."""
 
+import copy
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ import pixkit
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
 from pixkit.execution.choose import make
 from pixkit.execution.native import buffers
+from pixkit.execution.native.executor import shares
 from pixkit.execution.native.projections import runner, with_projections
 from pixkit.execution.plan import make_plan
 from pixkit.layers import MaskedConv2d
@@ -135,3 +138,67 @@ def test_a_draw_computes_each_operation_on_its_context_once(monkeypatch):
     assert not ran, "the same context again"
     assert draw(context.flip(0)).ne(first).any() and set(ran.values()) == {1}
     assert draw(context).equal(first) and set(ran.values()) == {1}
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
+def test_one_context_for_all_images_is_encoded_and_projected_once(spec, monkeypatch):
+    """The images are those of an executor for any contexts."""
+    net, plan = gated(Encoded(), spec)
+    own, sizes = net.example_context(8), []
+    one = own[3:4].expand_as(own)
+
+    def watched(plan):
+        run = runner(plan)
+
+        def noting(trace, operation, values):
+            found = run(trace, operation, values)
+            sizes.append((operation.name, len(found)))
+            return found
+
+        return noting
+
+    monkeypatch.setattr(buffers, "runner", watched)
+    uniforms = net.uniforms(Noise(0, range(8))).flatten(3)
+
+    def drawn(executor):
+        executor.walk(uniforms, 1.0, None)
+        return executor.pixels.clone()
+
+    shared = make("native", plan, 8, one)
+    assert {name for name, _ in sizes} >= moved(plan) and {images for _, images in sizes} == {1}
+    found = drawn(shared)
+    several = make("native", plan, 8, own)
+    assert several.packed.nbytes > shared.packed.nbytes
+    assert several.renew(one) and drawn(several).equal(found), "as it draws from 8 equal contexts"
+    assert found.unique(dim=0).shape[0] > 1
+    other = own[5:6].expand_as(own)
+    assert shared.renew(other) and several.renew(other)
+    assert drawn(shared).equal(drawn(several)) and not shared.pixels.equal(found)
+    assert not shared.renew(own) and not shared.renew(None), "several contexts need another executor"
+
+
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [
+        (None, False),
+        (torch.ones(1, 2), False),
+        (torch.ones(3, 2), True),
+        (torch.full((2,), 4), True),
+        (torch.tensor([1, 1, 2]), False),
+        (torch.tensor([[0.0], [-0.0]]), False),
+        (torch.full((2, 1), torch.nan), True),
+    ],
+)
+def test_equal_contexts_have_equal_bits(context, expected):
+    assert buffers.one_for_all(context) is expected
+
+
+@pytest.mark.needs_compiler
+def test_a_few_images_and_rewritten_networks_have_a_context_each():
+    net, plan = gated(Encoded())
+    one = net.example_context(1)
+    assert shares(plan, 8, one.expand(8, -1, -1, -1)) and not shares(plan, 7, one.expand(7, -1, -1, -1))
+    adopted = replace(plan, trace=copy.copy(plan.trace))
+    adopted.trace.adopted = object()
+    assert not shares(adopted, 8, one.expand(8, -1, -1, -1))

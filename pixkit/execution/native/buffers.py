@@ -21,6 +21,11 @@ from pixkit.readiness.trace import Operation, as_image
 class Buffers:
     """The results of a plan's operations, for a batch, on the network's device.
 
+    Args:
+        plan: the plan.
+        batch: number of images, B.
+        shared: whether all images have one context; its results are then computed and stored for one image.
+
     Attributes:
         pixels: int64 [B, S, C], the levels.
 
@@ -28,8 +33,8 @@ class Buffers:
         Unsupported: if the plan has an operation without an instruction.
     """
 
-    def __init__(self, plan: Plan, batch: int) -> None:
-        self.plan, self.batch = plan, batch
+    def __init__(self, plan: Plan, batch: int, shared: bool = False) -> None:
+        self.plan, self.batch, self._contexts = plan, batch, 1 if shared else batch
         network = plan.trace.network
         reference = network.reference
         self.device, self.dtype, self.groups = reference.device, reference.dtype, plan.trace.groups
@@ -50,7 +55,11 @@ class Buffers:
         self._memory = {kept.name: kept for parts in self._lowered.values() for part in parts for kept in part.kept}
 
     def renew(self, context: Tensor | None) -> bool:
-        """Reset to the initial state, with this context; return False if its shape differs."""
+        """Reset to the initial state, with this context; return False if its shape differs, or it is to be one for all
+        images, and is not.
+        """
+        if self._contexts < self.batch and not one_for_all(context):
+            return False
         if not self._is_last(context):
             for name, value in self._static(context).items():
                 if name in self._data and not self._fill(self._data[name], self._grouped(name, value)):
@@ -65,15 +74,16 @@ class Buffers:
     def _static(self, context: Tensor | None) -> dict[str, Any]:
         """The results of all operations that need no pixel, by name."""
         self._last = context if context is None else context.clone()
-        return run_static(self.plan.trace, context, self._run)
+        return run_static(self.plan.trace, context if context is None else context[: self._contexts], self._run)
 
     def _is_last(self, context: Tensor | None) -> bool:
         """Whether this memory holds the results for this very context; never on a GPU, which would be waited for."""
         last = self._last
         if context is None or last is None:
             return context is last
-        alike = (context.device.type, context.dtype, context.shape) == ("cpu", last.dtype, last.shape)
-        return alike and torch.equal(context.contiguous().view(torch.uint8), last.contiguous().view(torch.uint8))
+        return (context.device.type, context.dtype, context.shape) == ("cpu", last.dtype, last.shape) and _same_bits(
+            context, last
+        )
 
     @functools.cached_property
     def nbytes(self) -> int:
@@ -98,7 +108,7 @@ class Buffers:
             if operation.kind == "static":
                 if name in read:
                     grouped = self._grouped(name, static[name])
-                    self._data[name] = self._zeros(len(grouped), grouped.shape[3], grouped.shape[2])
+                    self._data[name] = self._zeros(len(grouped), grouped.shape[3], grouped.shape[2], self._contexts)
                     self._fill(self._data[name], grouped)
             elif name in self._views:
                 view = self._views[name]
@@ -142,8 +152,8 @@ class Buffers:
         """The number of colour groups of its maps."""
         return 1 if name in self._at_once else self.groups
 
-    def _zeros(self, sites: int, maps: int, groups: int) -> Tensor:
-        size = (sites, self.batch, groups, -(-maps // LANES) * LANES)
+    def _zeros(self, sites: int, maps: int, groups: int, images: int | None = None) -> Tensor:
+        size = (sites, self.batch if images is None else images, groups, -(-maps // LANES) * LANES)
         return torch.zeros(size, dtype=self.dtype, device=self.device)
 
     def _grouped(self, name: str, value: Any) -> Tensor:
@@ -155,7 +165,7 @@ class Buffers:
         if image.shape[1] == 1:
             image = image.expand(-1, max((reader.maps for reader in readers), default=1), -1, -1)
         groups = self._groups_of(name)
-        if image.shape[1] % groups or len(image) not in (1, self.batch):
+        if image.shape[1] % groups or len(image) not in (1, self._contexts):
             raise Unsupported(
                 f"no instruction broadcasts {operations[name].label} to the images and colours that read it"
             )
@@ -187,3 +197,14 @@ class Buffers:
     def _keep_raw(self, structures: Any) -> int:
         """The same for an array of structures."""
         return self._keep(torch.frombuffer(bytearray(structures), dtype=torch.uint8))
+
+
+def one_for_all(context: Tensor | None) -> bool:
+    """Whether there are several images, with equal contexts; False on a GPU, which would be waited for."""
+    if context is None or context.ndim == 0 or len(context) < 2 or context.device.type != "cpu":
+        return False
+    return _same_bits(context, context[:1].expand_as(context))
+
+
+def _same_bits(one: Tensor, other: Tensor) -> bool:
+    return torch.equal(one.contiguous().view(torch.uint8), other.contiguous().view(torch.uint8))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pixkit.execution.lowering.lower import Unsupported
+from pixkit.execution.native.buffers import one_for_all
 from pixkit.execution.native.compile import kernel
 from pixkit.execution.native.layout import HEADS
 from pixkit.execution.native.projections import with_projections
@@ -22,13 +23,16 @@ PATIENCE = 1_000_000
 """Nanoseconds that a team may lose, beside a quarter of its time, waiting for threads that other processes keep from
 running.
 """
+SEVERAL = 8
+"""Images with one context from which on its results are computed once for all: for fewer, torch's calls take longer."""
 
 
 class NativeExecutor(Executor):
     """Runs the plan in C, with every table made once. Each thread has a slice of the batch; or they form a team, which
     shares the expensive work of each image, where that is faster (`team.py`).
 
-    Where other processes keep a team from running together, one thread does the rest of the walk.
+    Where other processes keep a team from running together, one thread does the rest of the walk. If all images have
+    one context, encoders and projections are computed for one image, and every image reads their results.
 
     Attributes:
         threads: the number of threads.
@@ -47,7 +51,7 @@ class NativeExecutor(Executor):
             raise Unsupported(
                 f"compiled code runs on a CPU in float32 or float64, not on {reference.device.type} in {dtype}"
             )
-        self.packed = self._packed()
+        self.packed = self._packed(shares(plan, batch, context))
         # Last, since it may take a while, which would be wasted if something could not be lowered.
         self.library = kernel("float" if reference.dtype == torch.float32 else "double", self.packed.added)
         self.packed.fill(context)
@@ -57,8 +61,8 @@ class NativeExecutor(Executor):
         self.threads = self._left = threads if self.team else max(min(threads, batch), 1)
         self._pool = ThreadPoolExecutor(self.threads)
 
-    def _packed(self) -> Threaded:
-        return Threaded(with_projections(self.plan), self.batch)
+    def _packed(self, shared: bool) -> Threaded:
+        return Threaded(self.plan if shared else with_projections(self.plan), self.batch, shared)
 
     def advance(self, step: int) -> None:
         """See Executor."""
@@ -99,6 +103,15 @@ class NativeExecutor(Executor):
         if not start:
             self._left = self.threads
         self._left = _walk(self.library, self.packed, (start, stop), self._left, (0, self.batch))
+
+
+def shares(plan: Plan, batch: int, context: Tensor | None) -> bool:
+    """Whether results that depend only on the context are computed once for all images of such a batch.
+
+    Not in a rewritten network, which was compared with the original for some batch sizes only.
+    """
+    of_pixels = plan.trace.operations[plan.trace.output].kind != "static"
+    return batch >= SEVERAL and plan.trace.adopted is None and of_pixels and one_for_all(context)
 
 
 def _walk(library: ctypes.CDLL, packed: Threaded, steps: tuple[int, int], threads: int, images: tuple[int, int]) -> int:

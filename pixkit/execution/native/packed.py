@@ -157,6 +157,7 @@ class Packed(Buffers):
         data = self._data[name]
         varies = len(data) > 1 or name in self._memory or self.plan.trace.operations[name].grid != (1, 1)
         site, row, group, _ = data.stride()
+        row *= data.shape[1] == self.batch  # results of one context serve all images
         apart = group * (data.shape[2] > 1)  # a single group is used for every group
         return Buffer(data.data_ptr(), site * varies, row, apart, self._maps(name), int(name in self._passing))
 

@@ -4,6 +4,9 @@ A gated network has a 1x1 convolution of the context's maps in every layer. Comp
 are the largest memory of a draw: written once, and read once from far away. Computed in the step that reads them, they
 stay in registers, take the same arithmetic, and only the context's own maps are stored. So a picture as a condition
 costs at least the arithmetic of these projections, which for few maps may be a tenth of the network's own.
+
+Where all images have one context, it is the other way round: an executor keeps the plan as it is, and the results of
+one image serve all (`shares` in executor.py).
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ class Rounded(Threaded):
     For a few images in single precision they are stored in pairs, see linear.h; the sums are the same.
     """
 
-    def __init__(self, plan: Plan, batch: int) -> None:
-        super().__init__(plan, batch)
+    def __init__(self, plan: Plan, batch: int, shared: bool = False) -> None:
+        super().__init__(plan, batch, shared)
         self._pairs = batch <= FEW and self.dtype == torch.float32
         self._part_read = 0.5 if self._pairs else 1.0
 
@@ -49,5 +49,5 @@ class RoundedExecutor(NativeExecutor):
     For the difference from the network itself, see `pixkit.samplers.cached`.
     """
 
-    def _packed(self) -> Threaded:
-        return Rounded(self.plan, self.batch)
+    def _packed(self, shared: bool) -> Threaded:
+        return Rounded(self.plan, self.batch, shared)

@@ -35,8 +35,8 @@ class Threaded(Teamwork):
     Keys and values are stored by the first query that sees them, in the order in which they are read.
     """
 
-    def __init__(self, plan: Plan, batch: int) -> None:
-        super().__init__(plan, batch)
+    def __init__(self, plan: Plan, batch: int, shared: bool = False) -> None:
+        super().__init__(plan, batch, shared)
         self._fresh = {
             name: self._taken_in(name, part)
             for name, parts in self._lowered.items()
