@@ -60,6 +60,14 @@ def test_what_does_not_fit_is_refused_by_name(x, text):
         assert error.value.found == f"{x.min()}..{x.max()}" and error.value.expected == "0..15"
 
 
+@pytest.mark.parametrize(("x", "found"), [([[0]], "builtins.list"), (np.zeros((1, 3, 4, 5)), "numpy.ndarray")])
+def test_images_are_a_tensor(x, found):
+    with pytest.raises(DataError, match="here: images must be a tensor") as error:
+        SPEC.check(x, where="here")
+    assert (error.value.found, error.value.expected) == (found, "int64 [B, 3, 4, 5]")
+    assert error.value.hint == "torch.as_tensor makes one of an array or a list"
+
+
 def test_a_batch_moves_with_or_without_labels():
     x, rows = torch.zeros(2, 1, 2, 2, dtype=torch.int64), torch.arange(2)
     assert Batch(x, None, rows).to("cpu").labels is None
