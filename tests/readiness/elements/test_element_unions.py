@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from pixkit.readiness import prove
 from pixkit.readiness.elements.replay import replayed
-from pixkit.readiness.elements.unions import BITS, united
+from pixkit.readiness.elements.unions import BITS, _amax, _cummax, _maximum, _scatter, in_any, united
 
 T, WIDTH = 6, 4
 X = torch.randn(1, T, WIDTH, generator=torch.Generator().manual_seed(0))
@@ -56,6 +56,21 @@ def test_a_rule_says_of_sets_what_it_says_of_each_element(done):
             for all_at_once, one in zip(found, given, strict=True):
                 assert torch.equal(all_at_once >> bit & 1, one), (record.op, bit)
         assert not any(bool((plane & ~sum(1 << bit for bit in bits)).any()) for plane in found)
+
+
+@pytest.mark.quick
+def test_sets_beside_nothing():
+    """Of which -1 is told from the empty set."""
+    one, other = torch.tensor([-1, -1, 0, 5, 5, 0]), torch.tensor([-1, 3, -1, -1, 2, 0])
+    assert _maximum(one, other).tolist() == [-1, 3, 0, 5, 7, 0] == _maximum(other, one).tolist()
+    plane = torch.tensor([[-1, 1, 2], [-1, -1, 4]])
+    assert _amax(plane, (0,)).tolist() == [-1, 1, 6] and _amax(plane, (-1,), True).tolist() == [[3], [4]]
+    assert int(_amax(plane)) == 7 and _cummax(plane, 1)[0].tolist() == [[-1, 1, 3], [-1, -1, 4]]
+    given = torch.tensor([1, -1, 4]), 0, torch.tensor([0, 1, 1]), torch.tensor([2, -1, 8])
+    assert _scatter(*given, "amax").tolist() == [3, 8, 4]
+    assert _scatter(*given, "amax", include_self=False).tolist() == [2, 8, 4]
+    assert _scatter(*given, "sum").tolist() == [3, 6, 4]
+    assert in_any([plane[:, 1:].clamp(min=0), torch.tensor(8)]) == 15 and in_any([]) == 0
 
 
 def test_a_field_of_more_elements_than_a_run_has_bits_for():

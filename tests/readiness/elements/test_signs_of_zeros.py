@@ -5,7 +5,9 @@ import torch
 from needs import needed, ready_of, run_of
 
 from pixkit.readiness import prove
+from pixkit.readiness.elements.marks import Marks
 from pixkit.readiness.elements.operation import describe
+from pixkit.readiness.elements.signs import _factored, tells_sign
 
 STEPS = torch.arange(4)
 X = torch.tensor([0.3, -1.0, 2.0, -0.7], dtype=torch.float64)
@@ -128,3 +130,23 @@ def test_the_sign_of_what_a_settled_zero_is_added_to_needs_what_settles_it(added
 def test_a_sign_to_which_nothing_was_added_needs_its_number_alone(told):
     mask = torch.tensor([1.0, 1.0, 0.0, 1.0], dtype=torch.float64)
     assert prove(lambda x: TOLD[told](x * 2) * mask, NOTHING, STEPS, strict=False).verdict == "proved"
+
+
+@pytest.mark.parametrize(("kwargs", "factored"), [
+    ({}, False), ({"alpha": 0}, True), ({"alpha": 1}, False), ({"beta": 0.0}, True), ({"beta": 2.0, "alpha": 1}, False),
+    ({"alpha": torch.zeros(())}, False), ({"alpha": None}, False), ({"other": 0}, False),
+])  # fmt: skip
+def test_a_factor_of_zero_hides_what_it_multiplies(kwargs, factored):
+    assert _factored(kwargs) is factored
+
+
+@pytest.mark.parametrize(("kind", "other", "tells"), [
+    (torch.float32, torch.int32, True), (torch.float32, torch.float32, False), (torch.float32, torch.float64, True),
+    (torch.int32, torch.float32, False), (torch.int32, torch.int32, False), (torch.complex64, torch.float32, False),
+    (torch.complex64, torch.complex64, False), (torch.complex64, torch.float64, True),
+    (torch.float64, torch.complex64, True),
+])  # fmt: skip
+def test_a_view_as_numbers_of_another_kind_tells_signs(kind, other, tells):
+    for ready, fixed, late in (([0, 5], [1, 0], 6), ([5, 0], [0, 1], 6), ([5, 5], [0, 0], 5), ([0, 0], [1, 1], 6)):
+        marks = Marks(torch.tensor(ready), torch.tensor(fixed).bool(), torch.zeros(2, dtype=kind))
+        assert tells_sign(marks, torch.zeros(2, dtype=other), late) is (tells and 0 in fixed and late == 6)
