@@ -5,6 +5,7 @@ import torch
 
 from pixkit.readiness.elements.homes import Homes, _sequence, _shifted, _sites
 from pixkit.readiness.elements.planes import Place
+from pixkit.readiness.elements.slots import FAR, PURE, _beside, _keys, _of_product, _of_window, _varies
 
 pytestmark = pytest.mark.quick
 
@@ -93,3 +94,48 @@ def test_a_new_order_is_learnt_and_what_resembles_it_more_than_not_is_in_it():
     for given, expected in asked:
         assert homes._anchored(torch.tensor(given)).tolist() == expected, given
     assert [each.tolist() for each in homes._known] == [plain, order]
+
+
+MIXED = torch.tensor([0, 9, 5, 4])
+"""The operation that mixed each of three sites last."""
+
+
+def test_of_values_side_by_side_that_which_was_never_mixed_counts_and_then_the_last_mixed():
+    assert _keys(torch.tensor([0, 2, 5, 7]), MIXED).tolist() == [0, PURE * FAR + 1, 5 * FAR + 2, 4 * FAR + 3]
+    one, other, lone = (torch.tensor(codes) for codes in ([2, 7, 0, 7], [4, 2, 6, 5], [6]))
+    assert _beside([one, other, lone], (4,), MIXED).tolist() == [2, 1, 3, 2]
+    assert _beside([lone, torch.zeros(4, dtype=torch.int64)], (4,), MIXED).tolist() == [3] * 4
+    codes = torch.tensor([[2, 4], [3, 5]])
+    assert _varies(codes, -1) and not _varies(codes, -2)
+
+
+ROWS_OF = torch.tensor([[2, 2], [4, 4], [6, 6]])
+NONE = torch.zeros(3, 3, dtype=torch.int64)
+PRODUCTS = [
+    ([ROWS_OF, NONE[:2, :2]], [[1, 1], [2, 2], [3, 3]]),  # weights right of rows
+    ([NONE, ROWS_OF], [[1, 1], [2, 2], [3, 3]]),  # weights that mix sites, as many after as before
+    ([ROWS_OF.mT, NONE], [[1, 2, 3], [1, 2, 3]]),
+    ([ROWS_OF.mT, NONE[:, :2]], [[0, 0], [0, 0]]), ([NONE[:2], ROWS_OF], [[0, 0], [0, 0]]),  # not as many
+    ([ROWS_OF, ROWS_OF.mT], [[1, 2, 3], [2, 2, 3], [3, 3, 3]]),  # pairs
+    ([torch.tensor([[2, 4, 6], [4, 4, 6], [6, 6, 6]]), ROWS_OF], [[3, 3]] * 3),  # weights of pairs, and values
+    ([ROWS_OF[:, 0], ROWS_OF], 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("codes", "expected"), PRODUCTS)
+def test_rows_of_products_have_homes_or_columns_or_both(codes, expected):
+    shape = tuple(torch.tensor(expected).shape)
+    nowhere = torch.zeros(shape, dtype=torch.bool)
+    assert _of_product("mm", codes, shape, MIXED, nowhere).tolist() == expected
+    assert _of_product("addmm", [NONE, *codes], shape, MIXED, nowhere).tolist() == expected
+    assert _of_product("linear", [codes[0], codes[1].mT], shape, MIXED, nowhere).tolist() == expected
+
+
+def test_windows_have_the_slots_with_homes_one_after_another():
+    line, high = torch.tensor([[[0, 0, 1, 2, 3], [0, 0, 1, 0, 0]]]), torch.tensor(7)
+    assert _of_window(line, (1, 4, 4), high).tolist() == [[[1, 2, 3, 0]] * 4]
+    assert _of_window(line, (1, 4, 3), high).tolist() == [[[1, 2, 3]] * 4]
+    assert _of_window(line, (1, 4, 2), high) is high is _of_window(0 * line, (1, 4, 4), high)
+    plane = torch.tensor([[[[0, 0, 0], [0, 1, 2], [0, 3, 4]]]])
+    assert _of_window(plane, (1, 1, 2, 3), high).tolist() == [[[[1, 2, 0], [3, 4, 0]]]]
+    assert _of_window(plane, (1, 1, 3, 2), high).tolist() == [[[[1, 2], [3, 4], [0, 0]]]]
