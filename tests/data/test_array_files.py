@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_tensors
 
+from pixkit.data import parquet as parquet_file
 from pixkit.data import stored
 from pixkit.data.npy import ArrayFile
 from pixkit.data.opening import open_arrays
@@ -734,3 +735,51 @@ def test_each_image_of_a_mapped_array_is_looked_at(make, tmp_path, monkeypatch, 
     with pytest.raises(DataError, match="out of range") as caught:
         make("arrays", train="a.npy", test=None, source_levels=9)
     assert caught.value.found == "0..9" and caught.value.where == str(tmp_path / "a.npy")
+
+
+def test_columns_of_few_values_and_of_other_orders_and_lengths(tmp_path, monkeypatch):
+    pa = pytest.importorskip("pyarrow", reason="parquet is an extra: pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    few = pa.array([3, 1, 3, 0]).dictionary_encode()
+    turned = pa.ExtensionArray.from_storage(
+        pa.fixed_shape_tensor(pa.uint8(), (2, 3), permutation=[1, 0]),
+        pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(24, np.uint8)), 6),
+    )
+    longer = pa.array([[1, 2], [3, 4], [5, 6, 7], [8, 9, 0]])
+    parquet.write_table(pa.table({"few": few, "turned": turned, "longer": longer}), tmp_path / "a.parquet")
+    file = ParquetFile(tmp_path / "a.parquet", 1000)
+    assert file.read("few").tolist() == [3, 1, 3, 0]
+    with pytest.raises(DataError, match="tensors with their axes permuted") as caught:
+        file.read("turned")
+    assert caught.value.where == f"{tmp_path / 'a.parquet'}: turned"
+    monkeypatch.setattr(parquet_file, "rows_at_once", lambda *given: 2)  # lists of one length in each block
+    with pytest.raises(DataError, match="different lengths") as caught:
+        file.read("longer")
+    assert "(2,)" in caught.value.found and "(3,)" in caught.value.found
+
+
+def test_one_number_of_a_file_of_torch_is_an_array_without_axes(tmp_path):
+    torch.save({"a": torch.tensor(3), "b": torch.tensor(0.5, dtype=torch.bfloat16)}, tmp_path / "a.pt")
+    file = TorchFile(tmp_path / "a.pt", 100)
+    assert (file.read("a").shape, int(file.read("a")), float(file.read("b"))) == ((), 3, 0.5)
+
+
+def test_a_packed_array_with_more_than_it_announces_is_damaged(make, tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", x=X)
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        content = archive.read("x.npy")
+    for more, fits in ((b"", True), (b"\0", False)):
+        with zipfile.ZipFile(tmp_path / "b.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("x.npy", content + more)
+        if fits:
+            assert np.array_equal(everything(make("arrays", path="b.npz", train="x", test=None, **WHOLE)), X)
+            continue
+        with pytest.raises(DataError, match="not as long as its header says") as caught:
+            make("arrays", path="b.npz", train="x", test=None, **WHOLE)
+        assert (caught.value.found, caught.value.expected) == ("1801 bytes of values", "1800")
+
+
+def test_arrays_have_a_name():
+    with pytest.raises(DataError, match="no array is named") as caught:
+        references([], Path, "train")
+    assert (caught.value.where, caught.value.expected) == ("data.train", "NAME, FILE, FILE:NAME or a list of these")
