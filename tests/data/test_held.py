@@ -1,6 +1,7 @@
 """What a source, or a program, gives that cannot be meant: said whole, with the place and what was expected."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from pixkit.data.base import ImageSet, SourceImages
 from pixkit.data.held import Seen, check, look_through
-from pixkit.data.memory import given_images, levels_given
+from pixkit.data.memory import Memory, given_images, levels_given
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
 
@@ -149,3 +150,19 @@ def test_levels_of_a_program_are_one_split_and_their_labels_are_the_models_class
     none = {"classes": None, "class_names": None, "split": "test"}
     said = ("the model has no classes", "labels", "labels", "none")
     assert said_of(lambda: levels_given(X, LABELS, spec=spec, **none)) == said
+
+
+def test_images_of_a_program_cannot_be_loaded_again_and_say_how_to_give_them():
+    said = said_of(Memory(Memory.Config(), Path()).load)
+    assert said[:3] == ("these images were passed by a program and are not stored", "data.source", "memory")
+    assert said[3].startswith("pixkit.train(recipe, images=x)")
+
+
+def test_sources_and_data_sets_are_shown_with_what_is_stated_of_them():
+    assert repr(Memory(Memory.Config(source_levels=5, validation=0.25), Path())) == (
+        "<Memory data, validation=0.25, source_levels=5>"
+    )
+    spec, known = ImageSpec(1, 2, 5, 5), {"classes": 3, "class_names": ("a", "b", "c"), "split": "test"}
+    shown = f"<Dataset levels passed by a program: {spec}"
+    assert repr(levels_given(X, LABELS, spec=spec, **known)) == f"{shown}, 3 classes; 0 train, 0 validation, 4 test>"
+    assert repr(levels_given(X, None, spec=spec, **known)) == f"{shown}; 0 train, 0 validation, 4 test>"

@@ -5,6 +5,7 @@ import shutil
 import stat
 import tarfile
 import zipfile
+from pathlib import Path, PurePosixPath
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from PIL import Image
 
 from pixkit.data import packed
 from pixkit.data.images import Images
+from pixkit.data.picture import BadPicture
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
 
@@ -215,3 +217,32 @@ def test_files_with_holes_are_passed_over(make, tmp_path, kind):
     data = read(make, path="x")
     levels = torch.cat([batch.x[:, 0, 0, 0] for batch in batches(data)])
     assert sorted(levels.tolist()) == [number for number in range(9) if number != 4]
+
+
+def raising(error):
+    def read(size):
+        raise error
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("read", "kind", "said"),
+    [
+        (lambda size: b"abc"[:size], None, None),
+        (lambda size: b"ab", BadPicture, ("cut short in its archive", "a.zip/b/c.PNG", "2 bytes", None)),
+        (raising(zipfile.BadZipFile("torn")), BadPicture, ("damaged in its archive", "a.zip/b/c.PNG", "torn", None)),
+        (raising(OSError(5, "Input/output error")), DataError, ("cannot be read", "a.zip", "Input/output error", None)),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_an_archive_is_told_from_a_disk_that_fails(read, kind, said, monkeypatch):
+    member = packed.Member(Path("a.zip"), PurePosixPath("b/c.PNG"), 3, read)
+    assert member.suffix == ".PNG"
+    if kind is None:
+        assert member.content() == b"abc"
+        monkeypatch.setattr(packed, "LARGEST", 2)
+        kind, said = BadPicture, ("the file is too large", "a.zip/b/c.PNG", "3 bytes", "at most 2")
+    with pytest.raises(DataError) as caught:
+        member.content()
+    error = caught.value
+    assert type(error) is kind and (error.message, error.where, error.found, error.expected) == said

@@ -398,3 +398,17 @@ def test_the_same_colours_and_seed_give_the_same_palette_everywhere(count, size,
     palette = clusters.cluster(colours, 1 + np.arange(len(colours)) % 7, size, seed, lambda *far: told.append(far))
     assert hashlib.sha256(palette.tobytes()).hexdigest()[:16] == digest
     assert told[size:] == [("clustering colours", turn, 0) for many in rounds for turn in range(many)]
+
+
+def test_a_runs_palette_is_kept_and_goes_with_no_other_levels():
+    palette, images = (
+        Palette.of(FOUR),
+        SourceImages(ImageSet(torch.zeros(2, 3, 2, 2).byte()), ImageSet(torch.zeros(0)), 256),
+    )
+    source = SimpleNamespace(config=DataConfig(palette=7))
+    assert palette_for(source, images, torch.arange(2), palette) == (palette, [])
+    for config in (DataConfig(levels=4), DataConfig(binarise="static")):
+        with pytest.raises(RecipeError, match="the run's images are tokens of its palette") as caught:
+            palette_for(SimpleNamespace(config=config), images, torch.arange(2), palette)
+        assert (caught.value.where, caught.value.found) == ("data", "levels or binarise")
+    assert palette_for(SimpleNamespace(config=DataConfig()), images, torch.arange(2), None) == (None, [])

@@ -331,3 +331,18 @@ def test_what_is_to_be_known_of_an_array_is_of_a_bounded_length(monkeypatch, les
     head = len((kept.folder() / ("0" * 40)).read_bytes()) - len(kept.MAGIC) - 8 - 1 - 32
     monkeypatch.setattr(kept, "LARGEST_HEAD", head - less)
     assert (kept.find("0" * 40) is not None) is found
+
+
+def test_what_cannot_be_read_of_the_cache_is_not_there(monkeypatch):
+    kept.keep("0" * 40, np.zeros(3, np.uint8), {"of": "here"})
+    (entry,) = kept.entries()
+    assert kept.facts_of(entry) == {"of": "here"}
+    entry.path.write_bytes(kept.MAGIC + (2).to_bytes(8, "little") + b"{}")
+    assert kept.facts_of(entry) == {}
+    entry.path.unlink()
+    assert kept.facts_of(entry) == {} and kept.find("0" * 40) is None
+
+
+def test_a_library_that_is_not_installed_has_no_version():
+    assert remembered._version("numpy") == np.__version__
+    assert remembered._version("no-library-of-this-name") is None
