@@ -17,6 +17,7 @@ from pixkit.data import SOURCES, prepare, stored
 from pixkit.errors import DataError, UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.runs.load import load_data
+from pixkit.runs.record import _of_source
 from pixkit.tasks import inputs
 from pixkit.tasks.scoring import ImageScore, Tally, common_top, several, uniform_nats, unlikely
 from pixkit.tasks.scoring.labels import LabelsAsked
@@ -211,25 +212,32 @@ def test_an_array_that_changes_while_it_is_read_has_a_row_that_says_so(tmp_path,
     assert before.error is None and stream.total == 1 + len(rows) < 1000
 
 
-@pytest.mark.parametrize(("levels", "kept"), [(2, 2), (3, None)])
-def test_a_file_has_the_levels_of_the_images_that_a_run_was_built_with(levels, kept, tmp_path):
+def test_a_file_has_the_levels_of_the_images_that_a_run_was_built_with(tmp_path):
     """Also where only the arrays tell how many, as booleans do, and none of them is there any more."""
-    x = np.random.default_rng(0).integers(0, kept or 256, (8, 3, 4)).astype(bool if kept else np.uint8)
+    x = np.random.default_rng(0).integers(0, 2, (8, 3, 4)).astype(bool)
     for name in ("train", "test", "other"):
         np.save(tmp_path / f"{name}.npy", x)
     data = {"source": "arrays", "train": str(tmp_path / "train.npy"), "test": str(tmp_path / "test.npy")}
     recipe = {
-        "pixkit": 1, "name": "x", "data": {**data, "levels": levels}, "sample": {"count": 1},
+        "pixkit": 1, "name": "x", "data": {**data, "levels": 2}, "sample": {"count": 1},
         "model": {"type": "autoregressive", "backbone": SMALL}, "train": {"steps": 1, "batch_size": 2},
     }  # fmt: skip
     run = pixkit.build(recipe, out=tmp_path / "run").run
-    assert run.settings()["lock"]["data"].get("levels") == kept == run.source_levels
+    assert run.settings()["lock"]["data"]["levels"] == 2 == run.source_levels
     own = [row.nats for row in pixkit.score(run.path, "test::")]
     (tmp_path / "train.npy").unlink()
     (tmp_path / "test.npy").unlink()
     assert [row.nats for row in pixkit.score(run.path, tmp_path / "other.npy")] == own
     found = inputs.each_image([tmp_path / "other.npy"], run.spec, run)
-    assert np.array_equal(found[7][1][0], x[7].astype(int) * levels // (kept or 256))
+    assert np.array_equal(found[7][1][0], x[7])
+
+
+@pytest.mark.parametrize(
+    ("stated", "levels", "kept"), [(None, 256, {}), (None, 2, {"levels": 2}), (7, 7, {}), (None, None, {})]
+)
+def test_the_lock_keeps_levels_that_no_configuration_tells(stated, levels, kept):
+    source = SOURCES["arrays"](SOURCES["arrays"].Config(source_levels=stated, levels=2), Path())
+    assert _of_source(SimpleNamespace(source=source, source_levels=levels, files=None)) == kept
 
 
 def test_a_model_that_takes_no_labels_refuses_them():
