@@ -259,14 +259,14 @@ def test_of_a_file_with_a_bad_frame_none_is_kept(paint, tmp_path):
 
 def test_files_of_other_depths_are_said_for_each_depth():
     listing = Listing(Path("here"))
-    depths = {16: 2, 8: 3, 12: 1}
+    depths = {16: 2, 8: 3, 15: 1}
     rounded = "bits a value and were rounded to 8: data.source_levels=65536 keeps them"
     assert _of_other_depths(depths, 256, listing) == [
-        f"1 of 6 images in here have 12 {rounded}", f"2 of 6 images in here have 16 {rounded}"
+        f"1 of 6 images in here have 15 {rounded}", f"2 of 6 images in here have 16 {rounded}"
     ]  # fmt: skip
     stretched = "bits a value and were stretched to 65536 levels"
     assert _of_other_depths(depths, 65536, listing) == [
-        f"3 of 6 images in here have 8 {stretched}", f"1 of 6 images in here have 12 {stretched}"
+        f"3 of 6 images in here have 8 {stretched}", f"1 of 6 images in here have 15 {stretched}"
     ]  # fmt: skip
     assert _of_other_depths(depths, 255, listing) == []
 
@@ -315,3 +315,16 @@ def test_splits_with_others_beside_them_are_refused(names, found):
     error = caught.value
     assert (error.message, error.where) == ("there are folders for splits and others beside them", "here")
     assert (error.found, error.expected) == (found, "only train, val and test, one folder each; or none of them")
+
+
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_where_no_image_can_be_used_it_is_said_which_were_left_out(make, tmp_path, others):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(b"none")
+    if others:
+        (tmp_path / "pictures" / "a.txt").write_text("x")
+    if others > 1:
+        (tmp_path / "pictures" / "all").symlink_to(tmp_path / "pictures", target_is_directory=True)
+    with pytest.raises(DataError, match="none of the images can be used") as caught:
+        read(make, on_bad="skip")
+    assert caught.value.found.startswith("left out 1 of 1 images")
