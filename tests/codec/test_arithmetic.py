@@ -93,7 +93,9 @@ def test_programs_whose_operands_are_a_map_short_are_refused_or_do_not_need_it()
     program = trial()
     refused, alike = set(), ELEMENTS - {"ADD", "ADDCMUL", "RELU"}
     for number, operation in enumerate(program.operations):
-        for field in ("out", "in0", "in1", "in2", "keys", "values") if operation.kind not in alike else ():
+        fields = ("out", "in0", "in1", "in2", *(("keys", "values") if operation.kind == "ATTEND" else ()))
+        tried = operation.kind not in alike and (operation.kind != "COPY" or operation.first)  # the others are alike
+        for field in fields if tried else ():
             place = program.places[getattr(operation, field)]
             row = program.memories[place.memory].row
             short = replace(place, first=row - place.maps + 1, maps=place.maps - 1)
