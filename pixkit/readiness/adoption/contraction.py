@@ -35,9 +35,8 @@ def require_own(builder: Builder, x: Tensor, source: Source) -> None:
     step = source.maps * source.sites
     offset = torch.arange(len(x)).view(-1, *[1] * (x.ndim - 1)) * step
     inside = (x >= source.first) & (x < source.first + step * len(x))
-    own = torch.where(
-        inside, x - offset, x
-    )  # if all are equal, the first image reads itself: the last has none after it
+    own = torch.where(inside, x - offset, x)
+    # If all are equal, the first image reads itself, too: the last one has none after it.
     if not torch.equal(own, own[:1].expand_as(own)):
         raise Mixed("which mixes the images of a batch")
 
