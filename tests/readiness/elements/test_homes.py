@@ -1,11 +1,24 @@
 """Which site an element belongs to: sequences of homes, moved, padded, turned, or those of the slots they lie in."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from pixkit.readiness.elements.homes import Homes, _sequence, _shifted, _sites
+from pixkit.readiness.elements.marks import uniform
 from pixkit.readiness.elements.planes import Place
-from pixkit.readiness.elements.slots import FAR, PURE, _beside, _keys, _of_product, _of_window, _varies
+from pixkit.readiness.elements.slots import (
+    FAR,
+    PURE,
+    _beside,
+    _by_data,
+    _keys,
+    _of_product,
+    _of_window,
+    _slots,
+    _varies,
+)
 
 pytestmark = pytest.mark.quick
 
@@ -96,20 +109,22 @@ def test_a_new_order_is_learnt_and_what_resembles_it_more_than_not_is_in_it():
     assert [each.tolist() for each in homes._known] == [plain, order]
 
 
-MIXED = torch.tensor([0, 9, 5, 4])
-"""The operation that mixed each of three sites last."""
+MIXED = torch.tensor([8, 9, 5, 4])
+"""The operation that mixed no site, and each of three sites, last."""
 
 
 def test_of_values_side_by_side_that_which_was_never_mixed_counts_and_then_the_last_mixed():
-    assert _keys(torch.tensor([0, 2, 5, 7]), MIXED).tolist() == [0, PURE * FAR + 1, 5 * FAR + 2, 4 * FAR + 3]
+    assert _keys(torch.tensor([0, 1, 2, 5, 7]), MIXED).tolist() == [0, 0, PURE * FAR + 1, 5 * FAR + 2, 4 * FAR + 3]
     one, other, lone = (torch.tensor(codes) for codes in ([2, 7, 0, 7], [4, 2, 6, 5], [6]))
     assert _beside([one, other, lone], (4,), MIXED).tolist() == [2, 1, 3, 2]
-    assert _beside([lone, torch.zeros(4, dtype=torch.int64)], (4,), MIXED).tolist() == [3] * 4
+    for whole, expected in (([0, 0], [3, 3]), ([1, 1], [3, 3]), ([2, 2], [1, 1]), ([2, 0], [1, 0])):
+        assert _beside([lone, torch.tensor(whole)], (2,), MIXED).tolist() == expected, "a whole one, if it has homes"
     codes = torch.tensor([[2, 4], [3, 5]])
     assert _varies(codes, -1) and not _varies(codes, -2)
 
 
 ROWS_OF = torch.tensor([[2, 2], [4, 4], [6, 6]])
+LATER = torch.tensor([[0, 0], [4, 4], [6, 6]])
 NONE = torch.zeros(3, 3, dtype=torch.int64)
 PRODUCTS = [
     ([ROWS_OF, NONE[:2, :2]], [[1, 1], [2, 2], [3, 3]]),  # weights right of rows
@@ -118,7 +133,14 @@ PRODUCTS = [
     ([ROWS_OF.mT, NONE[:, :2]], [[0, 0], [0, 0]]), ([NONE[:2], ROWS_OF], [[0, 0], [0, 0]]),  # not as many
     ([ROWS_OF, ROWS_OF.mT], [[1, 2, 3], [2, 2, 3], [3, 3, 3]]),  # pairs
     ([torch.tensor([[2, 4, 6], [4, 4, 6], [6, 6, 6]]), ROWS_OF], [[3, 3]] * 3),  # weights of pairs, and values
-    ([ROWS_OF[:, 0], ROWS_OF], 0),
+    ([NONE + 1, ROWS_OF], [[1, 1], [2, 2], [3, 3]]), ([ROWS_OF.mT, NONE + 1], [[1, 2, 3]] * 2),  # mixed, but no site's
+    ([LATER, ROWS_OF.mT], [[1, 2, 3], [2, 2, 3], [3, 3, 3]]), ([ROWS_OF, LATER.mT], [[1, 2, 3], [2, 2, 3], [3, 3, 3]]),
+    ([NONE + 2, ROWS_OF], [[1, 1]] * 3), ([ROWS_OF.mT, NONE + 2], [[1, 1, 1]] * 2),  # only the first site on one side
+    ([torch.tensor([[2, 4], [2, 4]]), torch.tensor([[2, 6], [2, 6]])], [[1, 3], [1, 3]]),  # sites of rows are summed
+    ([torch.tensor([[2, 2], [6, 6]]), torch.tensor([[2, 2], [4, 4]])], [[1, 1], [3, 3]]),  # or of columns
+    ([NONE[:2], torch.tensor([[2, 0, 4, 0, 6]]).mT], [[3], [3]]),  # apart
+    ([NONE[:2, :2], torch.tensor([[2, 4], [4, 6]])], [[2, 3], [2, 3]]),  # all sites, and some to each column
+    ([NONE[:, :2], ROWS_OF[:2]], [[2, 2]] * 3), ([NONE[:2], ROWS_OF * torch.tensor([[1], [1], [0]])], [[2, 2]] * 2),
 ]  # fmt: skip
 
 
@@ -128,7 +150,18 @@ def test_rows_of_products_have_homes_or_columns_or_both(codes, expected):
     nowhere = torch.zeros(shape, dtype=torch.bool)
     assert _of_product("mm", codes, shape, MIXED, nowhere).tolist() == expected
     assert _of_product("addmm", [NONE, *codes], shape, MIXED, nowhere).tolist() == expected
-    assert _of_product("linear", [codes[0], codes[1].mT], shape, MIXED, nowhere).tolist() == expected
+    assert _of_product("linear", [codes[0], codes[1].mT, NONE], shape, MIXED, nowhere).tolist() == expected
+    batch = [each.expand(2, *each.shape) for each in codes]
+    assert _of_product("bmm", batch, (2, *shape), MIXED, nowhere).tolist() == [expected] * 2
+
+
+def test_products_of_sequences_over_all_sites_belong_nowhere():
+    weights, values = torch.tensor([[2, 4], [4, 2]]), torch.tensor([[2, 2], [6, 6]])
+    everything = torch.tensor([[True, False], [False, False]])
+    assert _of_product("mm", [weights, values], (2, 2), MIXED, everything).tolist() == [[0, 3], [3, 3]]
+    vector = torch.tensor([2, 4, 6])
+    assert _of_product("dot", [vector, ROWS_OF], (), MIXED, everything).tolist() == 0
+    assert _of_product("mv", [ROWS_OF, vector], (3,), MIXED, everything).tolist() == [0, 0, 0]
 
 
 def test_windows_have_the_slots_with_homes_one_after_another():
@@ -139,3 +172,54 @@ def test_windows_have_the_slots_with_homes_one_after_another():
     plane = torch.tensor([[[[0, 0, 0], [0, 1, 2], [0, 3, 4]]]])
     assert _of_window(plane, (1, 1, 2, 3), high).tolist() == [[[[1, 2, 0], [3, 4, 0]]]]
     assert _of_window(plane, (1, 1, 3, 2), high).tolist() == [[[[1, 2], [3, 4], [0, 0]]]]
+
+
+A, B, FIRST, LAST, ALL = [2, 0, 4], [6, 2, 2], [1, 1, 2], [2, 3, 3], [3, 3, 3]
+"""Codes of two tensors, the first and the last homes that elements read, and the last ones if all sites are read."""
+LINE = [[[0, 2, 4, 6], [0, 2, 0, 0]]]
+SLOTS = [
+    *((name, [A, B], FIRST, LAST, [3, 1, 2]) for name in ("add.Tensor", "where.self", "masked_fill", "cat", "stack")),
+    ("mm", [ROWS_OF.tolist(), [[0, 0], [0, 0]]], [[1, 1]] * 3, [[3, 3]] * 3, [[1, 1], [2, 2], [3, 3]]),
+    ("mm", [[[2, 4, 6]] * 2, ROWS_OF.tolist()], [[1, 2], [1, 1]], [[3, 3], [2, 3]], [[0, 3], [3, 0]]),
+    ("mkldnn_rnn_layer", [[[[2, 0]], [[4, 4]], [[0, 6]]], [2]], [[[1] * 3]] * 3, [[[3] * 3]] * 3,
+     [[[1] * 3], [[2] * 3], [[3] * 3]]),
+    ("mkldnn_rnn_layer", [[[[2, 0]], [[4, 4]]], [2]], [[[1] * 3]] * 3, [[[2] * 3]] * 3, [[[2] * 3]] * 3),
+    ("convolution", [LINE, [[[0]]]], [[[1] * 4] * 3], [[[2] * 4] * 3], [[[1, 2, 3, 0]] * 3]),
+    ("max_pool2d_with_indices", [[[[[2, 4], [6, 0]]]]], [[[[1] * 2] * 2]], [[[[2] * 2] * 2]], [[[[1, 2], [3, 0]]]]),
+    ("avg_pool1d", [[A, B]], [FIRST, FIRST], [LAST, LAST], [[1, 0, 2], [3, 1, 1]]),  # without a batch
+    ("im2col", [[LINE]], [[[1] * 4] * 3], [[[2] * 4] * 3], [[[2] * 4] * 3]),  # as windows of a sequence: no slots
+    ("_softmax", [A], FIRST, LAST, FIRST), ("_softmax", [[0, 0, 0]], FIRST, LAST, LAST),
+    ("logsumexp", [[A, B]], FIRST, LAST, LAST), ("logsumexp", [[A, B]], FIRST, ALL, [0, 0, 0]),
+    ("sum", [[A, B]], FIRST, LAST, LAST), ("sum", [A], FIRST, LAST, LAST), ("sum", [A], [1], [2], [0]),
+    ("sum", [A], [2, 2], [2, 2], [0, 0]), ("sum", [A], [1, 1], [3, 2], [3, 2]),
+    ("cumsum", [A], FIRST, LAST, [1, 0, 2]), ("cumsum", [A, B], [1] * 3, ALL, [1, 0, 2]),
+    ("cumsum", [[0, 0, 0], B], FIRST, LAST, [3, 1, 1]), ("cumsum", [[6, 6], A], FIRST, LAST, [1, 0, 2]),
+    ("cumsum", [[6, 6]], FIRST, LAST, LAST), ("cumsum", [[6, 6]], [1, 1, 1], ALL, [0, 0, 0]),
+    ("cumsum", [[6, 6]], [1, 1, 2], ALL, ALL), ("cumsum", [[6, 6]], [1, 1, 1], LAST, LAST),
+    ("cumsum", [[6, 6]], FIRST, [2, 2, 2], [2, 2, 2]),
+]  # fmt: skip
+
+
+def slots(name, codes, low, high, marks=()):
+    packet, _, overload = name.partition(".")
+    func = getattr(torch.ops.aten, packet)
+    record = SimpleNamespace(call=SimpleNamespace(func=getattr(func, overload or func.overloads()[0]), marks=marks))
+    low, high = torch.tensor(low), torch.tensor(high)
+    return _slots(record, list(map(torch.tensor, codes)), tuple(high.shape), (low, high), MIXED).tolist()
+
+
+@pytest.mark.parametrize(("name", "codes", "low", "high", "expected"), SLOTS)
+def test_what_reads_several_homes_has_that_of_its_slot(name, codes, low, high, expected):
+    assert slots(name, codes, low, high) == expected
+
+
+def test_what_is_put_where_the_input_says_belongs_nowhere():
+    numbers, unknown, known = (
+        uniform(torch.zeros(2, dtype=kind), fixed=fixed)
+        for kind, fixed in ((torch.float32, False), (torch.int64, False), (torch.int64, True))
+    )
+    for marks, told in (([numbers, known], False), ([], False), ([numbers, unknown], True), ([unknown, known], True)):
+        assert _by_data(SimpleNamespace(call=SimpleNamespace(marks=marks))) is told
+        assert slots("scatter.src", [[6, 6]], FIRST, LAST, marks) == ([0, 0, 0] if told else LAST)
+        assert slots("scatter.src", [A], FIRST, LAST, marks) == [1, 0, 2]
+        assert slots("cumsum", [[6, 6]], FIRST, LAST, marks) == LAST
