@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from needs import run_of
 
 from pixkit.readiness.elements.homes import Homes, _sequence, _shifted, _sites
 from pixkit.readiness.elements.marks import uniform
@@ -18,6 +19,7 @@ from pixkit.readiness.elements.slots import (
     _of_window,
     _slots,
     _varies,
+    homes_given,
 )
 
 pytestmark = pytest.mark.quick
@@ -183,6 +185,7 @@ SLOTS = [
     ("mm", [[[2, 4, 6]] * 2, ROWS_OF.tolist()], [[1, 2], [1, 1]], [[3, 3], [2, 3]], [[0, 3], [3, 0]]),
     ("mkldnn_rnn_layer", [[[[2, 0]], [[4, 4]], [[0, 6]]], [2]], [[[1] * 3]] * 3, [[[3] * 3]] * 3,
      [[[1] * 3], [[2] * 3], [[3] * 3]]),
+    ("mkldnn_rnn_layer", [[[[2, 0]], [[0, 4]]], [2]], [[[1] * 2]] * 2, [[[2] * 2]] * 2, [[[1] * 2], [[2] * 2]]),
     ("mkldnn_rnn_layer", [[[[2, 0]], [[4, 4]]], [2]], [[[1] * 3]] * 3, [[[2] * 3]] * 3, [[[2] * 3]] * 3),
     ("convolution", [LINE, [[[0]]]], [[[1] * 4] * 3], [[[2] * 4] * 3], [[[1, 2, 3, 0]] * 3]),
     ("max_pool2d_with_indices", [[[[[2, 4], [6, 0]]]]], [[[[1] * 2] * 2]], [[[[2] * 2] * 2]], [[[[1, 2], [3, 0]]]]),
@@ -223,3 +226,23 @@ def test_what_is_put_where_the_input_says_belongs_nowhere():
         assert slots("scatter.src", [[6, 6]], FIRST, LAST, marks) == ([0, 0, 0] if told else LAST)
         assert slots("scatter.src", [A], FIRST, LAST, marks) == [1, 0, 2]
         assert slots("cumsum", [[6, 6]], FIRST, LAST, marks) == LAST
+
+
+RUN = [
+    (lambda x: x.flip(0), [2, 5, 6], [6, 5, 2], [False] * 3), (lambda x: x.sum(), [2, 4, 6], 1, True),
+    (lambda x: x.cumsum(0), [2, 4, 6], [2, 5, 7], [False, True, True]),
+    (lambda x: x.cumsum(0), [1, 4, 6], [1, 4, 7], [False, False, True]),
+    (lambda x: x.cumsum(0), [1, 4, 5], [1, 4, 5], [False] * 3), (lambda x: x + 1, [2, 5, 0], [2, 5, 0], [False] * 3),
+    (lambda x: x + 1, [0, 0, 0], [0, 0, 0], [False] * 3), (lambda x: x.softmax(0), [2, 4, 6], [3, 3, 3], [True] * 3),
+    (lambda x: x.amax(0), [[2, 4], [6, 4]], [7, 4], [True, False]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("forward", "codes", "expected", "several"), RUN)
+def test_codes_tell_the_home_and_whether_sites_were_mixed(forward, codes, expected, several):
+    x = torch.randn(torch.tensor(codes).shape)
+    steps = torch.arange(len(x)).view(-1, *[1] * (x.ndim - 1)).expand(x.shape)
+    record = run_of(forward, x, steps).tape[0]
+    beside = [torch.zeros(held.place.shape, dtype=torch.int64) for held in record.inputs[1:]]
+    (found, mixes), *_ = homes_given(record, [torch.tensor(codes), *beside], MIXED)
+    assert (found.tolist(), mixes.tolist()) == (expected, several)

@@ -81,6 +81,7 @@ def test_what_is_carried_is_read_where_it_was_written(first, second):
 @pytest.mark.parametrize(("homes", "axes"), [
     ([[1, 2], [1, 2]], [1]), ([[1, 1], [2, 2]], [0]), ([[1, 2], [3, 4]], [0, 1]), ([[1, 1], [1, 1]], []),
     ([[0, 1], [0, 1]], []), ([[0, 1], [2, 0]], []), ([[1, 0], [0, 1]], []), ([[3, 0], [2, 0]], [0]), ([[1], [2]], [0]),
+    ([[2], [1]], [0]),
 ])  # fmt: skip
 def test_along_which_axes_sites_lie(homes, axes):
     assert axes_of(torch.tensor(homes)) == axes

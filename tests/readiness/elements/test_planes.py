@@ -3,13 +3,14 @@
 import itertools
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixkit.readiness.elements.marks import LATEST
+from pixkit.readiness.elements.marks import LATEST, Marks
 from pixkit.readiness.elements.planes import Place, Planes
-from pixkit.readiness.elements.storages import Storages
+from pixkit.readiness.elements.storages import Storages, _is_bits
 
 TYPES = (torch.uint8, torch.int16, torch.float32, torch.float64)
 VIEWS = st.tuples(
@@ -108,3 +109,63 @@ def test_what_is_written_outside_is_no_longer_known_and_put_back():
     storages.restore()
     assert held.untyped_storage().tolist() == torch.arange(3.0).untyped_storage().tolist()
     assert moved.tolist() == [1, 1]
+
+
+SETTLED = [
+    ([0.0, 1.0, -0.0, 0.0], [1, 1, 1, 0], [7, 0, 7, 3], [0, 1, 0, 0]), ([1.0, 2.0], [1, 1], [0, 0], [1, 1]),
+    ([0j, 1j, 1 + 0j, 1 + 1j], [1, 1, 1, 1], [7, 7, 7, 0], [0, 0, 0, 1]), ([0.0, 0.0], [0, 0], [3, 3], [0, 0]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "fixed", "ready", "left"), SETTLED)
+def test_a_settled_zero_may_be_either_for_what_tells_its_sign(values, fixed, ready, left):
+    storages, value, known = Storages(), torch.tensor(values), torch.tensor(fixed).bool()
+    marks = Marks(torch.where(known, 0, 3), known, value)
+    assert storages.signed(marks) is marks
+    storages.of(value).settled = 7
+    seen = storages.signed(marks)
+    assert (seen.ready.tolist(), seen.fixed.tolist(), seen.value) == (ready, [*map(bool, left)], value)
+    assert (seen is marks) is (not any(fixed))
+
+
+@pytest.mark.parametrize(("kind", "unit", "bits"), [
+    (torch.float32, 4, False), (torch.float32, 8, False), (torch.float64, 4, True), (torch.int32, 4, True),
+    (torch.bool, 1, True), (torch.complex64, 4, False), (torch.complex64, 8, False), (torch.complex128, 4, True),
+    (torch.float8_e4m3fn, 1, False), (torch.float8_e4m3fnuz, 1, True), (torch.int8, 4, True),
+])  # fmt: skip
+def test_as_another_type_a_settled_zero_is_its_bits(kind, unit, bits):
+    assert _is_bits(torch.zeros(2, dtype=kind), unit) is bits
+
+
+def test_bits_of_a_settled_zero_are_as_late_as_its_sign():
+    storages, value = Storages(), torch.zeros(2)
+    for settled, ready, fixed in ((0, 0, True), (7, 7, False)):
+        storages.of(value).settled = settled
+        for seen, now, known in ((value, 0, True), (value.view(torch.int32), ready, fixed)):
+            marks = storages.marks(seen)
+            assert (marks.ready.tolist(), marks.fixed.tolist()) == ([now] * 2, [known] * 2)
+            held = storages.held(seen)
+            assert held.marks.ready.equal(marks.ready) and held.marks.fixed.equal(marks.fixed)
+            assert held.place == storages.place(seen) == Place(0, (2,), (1,), 0, 4)
+
+
+def test_storages_are_numbered_and_what_is_from_outside_is_known_unless_it_is_trained():
+    named = []
+    storages = Storages(lambda tensor: named.append(tensor) or f"constant {len(named)}")
+    constant, trained, made, parameter = torch.ones(2), torch.ones(2, requires_grad=True), torch.ones(2), torch.ones(2)
+    parameter = torch.nn.Parameter(parameter, requires_grad=False)
+    assert not storages.knows(constant) and storages.count == 0
+    told = [storages.of(constant), storages.of(trained), storages.made(made), storages.of(parameter)]
+    assert [(each.number, bool(each.fixed), each.outside, each.unit) for each in told] == [
+        (0, True, True, 4), (1, False, True, 4), (2, False, False, 4), (3, False, True, 4)]  # fmt: skip
+    assert all(int(each.ready) == 0 for each in told) and storages.count == 4 and storages.knows(constant)
+    assert [each.sources for each in told] == [frozenset({"constant 1"}), frozenset(), frozenset(), frozenset()]
+    assert [*storages.constants] == ["constant 1"] and storages.constants["constant 1"].equal(constant)
+    assert storages.of(constant) is told[0] and len(named) == 1
+    assert (storages.met(torch.ones(3), fixed=False, name="x").sources, storages.count) == (frozenset(), 5)
+    complex_, unknown = torch.zeros(2, dtype=torch.complex64), torch.zeros(2)
+    assert storages.of(complex_).unit == 4
+    assert storages.grows(unknown, 9) and int(storages.of(unknown).ready) == 9 and not storages.of(unknown).fixed
+    assert not storages.grows(unknown, 9)
+    unknown.resize_(3)
+    assert storages.grows(unknown, 9) and not storages.grows(unknown, 9)

@@ -1,5 +1,7 @@
 """A zero that a fixed one settles has a sign that nothing settles: what tells 0.0 from -0.0 needs the other factor."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from needs import needed, ready_of, run_of
@@ -7,7 +9,8 @@ from needs import needed, ready_of, run_of
 from pixkit.readiness import prove
 from pixkit.readiness.elements.marks import Marks
 from pixkit.readiness.elements.operation import describe
-from pixkit.readiness.elements.signs import _factored, tells_sign
+from pixkit.readiness.elements.signs import _factored, latest_sign, tells_sign, told, with_sign
+from pixkit.readiness.elements.storages import Storages
 
 STEPS = torch.arange(4)
 X = torch.tensor([0.3, -1.0, 2.0, -0.7], dtype=torch.float64)
@@ -150,3 +153,58 @@ def test_a_view_as_numbers_of_another_kind_tells_signs(kind, other, tells):
     for ready, fixed, late in (([0, 5], [1, 0], 6), ([5, 0], [0, 1], 6), ([5, 5], [0, 0], 5), ([0, 0], [1, 1], 6)):
         marks = Marks(torch.tensor(ready), torch.tensor(fixed).bool(), torch.zeros(2, dtype=kind))
         assert tells_sign(marks, torch.zeros(2, dtype=other), late) is (tells and 0 in fixed and late == 6)
+
+
+def marks_of(ready, fixed, values):
+    return Marks(torch.tensor(ready), torch.tensor(fixed).bool(), torch.tensor(values))
+
+
+def record_of(*marks, **kwargs):
+    call = SimpleNamespace(kwargs=kwargs, marks=list(marks))
+    return SimpleNamespace(call=call, inputs=[SimpleNamespace(marks=each) for each in marks])
+
+
+def planes(marks):
+    return marks.ready.tolist(), marks.fixed.tolist()
+
+
+LATE, FIXED = marks_of([2, 5], [0, 0], [0.0, 0.0]), marks_of([0, 0], [1, 1], [1.0, 0.0])
+ONES = marks_of([7, 0], [1, 1], [1.0, 1.0])
+HIDDEN = {
+    "nothing": ([], 0), "no zero": ([record_of(LATE, ONES)], 0), "no fixed zero": ([record_of(LATE)], 0),
+    "a zero": ([record_of(LATE, FIXED)], 5),
+    "a zero of two": ([record_of(FIXED, marks_of([3, 0], [0, 1], [1.0, 0]))], 3),
+    "only zeros": ([record_of(FIXED, FIXED)], 0), "all fixed": ([record_of(FIXED, ONES)], 0),
+    "a factor": ([record_of(LATE, alpha=0)], 5), "another": ([record_of(LATE, alpha=1)], 0),
+    "then less": ([record_of(LATE, FIXED), record_of(marks_of([1], [0], [0.0]), beta=0)], 5),
+    "then more": ([record_of(marks_of([1], [0], [0.0]), beta=0), record_of(LATE, FIXED)], 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_the_latest_that_a_zero_has_hidden(name):
+    tape, expected = HIDDEN[name]
+    storages = Storages()
+    assert latest_sign(tape, storages) == expected
+    storages.of(LATE.value).settled = 6
+    reads = any(each is LATE for record in tape for each in record.call.marks)
+    assert latest_sign(tape, storages) == (6 if reads and expected else expected), "or was hidden before"
+
+
+def test_what_tells_a_sign_is_as_late_as_what_any_zero_has_hidden():
+    seen = with_sign(marks := marks_of([1, 1, 6], [0, 1, 0], [0.0, 0.0, 0.0]), 5)
+    assert planes(seen) == ([5, 1, 6], [False, True, False]) and seen.value is marks.value
+    tape, storages, real = [record_of(LATE, FIXED)], Storages(), marks_of([1, 1], [0, 1], [0.0, 0.0])
+    pair = marks_of([1, 1], [0, 1], [0j, 0j])
+    clamped, same = ([5, 1], [False, True]), ([1, 1], [False, True])
+    asked = [  # signed, telling, cuts: of three positional arguments and a named one
+        ((), (0, 1, 2, 3), True, [same] * 4), ((0, 1, 2, 3), (), False, [same] * 4),
+        ((0, 2), (0, 1, 2), False, [clamped, same, clamped, same]), ((0, 1), (1,), False, [same, clamped, same, same]),
+        ((0,), (3,), False, [same, same, same, clamped]), ((0, 1, 2), (), True, [same, same, clamped, clamped]),
+    ]  # fmt: skip
+    for signed, telling, cuts, expected in asked:
+        about = SimpleNamespace(signed=signed, telling=telling, cuts=cuts)
+        args, kwargs = told(about, tape, storages, (real, [real], pair), {"other": pair, "n": 2})
+        assert [planes(each) for each in (args[0], args[1][0], args[2], kwargs["other"])] == expected
+        args, kwargs = told(about, [], storages, (real, 3, pair), {"other": pair})
+        assert (args[0], args[1], args[2], kwargs["other"]) == (real, 3, pair, pair), "nothing was hidden"
