@@ -190,21 +190,21 @@ def test_the_largest_sizes_are_read_and_more_of_them_are_not(codec, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "tiles"),
+    ("sizes", "tiles", "said"),
     [
-        ([(1, 6, 8)], [3]),
-        ([(1, 6, 8)], [3, 2]),
-        ([(1, 1 << 14, 1 << 14)], [1]),
-        ([(1, 3 << 10, 4 << 10)], [1, (1 << 20) - 1]),  # more than a block may have, after one that may be right
+        ([(1, 6, 8)], [3], ("damaged", "3 tiles of images that have 4")),
+        ([(1, 6, 8)], [3, 2], ("damaged", "5 tiles of images that have 4")),
+        ([(1, 1 << 14, 1 << 14)], [1], ("damaged", f"1 tiles of images that have {5462 << 12}")),
+        ([(1, 3 << 10, 4 << 10)], [1, (1 << 20) - 1], ("a damaged stream", None)),  # more than a block may have
     ],
 )
-def test_counts_that_do_not_match_are_refused_before_memory_is_taken(codec, sizes, tiles, monkeypatch):
+def test_counts_that_do_not_match_are_refused_before_memory_is_taken(codec, sizes, tiles, said, monkeypatch):
     data = forged(codec, sizes, tiles)
     monkeypatch.setattr(coding, "MOST", 12 << 10)
     monkeypatch.setattr(coding, "check_fits", None)  # what would be called next
-    with pytest.raises(DataError, match="damaged") as error:
+    with pytest.raises(DataError) as error:
         codec.decode(data)
-    assert error.value.exit_code == 3
+    assert (error.value.message, error.value.found, error.value.exit_code) == (*said, 3)
 
 
 def test_memory_is_asked_for_the_largest_image_that_is_wanted(codec, images, file, monkeypatch):

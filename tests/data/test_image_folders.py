@@ -260,7 +260,7 @@ def test_of_a_file_with_a_bad_frame_none_is_kept(paint, tmp_path):
 def test_files_of_other_depths_are_said_for_each_depth():
     listing = Listing(Path("here"))
     depths = {16: 2, 8: 3, 15: 1}
-    rounded = "bits a value and were rounded to 8: data.source_levels=65536 keeps them"
+    rounded = "bits a value and were rounded to 8: data.source_levels=65536 keeps them (or 4096, levels of 12 bits)"
     assert _of_other_depths(depths, 256, listing) == [
         f"1 of 6 images in here have 15 {rounded}", f"2 of 6 images in here have 16 {rounded}"
     ]  # fmt: skip
