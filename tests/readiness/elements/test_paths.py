@@ -4,8 +4,9 @@ import itertools
 
 import pytest
 import torch
+from needs import run_of
 
-from pixkit.readiness.elements.path import _flat, _halved
+from pixkit.readiness.elements.path import _flat, _halved, way_back
 from pixkit.readiness.elements.planes import Place
 from pixkit.readiness.elements.replay import Carried
 from pixkit.readiness.elements.slots import axes_of
@@ -86,3 +87,46 @@ def test_what_is_carried_is_read_where_it_was_written(first, second):
 def test_along_which_axes_sites_lie(homes, axes):
     assert axes_of(torch.tensor(homes)) == axes
     assert axes_of(torch.tensor(homes)[:, None].expand(-1, 3, -1)) == [axis * 2 for axis in axes]
+
+
+def filled(x):
+    y = torch.zeros(3)
+    y[0], y[1] = x[1], x[2]
+    return y
+
+
+def overwritten(x):
+    y = x * 1
+    z = y.flip(0)
+    y.zero_()
+    return z
+
+
+WAYS = [  # from an output element: operations, which input and which element each read; and the input element
+    (lambda x: x.flip(0) * 2, (0,), [("flip", 0, (2,)), ("mul", 0, (0,))], (2,)),
+    (lambda x: x.flip(0), (2,), [("flip", 0, (0,))], (0,)), (lambda x: x.view(3, 1), (1, 0), [], (1,)),
+    (lambda x: x.cumsum(0), (1,), [("cumsum", 0, (1,))], (1,)), (lambda x: x.sum(), (), [("sum", 0, (2,))], (2,)),
+    (lambda x: x[:1] + x.sum(), (0,), [("sum", 0, (2,)), ("add", 1, ())], (2,)),
+    (lambda x: x + x.sum(), (2,), [("add", 0, (2,))], (2,)), (lambda x: torch.ones(3), (0,), [], None),
+    (lambda x: x * torch.tensor([1.0, 0.0, 1.0]), (1,), [], None),
+    (lambda x: x[:, None] + x, (0, 2), [("add", 1, (2,))], (2,)),
+    (lambda x: x[:, None] + x, (2, 0), [("add", 0, (2, 0))], (2,)),
+    (lambda x: x[:, None] + x, (1, 1), [("add", 0, (1, 0))], (1,)),
+    (lambda x: torch.var_mean(x, 0)[1] + 0 * x, (1,), [("var_mean", 0, (2,)), ("add", 0, ())], (2,)),
+    (lambda x: torch.cat([x[:0], x]), (1,), [("cat", 1, (1,))], (1,)),
+    (filled, (0,), [("copy_", 1, ())], (1,)), (filled, (1,), [("copy_", 1, ())], (2,)), (filled, (2,), [], None),
+    (lambda x: torch.addcmul(x, x.flip(0), x), (2,), [("addcmul", 0, (2,))], (2,)),
+    (lambda x: torch.addcmul(x, x.flip(0), x), (0,), [("flip", 0, (2,)), ("addcmul", 1, (0,))], (2,)),
+    (overwritten, (0,), [("mul", 0, (2,)), ("flip", 0, (2,))], (2,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("forward", "index", "expected", "source"), WAYS)
+def test_the_way_back_is_that_of_the_latest_element(forward, index, expected, source):
+    run = run_of(forward, torch.tensor([0.3, -1.0, 2.0]), torch.arange(3))
+    way, found = way_back(run.tape, run.start, run.held(run.output).place, index)
+    names = [run.tape[step.number].op.split(".")[1] for step in way]
+    assert [(name, *step.source) for name, step in zip(names, way, strict=True)] == expected
+    assert found == source and all(step.result[1] in (index, ()) for step in way[-1:])
+    assert [step.result[0] for step in way] == [int(name == "var_mean") for name in names]
+    assert [step.number for step in way] == sorted(step.number for step in way)

@@ -91,6 +91,22 @@ def test_of_constants_that_overlap_nothing_is_known_and_the_same_memory_has_the_
     assert storages.reached == [made]
 
 
+def test_memory_that_begins_before_another_and_ends_in_it_is_unknown():
+    array, storages = np.zeros(6), Storages()
+    for apart in (array[2:4], array[4:]):
+        storages.of(torch.from_numpy(apart))
+    assert storages.marks(torch.from_numpy(array[:3])).ready.eq(LATEST).all()
+
+
+@pytest.mark.parametrize(("ready", "fixed", "written"), [(0, True, False), (3, True, True), (0, False, True)])
+def test_what_was_written_with_the_same_values_may_differ_in_another_call(ready, fixed, written):
+    storages, held = Storages(), torch.zeros(2)
+    storages.keep(held)
+    planes = storages.of(held)
+    planes.write(held, torch.tensor(ready), torch.tensor(fixed))
+    assert storages.written == [planes] * written
+
+
 def test_what_is_written_outside_is_no_longer_known_and_put_back():
     storages = Storages()
     held, other, moved = torch.arange(3.0), torch.zeros(2), torch.ones(2)
