@@ -207,17 +207,57 @@ def test_switched_off_it_neither_keeps_nor_reads(folder, monkeypatch):
     assert not _decoded_before(_read(folder))
 
 
-@pytest.mark.parametrize(("text", "size"), [("", kept.MOST), ("20G", 20 * 2**30), ("500 MB", 500 * 2**20), ("7", 7)])
+SIZES = [
+    ("", 10737418240),
+    ("20G", 21474836480),
+    ("500 MB", 524288000),
+    ("7", 7),
+    (" 3k ", 3072),
+    ("2TiB", 2199023255552),
+]
+SIZES += [("9" * 15, 10**15 - 1)]
+
+
+@pytest.mark.parametrize(("text", "size"), SIZES)
 def test_the_bound_is_a_size(monkeypatch, text, size):
     monkeypatch.setenv(kept.VARIABLE, text)
     assert kept.most() == size
 
 
-@pytest.mark.parametrize("text", ["much", "-1", "1.5G", "G"])
+@pytest.mark.parametrize("text", ["much", "-1", "1.5G", "G", "9" * 16, "5GG", "5 Bi"])
 def test_any_other_bound_is_refused(monkeypatch, text):
     monkeypatch.setenv(kept.VARIABLE, text)
-    with pytest.raises(UsageError, match="not a size"):
+    with pytest.raises(UsageError) as caught:
         kept.most()
+    error = caught.value
+    assert (error.message, error.where, error.found) == ("not a size", "PIXKIT_DECODED", text)
+    assert error.expected == "bytes (20G, 500M), or 0 to keep nothing"
+
+
+def test_an_array_may_have_as_many_bytes_as_the_bound_and_is_of_levels(monkeypatch):
+    monkeypatch.setenv(kept.VARIABLE, "100")
+    for array in (np.zeros(101, np.uint8), np.zeros(9, np.float32), np.zeros(9, np.int64)):
+        kept.keep("0" * 40, array, {})
+    assert kept.entries() == []
+    kept.keep("0" * 40, np.zeros(100, np.uint8), {})
+    assert [entry.path.name for entry in kept.entries()] == ["0" * 40]
+
+
+def test_what_another_process_has_removed_is_cleared_too(monkeypatch):
+    kept.keep("0" * 40, np.zeros(1, np.uint8), {})
+    found = kept.entries()
+    monkeypatch.setattr(kept, "entries", lambda: found)
+    assert kept.clear() == kept.clear() == found and not os.listdir(kept.folder())
+
+
+def test_links_and_other_names_in_the_cache_are_no_entries(tmp_path):
+    kept.keep("0" * 40, np.zeros(1, np.uint8), {})
+    own = kept.folder() / ("0" * 40)
+    for name in ("1" * 39, "1" * 41, "g" * 40):
+        (kept.folder() / name).write_bytes(own.read_bytes())
+    (kept.folder() / ("2" * 40)).symlink_to(own)
+    assert [entry.path for entry in kept.entries()] == [own] and kept.find("0" * 40) is not None
+    assert kept.find("2" * 40) is None and own.exists()
 
 
 def test_what_was_not_used_for_longest_makes_room(monkeypatch):
@@ -241,7 +281,7 @@ def test_what_processes_left_behind_for_a_day_is_removed_and_all_of_it_by_clear(
     now = 1e9
     monkeypatch.setattr(kept, "time", SimpleNamespace(time=lambda: now))
     kept.folder().mkdir(parents=True, mode=0o700)
-    ages = (0, kept.ABANDONED - 1, kept.ABANDONED)
+    ages = (0, 86399, 86400)
     left = [kept.folder() / f".{kept.key_of(age)}.77.tmp" for age in ages]
     for path, age in zip(left, ages, strict=True):
         path.write_bytes(b"half")
@@ -322,7 +362,7 @@ def test_files_of_other_forms_count_as_absent(monkeypatch):
     assert np.array_equal(kept.find("0" * 40)[0], sound)
     for array, magic in ((sound.astype(np.int64), kept.MAGIC), (sound, kept.MAGIC[:-2] + b"2\n")):
         _written(monkeypatch, array, magic)
-        assert kept.find("0" * 40) is None
+        assert kept.find("0" * 40) is None and not os.listdir(kept.folder())
 
 
 @pytest.mark.parametrize(("less", "found"), [(0, True), (1, False)])
