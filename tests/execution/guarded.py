@@ -37,13 +37,13 @@ def packed(at_end):
     """A class of packed plans, all of whose memory is fenced."""
 
     class Fenced(Threaded):
-        def __init__(self, plan, batch):
-            super().__init__(plan, batch)
+        def __init__(self, *given):
+            super().__init__(*given)
             self._levels = fenced(self._levels, at_end)
             self.pixels = self._levels.transpose(0, 1)
 
-        def _zeros(self, sites, maps, groups):
-            return fenced(super()._zeros(sites, maps, groups), at_end)
+        def _zeros(self, *size):
+            return fenced(super()._zeros(*size), at_end)
 
         def _keep(self, value):
             super()._keep(value)

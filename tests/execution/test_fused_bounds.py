@@ -53,8 +53,10 @@ def activated():
 
 
 @pytest.mark.parametrize("at_end", [True, False])
-def test_nothing_is_touched_but_what_they_are_given(at_end, monkeypatch):
-    """In their trials, whose sizes no vector divides."""
+def test_nothing_is_touched_but_what_they_are_given(at_end, monkeypatch, watch_arrays):
+    """In their trials, whose sizes no vector divides; once with arrays on the stack watched as well."""
+    if not at_end:
+        watch_arrays()
     lending, empty = Lending(at_end), torch.empty
 
     def fenced(*size, **keys):

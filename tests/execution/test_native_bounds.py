@@ -53,11 +53,14 @@ def drawn(make, plan, batch):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("case", CASES)
-def test_nothing_is_touched_but_the_plans_own_memory(case, dtype, monkeypatch):
+def test_nothing_is_touched_but_the_plans_own_memory(case, dtype, monkeypatch, watch_arrays):
+    """Nor anything beside an array on the stack, which the second time is watched."""
     *parts, batch = CASES[case]
     plan = make_plan(Trace(network_of(*parts).to(dtype)))
     expected = drawn(ReferenceExecutor, plan, batch)
     for at_end in (True, False):
+        if not at_end:
+            watch_arrays()
         monkeypatch.setattr(native, "Threaded", guarded.packed(at_end))
 
         def work():
