@@ -72,6 +72,12 @@ def test_whatever_else_a_file_holds_is_no_codec_file(program, change):
     assert 0 < len(found) <= 200
 
 
+def test_a_program_that_leads_out_of_its_memory_is_told_with_its_file(program):
+    far = rewritten(program, lambda facts: json.dumps(facts | {"params": len(facts["places"])}))
+    assert Frozen.from_bytes(far).params == len(program.places)
+    assert said_of(Codec.from_bytes, far, "a.codec")[:2] == ("a codec file that is damaged", "a.codec")
+
+
 def test_bytes_that_are_no_file_of_arrays_are_no_codec_file():
     assert said_of(Codec.from_bytes, b"\0" * 9)[:2] == ("this is not a codec file", "a codec file")
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from pixkit.components.spec import ComponentSpec, Entry
 from pixkit.data import DataConfig, DataSource, ImageSet, SourceImages, levels, loading
-from pixkit.data.base import hold_out, set_apart
+from pixkit.data.base import hold_out, read_whole, set_apart
 from pixkit.data.dataset import digest
 from pixkit.errors import DataError, RecipeError, UsageError
 from pixkit.image import ImageSpec
@@ -189,6 +189,18 @@ def test_quantising(ramps):
         ramps(levels=257)
     error = caught.value
     assert (error.where, error.found, error.expected) == ("data.levels", "257", "at most 256, the levels of ramp")
+
+
+def test_a_file_of_a_data_set_may_be_as_large_as_is_said(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"12345")
+    assert read_whole(path, 5) == b"12345"
+    missing, too_large = ("cannot be read", "No such file or directory", None), ("far too large", "5 bytes", "at most 4")
+    for place, said in ((path, too_large), (tmp_path / "b", missing)):
+        with pytest.raises(DataError) as caught:
+            read_whole(place, 4)
+        error = caught.value
+        assert (error.message, error.found, error.expected) == said and error.where == str(place)
 
 
 def test_a_class_has_a_name_of_its_own():
