@@ -7,7 +7,17 @@ from PIL import Image
 
 from pixkit.data import SOURCES, SourceImages, classes
 from pixkit.data.base import ImageSet
-from pixkit.data.classes import MOST, by_value, how_to_label, in_order, number_of, renamed, renumbered, with_names
+from pixkit.data.classes import (
+    MOST,
+    by_value,
+    how_to_label,
+    in_order,
+    number_of,
+    renamed,
+    renumbered,
+    table_of,
+    with_names,
+)
 from pixkit.data.former import numbered_as_before
 from pixkit.errors import DataError, RecipeError
 from tests.data.test_arrays import NHWC
@@ -23,6 +33,7 @@ def images(*names, train=(0, 1), test=()):
 def test_names_that_are_numbers_are_in_the_order_of_numbers():
     assert in_order(["10", "9", "2", "02"]) == ["02", "2", "9", "10"]
     assert in_order(["10", "9", "a"]) == ["10", "9", "a"]
+    assert in_order(["²", "10", "9"]) == ["10", "9", "²"]
 
 
 def test_folders_with_numbers_as_names(make, tmp_path):
@@ -133,6 +144,14 @@ def test_the_keys_that_read_labels_are_named():
         ("1", None, 1),
         ("9", None, None),
         ("all", ("all", "x"), 0),
+        ("name:x", ("all", "x"), 1),
+        ("name:x", ("x", "name:x"), 1),
+        ("name:b", ("a", "b c"), None),
+        ("name:1", ("a", "b"), None),
+        ("name:1", None, None),
+        ("000000001", None, 1),
+        ("0000000001", None, None),
+        ("2", None, None),
     ],
 )
 def test_a_class_is_found_by_name_and_by_number_where_none_is_named_so(text, names, number):
@@ -171,3 +190,47 @@ def test_data_are_matched_with_a_models_classes_by_name(make):
 def test_images_without_names_are_as_they_are():
     for given in (replace(images(), classes=2, class_names=None), replace(images(), classes=None, class_names=None)):
         assert renumbered(given, ("ant", "bee", "cat")) is given
+
+
+def said_of(kind, call, *given):
+    with pytest.raises(kind) as caught:
+        call(*given)
+    error = caught.value
+    return error.message, error.where, error.found, error.expected, error.hint
+
+
+def test_a_models_numbers_for_classes_are_by_name_where_both_have_names():
+    assert table_of(("a", "b"), 2, ("a", "b"), 2, "x") is table_of(None, 2, ("a", "b"), 2, "x") is None
+    assert table_of(("a", "b"), 2, None, 2, "x") is None
+    assert table_of(("b", "a"), 2, ("a", "x", "b"), 3, "x").tolist() == [2, 0]
+    assert said_of(DataError, table_of, ("c", "a", "d"), 3, ("a", "b"), 2, "x") == (
+        "classes that the model was not trained on", "x", "c, d", "among a, b",
+        "leave their images out; data.class_names=[...] renames classes that are the same",
+    )  # fmt: skip
+    for names, wanted, found in ((None, ("a", "b"), "3"), (("a", "b", "c"), None, "3: a, b, c")):
+        assert said_of(DataError, table_of, names, 3, wanted, 2, "x") == (
+            "the number of classes differs from that of the model, whose classes are known only by number", "x", found,
+            "2", "data.class_names=[...] gives the model's classes in the order of their numbers",
+        )  # fmt: skip
+
+
+def test_names_that_a_recipe_cannot_give_are_told():
+    nameless = replace(images(), classes=None, class_names=None)
+    assert said_of(RecipeError, renamed, nameless, ["a", "b"]) == (
+        "these images have no labels to be named", "data.class_names", "a, b", None,
+        "a key of the source says where labels are: data.labels, data.train_labels",
+    )  # fmt: skip
+    assert said_of(RecipeError, renamed, images("ant", "bee"), ["ant", "cat"]) == (
+        "classes that differ from those of the data", "data.class_names", "ant, cat", "ant, bee", None
+    )  # fmt: skip
+
+
+def test_labels_of_each_split_are_renumbered_and_a_split_without_stays_so():
+    given = images("ant", "bee", train=(0, 1, 1), test=(1, 0))
+    found = renumbered(replace(given, validation=images(train=(1,)).train), ("bee", "cat", "ant"))
+    parts = (found.train, found.test, found.validation)
+    assert [part.labels.tolist() for part in parts] == [[2, 0, 0], [0, 2], [0]]
+    assert (found.classes, found.class_names) == (3, ("bee", "cat", "ant"))
+    bare = replace(given, validation=replace(given.test, labels=None))
+    assert renumbered(bare, ("bee", "ant")).validation is bare.validation
+    assert renumbered(given, ("bee", "ant")).validation is None

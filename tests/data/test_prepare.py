@@ -195,7 +195,8 @@ def test_a_file_of_a_data_set_may_be_as_large_as_is_said(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"12345")
     assert read_whole(path, 5) == b"12345"
-    missing, too_large = ("cannot be read", "No such file or directory", None), ("far too large", "5 bytes", "at most 4")
+    missing = "cannot be read", "No such file or directory", None
+    too_large = "far too large", "5 bytes", "at most 4"
     for place, said in ((path, too_large), (tmp_path / "b", missing)):
         with pytest.raises(DataError) as caught:
             read_whole(place, 4)
