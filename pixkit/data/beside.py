@@ -214,7 +214,9 @@ def _described(
     spec = ContextSpec(key, tuple(map(int, shape)), levels)
     if whole and any(abs(int(end)) >= MOST_VALUES for rows in filled for end in (rows.min(), rows.max())):
         raise DataError("integers too large to be exact", where=where, expected=f"below {MOST_VALUES}")
-    kind = np.uint8 if whole and levels is not None and levels <= 256 else np.int32 if whole else np.float32
+    # Vectors whose values nobody states are of int32, also those of one integer: the digest of runs depends on it.
+    small = whole and levels is not None and levels <= 256 and (len(shape) != 1 or asked.values is not None)
+    kind = np.uint8 if small else np.int32 if whole else np.float32
     flat = {}
     for split, rows in arrays.items():
         if whole or asked.values is None:

@@ -90,7 +90,8 @@ def test_rows_by_split_are_for_every_split_that_the_source_has(read):
     [
         (np.zeros(10), None, (), None, torch.float32),
         (np.full(10, 5), None, (), 6, torch.uint8),
-        (np.full((10, 1), 5), None, (1,), 6, torch.uint8),
+        (np.full((10, 1), 5), None, (1,), 6, torch.int32),
+        (np.full((10, 1), 5), 6, (1,), 6, torch.uint8),
         (np.full(10, -5), None, (), None, torch.int32),
         (np.full((10, 1), -5), None, (1,), None, torch.int32),
         (np.full((10, 2), 300), None, (2,), None, torch.int32),
