@@ -109,6 +109,8 @@ JOINS = [  # an output element, its step, whether strict; the last operation's h
     (lambda x: x * x, (1,), 2, True, {2}, None, "mul"), (lambda x: x.flip(0), (0,), 0, False, set(), None, None),
     (lambda x: torch.stack([x, x.flip(0)]), (1, 0), 0, False, set(), None, None),
     (lambda x: torch.stack([x, x.flip(0)]), (1, 0), 2, False, {3}, None, "stack"),
+    (lambda x: torch.where(torch.tensor([False, True, True]), x, x.flip(0)), (0,), 0, False, set(), None, None),
+    (lambda x: torch.where(torch.tensor([False, True, True]), x.flip(0), x), (1,), 1, False, set(), None, None),
     (lambda x: x[:1] + x[1:2].exp() + 0 * x.sum(), (0,), 0, False, set(), None, "add"),
 ]  # fmt: skip
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from pixkit.readiness.elements.performed import Performed, Performing, names_of, parting
-from pixkit.readiness.elements.tape import line_here
+from pixkit.readiness.elements import performed as module_runs
+from pixkit.readiness.elements.performed import NOWHERE, Performed, Performing, names_of, parted, parting
+from pixkit.readiness.elements.tape import Line, line_here
 
 pytestmark = pytest.mark.quick
 
@@ -38,6 +39,15 @@ def exp_of(which, x, y):
     return *both, both[which].exp()
 
 
+def sorted_by(which, x, y):
+    return torch.searchsorted(x, x, sorter=((x * 0).long(), (y * 0).long())[which])
+
+
+def noise():
+    return torch.rand(4, generator=torch.Generator().manual_seed(0))
+
+
+NOISE = noise()
 ALIKE = {
     "the same": (lambda n, x, y: x + n.one, lambda n, x, y: x + n.one),
     "a view of a view": (lambda n, x, y: x.view(2, 2).t() * 1, lambda n, x, y: x.view(1, 2, 2)[0].T.detach() * 1),
@@ -66,6 +76,13 @@ APART = {
     "one fewer": ("what is given", lambda n, x, y: (x + 1).abs(), lambda n, x, y: x + 1),
     "what is kept": ("add_", lambda n, x, y: x + 1, lambda n, x, y: (n.kept.add_(1), x + 1)[1]),
     "what is given first": ("what is given", lambda n, x, y: (x + 1, x + 2), lambda n, x, y: (x + 1, x + 2)[::-1]),
+    "another factor": (
+        "add",
+        lambda n, x, y: torch.add(x * 0, y, alpha=2),
+        lambda n, x, y: torch.add(x * 0, y, alpha=3),
+    ),
+    "another tensor by name": ("mul", lambda n, x, y: sorted_by(0, x, y), lambda n, x, y: sorted_by(1, x, y)),
+    "noise of the same values": ("add", lambda n, x, y: x + noise(), lambda n, x, y: x + NOISE),
     "a zero's sign": ("mul", lambda n, x, y: x * torch.tensor([0.0]), lambda n, x, y: x * torch.tensor([-0.0])),
     "what was written to a constant": (
         "copy_",
@@ -98,3 +115,44 @@ def test_the_line_is_known_at_which_they_part():
     one, other = (steps_of(Net(), does) for does in APART["one more"][1:])
     given, more = parting(one, other)
     assert given.op == "what is given" and (more.op, more.line.file) == ("aten.abs.default", __file__)
+
+
+class Adds(nn.Module):
+    """Adds to its first input, in place, and counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.calls = nn.Parameter(torch.ones(4)), 0
+        self.register_buffer("seen", torch.zeros(4))
+
+    def forward(self, x, y):
+        self.calls += 1
+        self.seen += 1
+        return x.add_(self.one) * 2
+
+
+def test_where_the_call_of_a_module_parts_from_others_is_told_with_its_line():
+    module, inputs = Adds(), [torch.arange(4.0), torch.arange(4.0)]
+    number = Adds.forward.__code__.co_firstlineno + 3
+
+    def others(which, factor):
+        def does(*given):
+            module.seen += 1
+            return given[which].add_(module.one) * factor
+
+        return module_runs.steps_of(module, does, inputs)
+
+    assert parted(module, inputs, others(0, 2)) is None
+    ours, theirs = parted(module, inputs, others(0, 3))
+    assert (ours.op, ours.args[0][1], theirs.args[0][1]) == ("aten.mul.Tensor", "2", "3")
+    assert (ours.line.file, ours.line.number, ours.line.module) == (__file__, number, "Adds")
+    assert theirs.line == NOWHERE == Line("", 0, "", "")
+    ours, theirs = parted(module, inputs, others(1, 2))
+    assert ours.op == theirs.op == "aten.add_.Tensor" and ours.line.number == number
+    assert all(step.line == NOWHERE for step in module_runs.steps_of(module, module, inputs))
+    assert module.calls == 0 and module.seen.eq(0).all() and all(each.equal(torch.arange(4.0)) for each in inputs)
+
+
+def test_storages_that_are_gone_are_not_taken_for_new_ones():
+    performed = Performed({})
+    assert len({performed._storage(torch.ones(2)) for _ in range(20)}) == 20

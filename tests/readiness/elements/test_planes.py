@@ -85,6 +85,8 @@ def test_of_constants_that_overlap_nothing_is_known_and_the_same_memory_has_the_
         marks = storages.marks(torch.from_numpy(over))
         assert marks.ready.eq(LATEST).all()
         assert not marks.any_fixed
+    assert storages.knows(again := torch.from_numpy(array[2:4])) is False and storages.of(again) is inner
+    assert storages.knows(again)
     assert not storages.reached
     made = storages.made(reached := torch.zeros(2))
     assert storages.of(torch.from_numpy(reached.numpy())) is made
@@ -185,3 +187,16 @@ def test_storages_are_numbered_and_what_is_from_outside_is_known_unless_it_is_tr
     assert not storages.grows(unknown, 9)
     unknown.resize_(3)
     assert storages.grows(unknown, 9) and not storages.grows(unknown, 9)
+
+
+def test_a_copy_of_what_is_about_to_be_written_keeps_its_values_and_planes():
+    storages, held, made = Storages(), torch.arange(3.0), torch.zeros(2)
+    marks, planes = storages.marks(held), storages.made(made)
+    copy, unfixed = storages.copied(marks), marks.unfixed()
+    held.fill_(9)
+    assert copy.value.tolist() == [0, 1, 2] and marks.value.tolist() == [9, 9, 9]
+    assert storages.of(copy.value) is storages.of(held) and storages.copied(unfixed) is unfixed
+    storages.keep(made)
+    made.fill_(1)
+    planes.write(made, torch.tensor(5), torch.tensor(False))
+    assert not storages.written, "what the run has made is nobody else's"

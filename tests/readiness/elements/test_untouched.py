@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pixkit.readiness.elements.run import Given, Run
-from pixkit.readiness.elements.untouched import untouched, written_in_training
+from pixkit.readiness.elements.untouched import untouched, values_kept, written_in_training
 
 
 def replaced(module):
@@ -50,3 +50,71 @@ def test_constants_are_named_by_what_holds_them():
     where = f"of {test_constants_are_named_by_what_holds_them.__qualname__}.<locals>.<lambda>"
     assert run.relies_on == {f"masks['a'] {where}"}
     assert [*run.constants] == [f"masks['b'] {where}", f"masks['a'] {where}"]
+
+
+def another(module):
+    module.kept = module.kept + 1
+
+
+def same_values(module):
+    module.kept.copy_(module.kept.clone())
+
+
+def unseen(module):
+    module.kept.numpy()[0] = 5
+
+
+def then_fails(module):
+    module.kept.add_(1)
+    raise ValueError
+
+
+class Writes(nn.Module):
+    """Changes one of two buffers, in training only."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change, self.part, self.table = change, nn.ReLU(), torch.zeros(2)
+        self.register_buffer("kept", torch.zeros(2))
+        self.register_buffer("other", torch.zeros(2))
+
+    def forward(self, x):
+        if self.training and self.part.training:
+            self.table.add_(1)
+            self.change(self)
+        return x + self.kept
+
+
+@pytest.mark.parametrize("change", [another, same_values, unseen, then_fails])
+def test_however_training_writes_a_buffer_it_is_named_and_left_as_it_was(change):
+    module = Writes(change).eval()
+    kept = module.kept
+    assert written_in_training(module, (torch.zeros(2),), {}) == {"kept"}
+    assert module.kept is kept and kept.tolist() == [0, 0] and module.table.tolist() == [0, 0]
+    assert not module.training and not module.part.training
+
+
+@pytest.mark.parametrize("there", [torch.full((2, 3), 7.0), None])
+def test_parameters_lie_where_they_lay_and_hold_what_they_held(there):
+    module = nn.Linear(3, 2)
+    weight, place, held = module.weight, module.weight.data_ptr(), module.weight.detach().clone()
+    with untouched(module), values_kept(module):
+        weight.detach().fill_(9)
+        weight.data = weight.data[:1] if there is None else there
+    assert (module.weight is weight, weight.data_ptr()) == (True, place) and weight.equal(held)
+    with values_kept(len), untouched(len) as changed:
+        assert not changed()
+
+
+def test_a_module_without_buffers_is_not_called():
+    module, called = nn.ReLU(), []
+    module.register_forward_pre_hook(lambda *call: called.append(call))
+    assert written_in_training(module, (torch.zeros(2),), {}) == frozenset() and not called
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_a_compiled_module_whose_mode_is_no_attribute_gets_it_back():
+    module = torch.jit.script(nn.Sequential(nn.BatchNorm1d(2), nn.Dropout())).eval()
+    names = {f"0.{name}" for name in ("running_mean", "running_var", "num_batches_tracked")}
+    assert written_in_training(module, (torch.randn(3, 2),), {}) == names
+    assert [part.training for part in module.modules()] == [False] * 3
