@@ -88,7 +88,7 @@ def _runs(sources: npt.NDArray[np.int64]) -> list[list[tuple[int, int, int]]]:
 
 def _together(row: list[int]) -> list[tuple[int, int, int]]:
     """The runs of taps with these offsets from the last site read, or `NOTHING`."""
-    breaks = [0, *(i for i, (a, b) in enumerate(pairwise(row), 1) if a > 0 or b != a + 1), len(row)]
+    breaks = [0, *(i for i, (a, b) in enumerate(pairwise(row), 1) if b != a + 1), len(row)]
     return [(first, last, row[first]) for first, last in pairwise(breaks) if row[first] <= 0]
 
 
@@ -96,7 +96,7 @@ def spans(visible: Tensor) -> Spans:
     """For each query of bool [Q, K], the first visible key, and the one after the last; None for gaps."""
     seen = visible.cpu()
     ends = torch.where(seen, torch.arange(1, seen.shape[1] + 1), 0).amax(1)
-    starts = torch.where(ends > 0, seen.to(torch.uint8).argmax(1), 0)
+    starts = seen.to(torch.uint8).argmax(1)  # 0 for a query that sees none
     rows = zip(starts.tolist(), ends.tolist(), seen.sum(1).tolist(), strict=True)
     return [(first, last) if last - first == count else None for first, last, count in rows]
 
