@@ -169,7 +169,7 @@ def visibility(name, sites=12):
     query, key = torch.arange(sites)[:, None], torch.arange(sites)
     return {
         "all": key <= query,
-        "a window": (key <= query) & (key > query - 5),
+        "a window": (key <= query) & (key > query - 3),  # which begins, at last, in a block of keys after the first
         "every third": (key <= query) & ((query - key) % 3 == 0),
         "some, or none": (key <= query) & ((query * 7 + key * 5) % 11 < 4),
         "the first ones": (key <= query) & (key < 3),
