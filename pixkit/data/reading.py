@@ -65,8 +65,8 @@ class Folder:
         """SHA-256, in hexadecimal, of names, sizes and classes of the images' files; of very many, without sizes."""
         files = list(dict.fromkeys(self.names))
         sizes = [_size_of(self.listing.file(name)) for name in files] if len(files) <= SIZED else []
-        known = repr([[*self.names], sizes, None if classes is None else self._kinds])
-        return hashlib.sha256(os.fsencode(known)).hexdigest()
+        known = "\0".join([*self.names, repr(sizes), *([] if classes is None else self._kinds)])
+        return hashlib.sha256(os.fsencode(known)).hexdigest()  # the names' own bytes, in any locale
 
     def order(self, seed: int) -> torch.Tensor:
         """Numbers of the images by a seeded hash of their paths: adding or removing files keeps the others' order."""
