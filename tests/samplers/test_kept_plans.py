@@ -321,11 +321,11 @@ def test_what_is_kept_is_bounded(monkeypatch):
     for count in range(1, 4):
         drawn(net, "reference", count=count)
     waiting = net.kept.entries[0]._waiting
-    assert [count for _, count, _ in waiting] == [2, 3]
+    assert [count for _, count, *_ in waiting] == [2, 3]
     with monkeypatch.context() as patch:
         patch.setattr(kept, "LARGEST", sum(chosen.executor.nbytes for chosen in waiting.values()) - 1)
         drawn(net, "reference", count=3)
-    assert [count for _, count, _ in waiting] == [3]
+    assert [count for _, count, *_ in waiting] == [3]
     drawn(net, "reference", count=2)
     monkeypatch.setattr(keep, "LARGEST", net.kept.entries[0].nbytes + 1)
     drawn(net, "reference")

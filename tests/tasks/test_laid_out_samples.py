@@ -9,7 +9,7 @@ from pixkit.context import ContextSpec
 from pixkit.figures.grids import Titles
 from pixkit.image import ImageSpec, has_values, numbers_refused, sent
 from pixkit.orderings.scans import Raster
-from pixkit.tasks import beside, complete, sampled
+from pixkit.tasks import beside, complete, pictured, sampled
 from pixkit.tasks.beside import scored_given
 from pixkit.tasks.complete import Completion
 from pixkit.tasks.sampled import Sampled, framed, layout_of
@@ -38,7 +38,7 @@ def test_pictures_of_conditions_stand_above_and_before_samples(above, held, foun
 def test_samples_without_rows_stand_behind_their_pictures():
     drawn = Sampled(pictures(1, 2), "", pictures=pictures(6, 7))
     shown, columns = drawn.beside()
-    assert shown.flatten().tolist() == [6, 1, 7, 2] and columns == beside.PAIRS
+    assert shown.flatten().tolist() == [6, 1, 7, 2] and columns == pictured.PAIRS
     assert Sampled(pictures(1, 2), "").beside()[1] is None
     decoded = Sampled(pictures(1, 2), "", columns=2, decoded=pictures(200, 100))
     shown, levels, columns = decoded.figure(ImageSpec(1, 1, 1, 10))
