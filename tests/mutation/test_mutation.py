@@ -19,6 +19,9 @@ from planted import Fault
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 TOY = '''\
+Number = int | float
+
+
 def clipped(x, low, high):
     """x, or the bound that it is beyond."""
     return max(low, min(x, high))
@@ -34,6 +37,7 @@ from pixkit.toy import clipped
 def test_clipped():
     assert [clipped(x, 2, 4) for x in (1, 2, 3, 4, 5)] == [2, 2, 3, 4, 4]
 """
+CONFTEST = "import pixkit.toy"
 ENDLESS = """\
 import time
 
@@ -64,6 +68,7 @@ def results(tmp_path_factory):
     """What became of every fault that can be drawn from a toy, by its text, and what the harness said."""
     top = tmp_path_factory.mktemp("mutation")
     texts = {"pixkit/toy.py": TOY, "pixkit/__init__.py": "", "tests/test_toy.py": TESTS, "tests/endless.py": ENDLESS}
+    texts["tests/conftest.py"] = CONFTEST
     for name, text in {**texts, "pytest.ini": ""}.items():
         path = top / "tree" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,6 +87,7 @@ def test_faults_in_what_is_tested_are_noticed_and_in_what_is_not_survive(results
     wrong = lines["return max(low, max(x, high))"]
     assert (wrong["verdict"], wrong["by"]) == ("caught", "tests/test_toy.py::test_clipped")
     assert wrong["said"] == "AssertionError"
+    assert lines["Number = int & float"]["by"] == "a conftest.py, which imports it"
     survivors = {text for text, line in lines.items() if line["verdict"] == "survived"}
     assert survivors - {"pass"} == {text for text in lines if "x *" in text or "x /" in text or "x +" in text}
 

@@ -34,6 +34,9 @@ SLOWER, SPARE, IDLE = 4.0, 60.0, 6
 """A round is ended after so many times the seconds that were recorded, and so many more, of the processor's time, as a
 loop may have no end. It may wait, or be kept waiting by a busy machine, for so many times as long."""
 
+USAGE, CONFTEST = 4, "ImportError while loading conftest"
+"""What pytest returns, and says, if a `conftest.py` cannot be imported."""
+
 
 class Verdicts:
     """What is said of a fault. All but the last three mean that it was noticed."""
@@ -177,6 +180,8 @@ class Bench:
         said = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
         if code is None:
             return Verdicts.late, said
+        if code == USAGE and CONFTEST in (self.place / "output.txt").read_text(encoding="utf-8"):
+            return Verdicts.caught, {"test": "a conftest.py, which imports it"}
         if code < 0 or "test" in said or code in (1, 2, 3, 70):
             return Verdicts.crashed if code < 0 or code == 70 else Verdicts.caught, said
         if code != 0 or not said.get("passed"):
