@@ -86,6 +86,14 @@ def test_loading_reaches_every_network_and_misfits_are_seen():
         target.load_state_dict({**state, "more": state[name]})
 
 
+def test_a_model_within_a_module_takes_its_own_weights():
+    source, target = (torch.nn.ModuleDict({"beside": torch.nn.Linear(1, 1), "model": model()}) for _ in range(2))
+    randomise(source, seed=2)
+    target.load_state_dict(source.state_dict())
+    images = every_image(GREY)[::17]
+    assert torch.equal(*(each["model"].ordering_log_probs(images) for each in (target, source)))
+
+
 def test_each_network_is_that_ordering_with_these_weights():
     built = model(ImageSpec(3, 2, 3, 4), [*TWO, "raster"])
     x = random_images(built.spec, 3)

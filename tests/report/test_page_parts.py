@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from pixkit.figures.grids import in_colour
 from pixkit.report import page, samples
 from pixkit.report.chart import HEIGHT, LEFT, LINE, TOP, WIDTH, Line, chart
 from pixkit.report.curve import Curve
+from pixkit.report.facts import _count
 from pixkit.report.learning import learning
 from pixkit.report.markup import beside, element, escaped
 from pixkit.report.subject import read_subjects
@@ -157,3 +159,11 @@ def test_recipes_are_compared_with_the_packaged_one_and_with_each_other(copied, 
     assert re.fullmatch(r"test: 2\.\d{4} bits/dim; \d+\.\d{3} \+- \d\.\d{3}", here)
     assert "Of a recipe that does not come with pixkit" in "".join(root.itertext())
     assert ["images of a step", "32", "16"] in cells(root, "Time, without")
+
+
+def test_of_scores_of_a_part_the_images_of_the_whole_are_counted():
+    scores = [{"split": "test", "images": count} for count in (300, 100)] + [{"split": "validation", "images": 7}]
+    one = SimpleNamespace(about={"scores": scores}, validation=SimpleNamespace(images=9))
+    assert [_count(one, split) for split in ("test", "validation", "train")] == [300, 7, None]
+    one.about = {"scores": []}
+    assert [_count(one, split) for split in ("test", "validation")] == [None, 9]
