@@ -11,6 +11,7 @@ import pytest
 
 from pixkit.components.spec import ComponentSpec, Entry
 from pixkit.data import SOURCES, prepare
+from pixkit.errors import DataError
 
 
 @pytest.fixture
@@ -33,6 +34,20 @@ def real_data():
     if not (folder / "mnist").is_dir():
         pytest.skip(f"no MNIST in {folder}: PIXKIT_DATA names the folder of real data")
     return folder
+
+
+@pytest.fixture
+def said_of():
+    """said_of(call) -> message, found, expected and hint of the DataError that it raises, at the place "x"."""
+
+    def said(call):
+        with pytest.raises(DataError) as caught:
+            call()
+        error = caught.value
+        assert error.where == "x"
+        return error.message, error.found, error.expected, error.hint
+
+    return said
 
 
 def idx(array):

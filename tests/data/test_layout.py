@@ -4,21 +4,12 @@ import numpy as np
 import pytest
 
 from pixkit.data.layout import as_array, as_images, axes_of, orders_of, oriented, size_in, unflattened
-from pixkit.errors import DataError
 from pixkit.image import ImageSpec
 
 UNFIT = "the array's shape does not fit the layout"
 NAMES = "data.layout is NHWC, NCHW, NCWH, NHW or NWH"
 DECIDES = "data.layout=NHWC or data.layout=NCHW decides"
 BOTH = "1, 3 or 4 channels, as the second axis or as the last, not both"
-
-
-def said_of(call):
-    with pytest.raises(DataError) as caught:
-        call()
-    error = caught.value
-    assert error.where == "x"
-    return error.message, error.found, error.expected, error.hint
 
 
 @pytest.mark.parametrize(
@@ -59,7 +50,7 @@ def test_axes_are_the_only_possible_ones_or_those_given(shape, layout, axes):
                                 "(9, 5, 6, 7): NHWC has 7 channels of 5x6; NCHW has 5 channels of 6x7", BOTH, None)),
     ],
 )  # fmt: skip
-def test_a_shape_without_a_layout_is_refused(shape, layout, said):
+def test_a_shape_without_a_layout_is_refused(said_of, shape, layout, said):
     found = said_of(lambda: axes_of(shape, layout, "x"))
     assert found[:3] == said[:3]
     assert found[3].startswith(f"{DECIDES}; ") if said[3] is None else found[3] == said[3]
@@ -72,7 +63,7 @@ def test_a_shape_without_a_layout_is_refused(shape, layout, said):
         ((9, 3, 7, 5), "(9, 3, 7, 5), in MATLAB 5x7x3x9", ("NCWH", "height x width x channels x number", "NCHW")),
     ],
 )
-def test_the_layout_of_matlab_is_asked_for(shape, found, layouts):
+def test_the_layout_of_matlab_is_asked_for(said_of, shape, found, layouts):
     message, *rest, hint = said_of(lambda: axes_of(shape, "auto", "x", column_major=True))
     assert message.startswith("MATLAB stores") and rest == [
         found, "an explicit layout: the order of the axes in the file"
@@ -81,7 +72,7 @@ def test_the_layout_of_matlab_is_asked_for(shape, found, layouts):
     assert axes_of(shape, layouts[0], "x", column_major=True)[-2:] == (len(shape) - 1, len(shape) - 2)
 
 
-def test_flat_images_have_the_shape_that_is_given():
+def test_flat_images_have_the_shape_that_is_given(said_of):
     assert unflattened((9, 35), [5, 7], "x") == (9, 5, 7)
     assert unflattened((9, 105), [5, 7, 3], "x") == (9, 5, 7, 3)
     for shape in ((9, 36), (35,), (9, 5, 8)):
@@ -109,7 +100,7 @@ GREY, COLOUR = ImageSpec(1, 5, 7, 9), ImageSpec(3, 5, 7, 9)
         (ImageSpec(3, 3, 3, 9), (3, 3, 3), [(None, 0, 1, 2), (None, 2, 0, 1)]),
     ],
 )
-def test_an_array_has_images_of_a_model_in_these_orders(spec, shape, orders):
+def test_an_array_has_images_of_a_model_in_these_orders(said_of, spec, shape, orders):
     assert orders_of(shape, spec, "x") == orders
     array = np.zeros(shape, int)
     assert oriented(array, orders, spec, "x").shape == (2 if shape[0] == 2 else 1, *spec.shape)
@@ -119,7 +110,7 @@ def test_an_array_has_images_of_a_model_in_these_orders(spec, shape, orders):
         assert size_in(shape, spec.channels, "x") == (spec.height, spec.width)
 
 
-def test_other_shapes_are_no_images_of_a_model():
+def test_other_shapes_are_no_images_of_a_model(said_of):
     several = "(3, 5, 7), or several of these; channels may come last"
     message = "the array's shape does not fit the model's images"
     for shape in ((5, 7), (2, 5, 7), (7, 5, 3), (2, 3, 7, 5), (1, 2, 3, 5, 7), (2, 7, 5, 3)):
@@ -129,7 +120,7 @@ def test_other_shapes_are_no_images_of_a_model():
         assert found == ("an array without an image", str(shape), several, None)
 
 
-def test_images_of_any_size_have_one_size():
+def test_images_of_any_size_have_one_size(said_of):
     assert size_in((9, 3, 5, 7), 3, "x") == size_in((5, 7, 3), 3, "x") == size_in((9, 5, 7), 1, "x") == (5, 7)
     assert size_in((3, 3, 3), 3, "x") == (3, 3)
     expected = "(3, height, width), or several of these; channels may come last"
@@ -141,7 +132,7 @@ def test_images_of_any_size_have_one_size():
         assert said_of(lambda shape=shape: size_in(shape, 3, "x")) == (message, str(shape), expected, None)
 
 
-def test_of_two_orders_both_must_give_the_same_images():
+def test_of_two_orders_both_must_give_the_same_images(said_of):
     spec = ImageSpec(3, 3, 3, 9)
     orders = orders_of((3, 3, 3), spec, "x")
     same = np.full((3, 3, 3), 4)

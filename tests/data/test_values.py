@@ -4,18 +4,9 @@ import numpy as np
 import pytest
 
 from pixkit.data.values import RANGE_HINT, Levels, labels_of, levels_of
-from pixkit.errors import DataError
 
 FILE = "data.source_levels is the number of levels in the file"
 BOTH = f"{FILE}; data.value_range gives their stored range"
-
-
-def said_of(call):
-    with pytest.raises(DataError) as caught:
-        call()
-    error = caught.value
-    assert error.where == "x"
-    return error.message, error.found, error.expected, error.hint
 
 
 @pytest.mark.parametrize(
@@ -52,11 +43,11 @@ def test_levels_are_whole_numbers_or_lie_in_a_range(values, levels, value_range,
         ([-1.5, 1.0], 5, (-1, 1), ("values out of range", "-1..4, levels over -1..1", "0..4", BOTH)),
     ],
 )  # fmt: skip
-def test_other_numbers_are_no_levels(values, levels, value_range, said):
+def test_other_numbers_are_no_levels(said_of, values, levels, value_range, said):
     assert said_of(lambda: levels_of(np.array(values), levels, value_range, "x")) == said
 
 
-def test_the_range_is_that_of_all_parts_and_types_that_are_levels_are_taken_as_they_are():
+def test_the_range_is_that_of_all_parts_and_types_that_are_levels_are_taken_as_they_are(said_of):
     parts = Levels(300, None, "x")
     assert parts.kind == np.int16 and parts.as_stored(np.dtype(np.int16)) and not parts.as_stored(np.dtype(np.uint8))
     assert not Levels(300, (0, 1), "x").as_stored(np.dtype(np.int16))
@@ -101,5 +92,5 @@ NULL = "give null instead of the labels to train without them"
         ([-1, 3], ("values out of range", "-1..3", "0..2147483647", None)),
     ],
 )  # fmt: skip
-def test_other_arrays_are_no_labels(labels, said):
+def test_other_arrays_are_no_labels(said_of, labels, said):
     assert said_of(lambda: labels_of(np.array(labels), 2, "x")) == said
