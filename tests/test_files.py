@@ -42,16 +42,18 @@ def test_a_regular_file_is_read_also_through_a_link(file, tmp_path):
     for path in (file, str(file), link):
         with open_regular(path, most=5) as opened:
             assert opened.read() == b"12345"
-    with pytest.raises(NotRegular, match="a link"):
+    with pytest.raises(NotRegular, match="a link") as caught:
         open_regular(link, links=False)
+    assert caught.value.errno == errno.ELOOP, "as the system calls it"
 
 
 def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path, what in ((pipe, "a pipe or a device"), ("/dev/zero", "a pipe or a device"), (tmp_path, "a folder")):
-        with pytest.raises(NotRegular, match=what):
+        with pytest.raises(NotRegular, match=what) as caught:
             open_regular(path)
+        assert caught.value.errno == errno.EINVAL
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "nothing")
 

@@ -159,6 +159,12 @@ def test_codes_come_from_a_picture_that_has_them_as_its_levels(stand, tmp_path):
             asked.value("grid", tmp_path / "wrong.png")
 
 
+def test_a_picture_is_read_in_the_levels_of_an_image_as_a_condition(stand, tmp_path):
+    asked = Conditioning(stand(ContextSpec("small", (1, 2, 3), 17)), None)
+    Image.fromarray(np.array([[0, 255, 128], [0, 0, 255]], np.uint8)).save(tmp_path / "small.png")
+    assert asked.value("small", tmp_path / "small.png").tolist() == [[[[0, 16, 8], [0, 0, 16]]]]
+
+
 def test_a_single_array_needs_no_axis_for_it(stand):
     colour = ContextSpec("colour", (3, 2, 2))
     asked = Conditioning(stand(VECTOR, GRID, colour, ContextSpec("kind", (1,), 4)), None)
