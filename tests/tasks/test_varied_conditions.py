@@ -71,6 +71,7 @@ def laid_out(drawer, *axes, n=None, **given):
     (["label"], {}, [{"label": 0}, {"label": 1}, {"label": 2}], [0] * 3, 3),
     (["label"], {"labels": [2, 1, 0], "n": 2}, [{"label": 2}, {"label": 1}], [0] * 2, 2),
     (["small"], {"n": 2}, [{"small": SMALL[0]}, {"small": SMALL[1]}], [0] * 2, 2),
+    (["small"], {"labels": 1, "n": 2}, [{"small": each, "label": 1} for each in SMALL[:2]], [0] * 2, 2),
     (["tilt"], {"context": held(tilt=TILTS[1:3])}, [{"tilt": TILTS[1]}, {"tilt": TILTS[2]}], [0] * 2, 2),
     (["label"], {"context": held("label", tilt=TILTS[:2]), "n": 2},
      [{"tilt": TILTS[0], "label": 0}, {"tilt": TILTS[0], "label": 1},
