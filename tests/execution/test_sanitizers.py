@@ -65,13 +65,16 @@ PLANTED = {
 }
 """Faults of the kernel: what stands at the beginning of `run`, and what is said of it."""
 
+# With sanitizers the kernel takes minutes to compile.
 SESSION = """
 import sys
 from pathlib import Path
 import pytest
 from pixkit.execution.native import compile as compiling
 compiling.SOURCE = Path(sys.argv[1])
-sys.exit(pytest.main(["-x", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", *sys.argv[2:]]))
+compiling.TIMEOUT = 3600.0
+usual = ["-x", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=3600"]
+sys.exit(pytest.main([*usual, *sys.argv[2:]]))
 """
 
 
