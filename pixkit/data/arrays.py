@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages, hold_out
 from pixkit.data.classes import MOST, Names, by_value
+from pixkit.data.joined import Part
 from pixkit.data.reference import SUFFIXES, Given
-from pixkit.data.referred import Files, Part
+from pixkit.data.referred import Files
 from pixkit.errors import DataError, listed
 from pixkit.randomness import Stream, permutation
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from pixkit.data.missing import MissingArray, NotNumbers
 from pixkit.data.stored import Stored
-from pixkit.errors import DataError, listed, reason
+from pixkit.errors import DataError, reason
 
 MOST_NAMES = 10_000
 """The most arrays of a file that are examined."""
@@ -64,7 +65,7 @@ class Container(ABC):
     def check(self, name: str | None, shape: Sequence[int], dtype: str, itemsize: int, kind: str) -> None:
         """Check the header before anything else is read."""
         if kind not in "iubf":
-            raise DataError("not an array of numbers", where=self.where(name), found=dtype)
+            raise NotNumbers(self.where(name), dtype)
         size = math.prod(shape) * itemsize
         if size > self.limit:
             raise DataError(
@@ -75,11 +76,9 @@ class Container(ABC):
                 hint="data.max_bytes raises the limit",
             )
 
-    def missing(self, name: str | None) -> DataError:
+    def missing(self, name: str | None) -> MissingArray:
         """The error for a missing array."""
-        return DataError(
-            "there is no such array", where=self.where(name), expected=f"one of {listed(self.names()) or '(none)'}"
-        )
+        return MissingArray(self.where(name), self.names())
 
     @contextmanager
     def faults(self, name: str | None = None) -> Iterator[None]:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,57 +12,14 @@ from numpy.typing import NDArray
 
 from pixkit.data.base import DataSource
 from pixkit.data.container import Container
-from pixkit.data.layout import as_array, as_images, axes_of, unflattened
+from pixkit.data.joined import Part, joined
+from pixkit.data.layout import axes_of, unflattened
+from pixkit.data.missing import MissingArray, NotNumbers
 from pixkit.data.opening import open_arrays
 from pixkit.data.reference import Given, Reference, references
-from pixkit.data.seen import remembered
-from pixkit.data.stored import AT_ONCE, Blocks, Stored, stays
-from pixkit.data.unread import Rows, Unread
+from pixkit.data.stored import Stored
 from pixkit.data.values import Levels, labels_of
 from pixkit.errors import DataError, listed
-
-MOST_FILES = 128
-"""The most files that are held open for that."""
-READS = hasattr(os, "preadv")
-"""Whether the system can read files by position."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """An array of images among those that are joined.
-
-    Attributes:
-        container: its file.
-        name: its name there.
-        stored: the array.
-        shape: its shape with unflattened images, [N, ...].
-        axes: those of `shape` in the order N, C, H, W, or N, H, W.
-        levels: converts its values to levels.
-    """
-
-    container: Container
-    name: str | None
-    stored: Stored
-    shape: tuple[int, ...]
-    axes: tuple[int, ...]
-    levels: Levels
-
-    @property
-    def image(self) -> tuple[int, ...]:
-        """(C, H, W)."""
-        _, *others = (self.shape[axis] for axis in self.axes)
-        return tuple(others) if len(others) == 3 else (1, *others)
-
-    def blocks(self) -> Blocks:
-        """Yield its parts, each with its place in an array of `shape`."""
-        if self.shape == self.stored.shape:
-            yield from self.stored.blocks()
-            return
-        for place, block in self.stored.blocks():
-            if place[0] is ...:  # images with scattered values can only be separated together
-                yield (...,), self.stored.read().reshape(self.shape)
-                return
-            yield place, block.reshape(len(block), *self.shape[1:])
 
 
 class Files:
@@ -101,55 +54,9 @@ class Files:
 
     def pixels(self, parts: Sequence[Part]) -> torch.Tensor:
         """The images of these arrays, [N, C, H, W]: those in large files stay there, and are read when used."""
-        if (rows := self._rows(parts)) is not None:
-            self.mapped = True
-            found = Unread.of(rows)
-            with parts[0].container.faults(parts[0].name):
-                _look(found, parts)
-            return found
-        return torch.from_numpy(self._mapped(parts) if self._mappable(parts) else self._filled(parts))
-
-    def _rows(self, parts: Sequence[Part]) -> list[Rows] | None:
-        """Where the images lie, if they can, and should, be read from there directly."""
-        size = sum(part.stored.size for part in parts)
-        if not (READS and stays(size)) or len(parts) > MOST_FILES:
-            return None
-        rows = []
-        for part in parts:
-            if part.stored.at is None or not part.levels.as_stored(part.stored.dtype) or part.axes != parts[0].axes:
-                return None
-            rows.append(Rows(*part.stored.at, part.shape, part.axes, part.levels.kind))
-        return rows
-
-    def _mappable(self, parts: Sequence[Part]) -> bool:
-        """Whether the images can, and should, be a mapped file as they are."""
-        (part, *others) = parts
-        return not others and part.stored.large and part.levels.as_stored(part.stored.dtype)
-
-    def _mapped(self, parts: Sequence[Part]) -> NDArray[Any]:
-        (part,) = parts
-        assert part.stored.mapped is not None
-        self.mapped = True
-        with part.container.faults(part.name):
-            array = part.stored.mapped().reshape(part.shape)
-            step = max(AT_ONCE // max(array[:1].nbytes, 1), 1)
-            for start in range(0, len(array), step):
-                part.levels.of(array[start : start + step])
-        part.levels.check()
-        return as_images(array, part.axes)
-
-    def _filled(self, parts: Sequence[Part]) -> NDArray[Any]:
-        """All images in one array, read in blocks: any second copy would take as much memory again."""
-        out = np.empty((sum(part.shape[0] for part in parts), *parts[0].image), parts[0].levels.kind)
-        done = 0
-        for part in parts:
-            array = as_array(out[done : done + part.shape[0]], part.axes)
-            with part.container.faults(part.name):
-                for place, block in part.blocks():
-                    array[place] = part.levels.of(block)
-            part.levels.check()
-            done += part.shape[0]
-        return out
+        images, mapped = joined(parts)
+        self.mapped = self.mapped or mapped
+        return images
 
     def nameless(self, given: Given) -> bool:
         """Whether names are meaningless, since the default file has one array without a name."""
@@ -159,8 +66,15 @@ class Files:
     def stored(self, reference: Reference, key: str) -> Stored:
         """One array as it is stored."""
         container, name = self._place(reference, key)
-        with _suggesting(container, key):
+        try:
             return container.stored(name)
+        except MissingArray as error:
+            error.suggest(key)
+            raise
+        except NotNumbers as error:
+            if key.endswith("labels"):
+                error.suggest_numbers()
+            raise
 
     def _part(self, reference: Reference, key: str) -> Part:
         """An array of images, by its header."""
@@ -214,19 +128,12 @@ class Files:
     def _numbers(self, place: Reference, key: str) -> NDArray[Any]:
         """An array of labels."""
         container, name = self._place(place, key)
-        try:
-            with _suggesting(container, key):
-                array = container.read(name)
-            if container.stored(name).column_major:  # MATLAB has rows and columns, but no plain lists
-                array = array.reshape(-1) if 1 in array.shape else array.T
-            return array
-        except DataError as error:
-            if error.message == "not an array of numbers":
-                error.hint = (
-                    "names, number = numpy.unique(labels, return_inverse=True): save number as the labels, and "
-                )
-                error.hint += "data.class_names=[...] has the names"
-            raise
+        stored = self.stored(place, key)
+        with container.faults(name):
+            array = stored.read()
+        if stored.column_major:  # MATLAB has rows and columns, but no plain lists
+            array = array.reshape(-1) if 1 in array.shape else array.T
+        return array
 
     def _where(self, places: Sequence[Reference], key: str) -> str:
         container, name = self._place(places[0], key)
@@ -273,46 +180,3 @@ class Files:
         arrays = ", ".join(name for name in given if isinstance(name, str))
         layout = "" if config.layout == "auto" else f" {config.layout}"
         return f"arrays {arrays}; images{layout} of levels 0..{(config.source_levels or 256) - 1}"
-
-
-def _look(images: Unread, parts: Sequence[Part]) -> None:
-    """Check that all values are levels, if some values of their type are not; remembered for unchanged files."""
-    ends = np.iinfo(parts[0].levels.kind)
-    if ends.min >= 0 and ends.max < parts[0].levels.levels:
-        return
-
-    def look() -> dict[str, Any]:
-        first, found = 0, []
-        for part in parts:
-            stop, step = first + part.shape[0], max(AT_ONCE // max(images[:1].nbytes, 1), 1)
-            blocks = (images[start : min(start + step, stop)].numpy() for start in range(first, stop, step))
-            pairs = [(int(block.min()), int(block.max())) for block in blocks]
-            found.append([min(least for least, _ in pairs), max(most for _, most in pairs)])
-            first = stop
-        return {"ends": found}
-
-    for part, ends in zip(parts, remembered(images, look, "the range of its values")["ends"], strict=True):
-        part.levels.of(np.array(ends, part.levels.kind))
-        part.levels.check()
-
-
-@contextmanager
-def _suggesting(container: Container, key: str) -> Iterator[None]:
-    """Suggest another array if there is none of that name."""
-    try:
-        yield
-    except DataError as error:
-        if error.message == "there is no such array":
-            error.hint = _instead(key, container.names())
-        raise
-
-
-def _instead(key: str, names: Sequence[str]) -> str:
-    """How to name an array that a file has, for a key of the configuration."""
-    split = "val" if key.startswith("val") else key.partition("_")[0]
-    labels = [name for name in names if re.match("y|.*label", name.lower())]
-    likely = labels if key.endswith("labels") else [name for name in names if name not in labels]
-    alike = [name for name in likely if split in name.lower()]
-    if key == "test" and not alike:
-        return "data.test=null holds out some of the training images"
-    return f"data.{key}={[*alike, *likely, 'NAME'][0]} names one"
