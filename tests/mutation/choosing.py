@@ -34,6 +34,12 @@ NATIVE = "pixkit/execution/native/executor.py:NativeExecutor._run"
 """What runs the kernel."""
 KERNELS = ("tests/execution/test_elementwise", "tests/execution/test_native", "tests/execution/test_pointwise")
 """The tests of what is in the kernel, some of which call it by themselves."""
+TRAINED = ("tests/execution/test_fused", "tests/training/test_kernels", *KERNELS)
+OWN = {
+    **{f"pixkit/execution/native/{name}.h": TRAINED for name in ("causal", "fused", "product", "rectified")},
+    "pixkit/execution/native/code.h": ("tests/codec/", *KERNELS),
+}
+"""Those of a file in C that has others."""
 
 
 TOGETHER = 4
@@ -96,6 +102,7 @@ def concerned(fault, tests):
     """
     near = homes(fault.path)
     if not fault.path.endswith(".py"):
+        near = (*near, *OWN.get(fault.path, ()))
         return [test for test in tests if test.path.startswith(near) or NATIVE in test.calls]
     exact, whole = f"{fault.path}:{qualified(fault.place.scope)}", f"{fault.path}:"
     calling = {test.name for test in tests if exact in test.calls}
@@ -119,6 +126,7 @@ def choose(fault, tests, first, budget):
     in_python = fault.path.endswith(".py")
     exact = f"{fault.path}:{qualified(fault.place.scope)}"
     operation = None if in_python else fault.place.scope.lower()
+    kernels = OWN.get(fault.path, KERNELS)
     ranks, seen = {}, collections.Counter()
     for test in sorted(concerned(fault, tests), key=lambda test: test.seconds):
         turn = test.path, exact in test.calls  # those of a file that do not call the function delay none that do
@@ -127,7 +135,7 @@ def choose(fault, tests, first, budget):
 
     def unlikely(test):
         named = bool(operation) and bool(re.search(rf"\b{operation}\b", test.name.lower()))
-        own = exact in test.calls if in_python else test.path.startswith(KERNELS)
+        own = exact in test.calls if in_python else test.path.startswith(kernels)
         return (not named, not own, test.path not in near, not test.path.startswith(near), ranks[test], test.seconds)
 
     order = sorted(ranks, key=unlikely)

@@ -150,12 +150,39 @@ def test_each_kind_of_fault_in_c():
 def test_what_the_compiler_refuses_or_makes_the_same_code_of_is_known(tmp_path):
     def meaning(body):
         (tmp_path / "kernel.c").write_text(f"REAL f(REAL x) {{\n{body}\n}}\n")
-        return c_faults.meaning(tmp_path)
+        return list(c_faults.codes(tmp_path))
 
     assert meaning("return x + 1;") == meaning("return 1 + x;") != meaning("return x + 2;")
-    assert meaning("return y;") is None
+    assert meaning("return y;") == [None] * 3
     strict = "#ifdef STRICT\nreturn x * {};\n#else\nreturn x;\n#endif"
     assert meaning(strict.format(2)) != meaning(strict.format(3))
+
+
+@pytest.mark.needs_compiler
+def test_kernels_of_trials_are_compiled_with_little_optimisation(tmp_path):
+    (tmp_path / "f.c").write_text(
+        "int f(int *x) {\n    int sum = 0;\n    for (int i = 0; i < 99; i++) sum += x[i];\n    return sum;\n}\n"
+    )
+    quick = c_faults.quick(tmp_path)
+
+    def made(*command):
+        return subprocess.run([*command, "-S", tmp_path / "f.c", "-o", "-"], capture_output=True, check=True).stdout
+
+    assert made(quick, "-O3") == made(c_faults.compiler(), "-O1") != made(c_faults.compiler(), "-O3")
+
+
+def test_a_fault_in_the_coder_is_tried_on_its_own_tests_first():
+    paths = ("tests/execution/test_a.py", "tests/codec/test_b.py", "tests/heads/test_c.py")
+    tests = [choosing.Test(f"{path}::test", seconds, frozenset()) for seconds, path in enumerate(paths)]
+    first = {}
+    for name in ("code.h", "attend.h"):
+        fault = Fault(f"pixkit/execution/native/{name}", c_faults.places("int x = 1;")[0], "2", "int x = 1;")
+        (first[name],), left = choosing.choose(fault, tests, 9, 9)
+        assert left == ()
+    assert {name: [test.path for test in chosen] for name, chosen in first.items()} == {
+        "code.h": [paths[1], paths[0]],
+        "attend.h": [paths[0]],
+    }
 
 
 def test_the_same_seed_draws_the_same_faults_and_no_place_twice():

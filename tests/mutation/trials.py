@@ -104,6 +104,8 @@ class Bench:
         self.tree = place / "tree"
         self.place = place
         copy(root, self.tree)
+        self._added = {}
+        self._compiler = {"CC": c_faults.quick(place)} if c_faults.compiler() else {}
         command = [sys.executable, "-c", KERNELS_KEPT]  # as each trial would else compile them
         subprocess.run(
             command, cwd=self.tree, env=os.environ | self._variables(place), capture_output=True, check=False
@@ -167,7 +169,8 @@ class Bench:
         return {
             **{"TMPDIR": str(folder / "tmp"), "PIXKIT_CACHE": str(folder / "cache")},
             **{"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.pathsep.join(paths)},
-            "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
+            **{"HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis")},
+            **self._added,
         }
 
     def try_tests(self, tests):
@@ -192,8 +195,10 @@ class Bench:
         """Plant a fault, run the tests of each round, and take it out again. Returns a verdict and what was said."""
         path = self.tree / fault.path
         path.write_text(fault.mutated, encoding="utf-8")
+        in_c = language(fault.path) is c_faults
+        self._added = self._compiler if in_c else {}  # as each of its trials compiles the kernels anew
         try:
-            if language(fault.path) is c_faults and (verdict := self._compare(fault)):
+            if in_c and (verdict := self._compare(fault)):
                 return verdict, {}
             for tests in rounds:
                 verdict, said = self.try_tests(tests)
@@ -204,13 +209,13 @@ class Bench:
             path.write_text(fault.text, encoding="utf-8")
 
     def _compare(self, fault):
-        """Whether the compiler refuses a fault, or makes the same code of it."""
+        """Whether the compiler refuses a fault, or makes the same code of it in every variant."""
         folder = self.tree / KERNELS
-        faulty = c_faults.meaning(folder)
-        (self.tree / fault.path).write_text(fault.text, encoding="utf-8")
         if not hasattr(self, "_sound"):
-            self._sound = c_faults.meaning(folder)
-        (self.tree / fault.path).write_text(fault.mutated, encoding="utf-8")
-        if faulty is None:
-            return Verdicts.broken
-        return Verdicts.equivalent if faulty == self._sound else None
+            (self.tree / fault.path).write_text(fault.text, encoding="utf-8")
+            self._sound = list(c_faults.codes(folder))
+            (self.tree / fault.path).write_text(fault.mutated, encoding="utf-8")
+        for faulty, sound in zip(c_faults.codes(folder), self._sound, strict=True):
+            if faulty != sound:
+                return Verdicts.broken if faulty is None else None
+        return Verdicts.equivalent
