@@ -1,6 +1,7 @@
 """What comes before the first step: one function, whether the build is new, resumed or dry."""
 
 import shutil
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -120,17 +121,95 @@ def test_what_is_prepared(recipe):
     assert prepared.changes == []
 
 
-def test_ranks_compare_images_and_steps_and_share_their_parts(recipe):
-    class Heard(Ranks):
-        def gather(self, plain):
-            told.append(plain)
-            return [plain]
+class Noting(Ranks):
+    """Notes in `done` what ranks do together."""
 
-    told = []
-    prepared = prepare_training(load_recipe(recipe), CPU, ranks=Heard())
+    def __init__(self, done):
+        super().__init__()
+        self.done = done
+
+    def gather(self, plain):
+        self.done.append(plain)
+        return [plain]
+
+    def spread(self, tensors):
+        self.done.append(("spread", len(tensors)))
+
+    def telling(self, call):
+        return ("telling", call)
+
+    @contextmanager
+    def first_before_others(self):
+        self.done.append("rank 0 first")
+        yield
+        self.done.append("then all")
+
+
+@pytest.fixture
+def done(monkeypatch):
+    """What is done in turn, each with what tells apart the calls that a new, a resumed, and a continued run make."""
+    told = {
+        "prepare": lambda data, base, progress, *, given, numbering="own", palette="own": (
+            progress, numbering == "own", palette
+        ),
+        "keep_loops": lambda model: (),
+        "construct_to_train": lambda recipe, dataset, device: (device,),
+        "_check_trains": lambda model: (),
+        "_fitted": lambda stepper, way, before, *, resumed, say: (way.kind, before, resumed, say),
+        "check_recomputed": lambda stepper: (str(stepper.arithmetic),),
+        "begin": lambda stepper, start, recipe, say: (start, say),
+    }  # fmt: skip
+    done = []
+    for name, about in told.items():
+        real = getattr(preparing, name)
+
+        def noted(*given, name=name, about=about, real=real, **options):
+            done.append((name, *about(*given, **options)))
+            if name == "prepare":  # which would tell what is not called here
+                given = (*given[:2], None)
+            return real(*given, **options)
+
+        monkeypatch.setattr(preparing, name, noted)
+    monkeypatch.setattr(preparing, "resident", lambda: len(done))
+    return done
+
+
+@pytest.mark.parametrize("kind", ["new", "resumed", "continued"])
+def test_what_is_done_in_turn_and_what_ranks_do_together(recipe, tmp_path, done, kind):
+    """A resumed run is of the classes and colours that it has; a continued one has its weights already."""
+    run = None
+    if kind != "new":
+        reporter = Rows(last=1 if kind == "resumed" else None)
+        with pytest.raises(Stop) if kind == "resumed" else nullcontext():
+            build(recipe, tmp_path / "run", device="cpu", reporter=reporter)
+        run = Run.open(tmp_path / "run")
+        done.clear()
+    reporter = Reporter()
+    prepared = prepare_training(
+        load_recipe(recipe), CPU, run=run, reporter=reporter, check=lambda: done.append("check"), ranks=Noting(done)
+    )
     hashes = {part: digest[:12] for part, digest in prepared.dataset.hashes().items()}
-    free = [None] * 2  # they look at it together
-    assert told == [hashes, *free, [], [str(prepared.choice.arithmetic), "plain"]]
+    arithmetic, fresh = str(prepared.choice.arithmetic), kind != "continued"
+    measured = done.index(hashes) + 1
+    assert done == [
+        "rank 0 first",
+        ("prepare", ("telling", reporter.loading), run is None, "own" if run is None else None),
+        "then all",
+        "check",
+        hashes,
+        ("construct_to_train", CPU),
+        *([("_check_trains",)] if fresh else []),
+        ("keep_loops",),
+        ("_fitted", "plain", measured, run is not None, reporter.message),
+        *[None] * 2,  # they look at the free memory together
+        [],  # the parts
+        "check",
+        "rank 0 first",
+        "then all",
+        [arithmetic, "plain"],
+        ("check_recomputed", arithmetic),
+        *([("begin", None, reporter.message), ("spread", len(prepared.model.state_dict()))] if fresh else []),
+    ]
 
 
 def test_a_run_with_a_checkpoint_is_not_initialised_again(recipe, tmp_path, monkeypatch):
@@ -216,20 +295,6 @@ def test_a_leak_is_found_before_memory_is_asked_for(recipe, monkeypatch):
     with pytest.raises(CausalityError):
         prepare_training(loaded, CPU)
     assert called == ["prepare", "construct_to_train"]
-
-
-def test_it_can_be_stopped_between_the_parts(recipe, monkeypatch):
-    called = parts(monkeypatch)
-    left = iter([None, Stop()])
-
-    def check():
-        error = next(left)
-        if error is not None:
-            raise error
-
-    with pytest.raises(Stop):
-        prepare_training(load_recipe(recipe), CPU, check=check)
-    assert called == ["prepare", "construct_to_train", "estimate"]
 
 
 def test_a_resumed_run_compares_recipe_and_images_before_the_model_is_made(recipe, unsaved, monkeypatch):
