@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pixkit.training.pace import Pace, next_due
+from pixkit.training.pace import Pace, is_due, next_due
 from pixkit.training.step import NonFiniteStep
 
 MODEL = "the model"
@@ -111,6 +111,7 @@ def test_of_a_step_that_is_not_finite_it_is_not_known_which_was_made():
 
 def test_between_steps_there_is_nothing_to_take_back():
     pace, steps, _ = paces(None)
+    assert pace.undo()
     pace.next(1, 9, None)
     assert pace.undo() and "undo" not in steps.done
 
@@ -121,4 +122,4 @@ def test_between_steps_there_is_nothing_to_take_back():
 ])  # fmt: skip
 def test_steps_are_launched_up_to_where_there_is_something_to_do(step, sample, due):
     config = SimpleNamespace(steps=30, eval_every=4, checkpoint_every=7, sample_every=sample)
-    assert next_due(config, step) == due
+    assert (next_due(config, step), is_due(config, step)) == (due, due == step)
