@@ -84,8 +84,7 @@ def owners(slot: Slot, key: str, registry: Registry) -> list[str]:
             kind = option.resolve.kind
             found += [one.recipe_name for one in registry if one.kind == kind and _has(one.cls.Config, key)]
         elif _is_model(option.annotation) and _has(option.annotation, key):
-            fields = option.annotation.model_fields
-            found += [str(fields["type"].default)] if "type" in fields else []
+            found += map(str, _tags(option.annotation))
     return found
 
 
@@ -128,7 +127,7 @@ def config_of(slot: Slot, plain: Any, registry: Registry) -> type[BaseModel] | N
         elif _is_model(option.annotation):
             found.append(option.annotation)
     if len(found) > 1 and isinstance(plain, dict):
-        found = [config for config in found if _accepts(config, plain.get("type"))]
+        found = [config for config in found if plain.get("type") in _tags(config)]
     return found[0] if len(found) == 1 else None
 
 
@@ -142,9 +141,10 @@ def _component(resolve: Resolve, plain: Any, registry: Registry) -> Iterator[typ
         yield entry.cls.Config
 
 
-def _accepts(config: type[BaseModel], tag: Any) -> bool:
+def _tags(config: type[BaseModel]) -> tuple[Any, ...]:
+    """The values of `type` that choose this member of a union."""
     field = config.model_fields.get("type")
-    return field is not None and get_origin(field.annotation) is Literal and tag in get_args(field.annotation)
+    return get_args(field.annotation) if field is not None and get_origin(field.annotation) is Literal else ()
 
 
 def _alternatives(slot: Slot) -> Iterator[Slot]:

@@ -38,10 +38,10 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
     """Check everything that pixkit requires of a backbone, under each of the orderings.
 
     Its configuration survives a round trip. Under each ordering, grey and colour: no sub-pixel sees one that is not
-    drawn earlier, by exhaustive swaps and by gradients, also with one-hot levels; all probabilities sum to 1; samples
-    follow them with any sampler; images do not mix; every parameter is trained; weights can be saved and loaded; any
-    size works. A backbone that can be conditioned is checked with vectors and feature maps, and with a label, a vector,
-    an image and codes at once.
+    drawn earlier, by exhaustive swaps and by gradients, also with one-hot levels, and with the ordering turned and
+    mirrored, unless the backbone refuses that; all probabilities sum to 1; samples follow them with any sampler; images
+    do not mix; every parameter is trained; weights can be saved and loaded; any size works. A backbone that can be
+    conditioned is checked with vectors and feature maps, and with a label, a vector, an image and codes at once.
 
     Args:
         backbone: the component; keep it small, since it runs thousands of times.
@@ -65,6 +65,7 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
             check_save_load(net, network(backbone, spec, ordering=ordering, seed=1))
             check_drawing(net)
             check_trains(net)
+        _check_turned(backbone, ordering)
         for spec in TINY:
             net = network(backbone, spec, ordering=ordering)
             check_normalised(net)
@@ -75,6 +76,15 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
             check_reorders(backbone, ordering)
     if backbone.cls.conditional and asked:
         check_conditions(backbone, asked[0])
+
+
+def _check_turned(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
+    """A backbone that accepts the ordering's symmetries respects them: not only the order in which rows are read."""
+    try:
+        net = network(backbone, GREY, ordering=_turned(ordering, "transpose", "flip_horizontal", "flip_vertical"))
+    except RecipeError:
+        return
+    check_causality(net, images=2)
 
 
 def check_conditional(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
@@ -101,12 +111,14 @@ def check_conditional(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
 def check_conditions(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
     """A backbone given a label, a vector, an image and codes at once, as a recipe's list of conditions.
 
-    Cached sampling draws the same as ancestral sampling, and every prediction depends on each of them.
+    No sub-pixel sees one that is not drawn earlier, cached sampling draws the same as ancestral sampling, and every
+    prediction depends on each of the conditions.
     """
     image = ImageSpec(1, 2, 2, 2, context=KINDS)
     kinds = [named("conditioner", LABEL, size=2), named("conditioner", "vector", **{"from": "vector", "size": 2})]
     kinds += [named("conditioner", kind, **{"from": kind, "size": 2, "layers": 1}) for kind in ("image", "codes")]
     net = network(backbone, image, ordering=ordering, conditioner=Conditions(kinds, image, 3))
+    check_causality(net)
     check_drawing(net)
     conditions: Conditions = net.conditioner  # type: ignore[assignment]
     x, before = random_images(image, 8), conditions.example(8)
@@ -121,10 +133,9 @@ def check_conditions(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
 
 def check_reorders(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
     """Under another ordering the network has the same parameters, and equals one that was built for it."""
+    backwards = _turned(ordering, "flip_horizontal", "flip_vertical")
     for spec in (GREY, COLOUR):
-        net, other = (
-            network(backbone, spec, ordering=one, seed=k) for k, one in enumerate((ordering, _backwards(ordering)))
-        )
+        net, other = (network(backbone, spec, ordering=one, seed=k) for k, one in enumerate((ordering, backwards)))
         x = random_images(spec, 3)
         with torch.no_grad():
             before = net(x)
@@ -139,9 +150,9 @@ def check_reorders(backbone: ComponentSpec, ordering: ComponentSpec) -> None:
         assert all(one is same for one, same in pairs), "`under` returns a network with other parameters"
 
 
-def _backwards(ordering: ComponentSpec) -> ComponentSpec:
-    """The ordering, rotated by 180 degrees."""
-    turned = {key: not getattr(ordering.config, key) for key in ("flip_horizontal", "flip_vertical")}
+def _turned(ordering: ComponentSpec, *keys: str) -> ComponentSpec:
+    """The ordering with some of its symmetries reversed; with both flips, rotated by 180 degrees."""
+    turned = {key: not getattr(ordering.config, key) for key in keys}
     return replace(ordering, config=ordering.config.model_copy(update=turned))
 
 

@@ -145,6 +145,7 @@ def one_hot(spec):
     (backbone(peeks_by_gradient), "has a gradient to a later"), (backbone(hides_gradients), "has no gradient to"),
     (backbone(forgets), "saved and loaded"), (backbone(mixes), "images in a batch mix"),
     (component("backbone", WrongAlone), "images differ from ancestral"),
+    (backbone(peeks, lambda spec: spec.ordering.config.transpose), "leak"),
     (backbone(peeks, image(TINY[0])), "the probabilities of all images sum to"),
     (backbone(counts, image(TINY[1])), "depend on how the batch is split"),
     *((backbone(widens, image(odd)), "features .*, expected") for odd in ODD),
@@ -256,6 +257,14 @@ class HearsThree(Conditioned):
         return torch.cat([context[:, :3], torch.zeros_like(context[:, 3:])], 1)
 
 
+class PeeksIfSeveral(Conditioned):
+    """Sees the whole image, given more than three maps."""
+
+    def forward(self, x, *context):
+        features = super().forward(x, *context)
+        return peeks(self, x, features) if self.spec.context > 3 else features
+
+
 class WrongAloneIfSeveral(Conditioned):
     """Computed site by site it is another, given more than three maps."""
 
@@ -266,7 +275,8 @@ class WrongAloneIfSeveral(Conditioned):
 
 
 @pytest.mark.parametrize(("cls", "text"), [
-    (HearsThree, "the condition image has no effect"), (WrongAloneIfSeveral, "images differ from ancestral"),
+    (PeeksIfSeveral, "leak"), (HearsThree, "the condition image has no effect"),
+    (WrongAloneIfSeveral, "images differ from ancestral"),
 ])  # fmt: skip
 def test_a_backbone_is_given_each_kind_of_condition(cls, text):
     noticed(check_conditions, text, backbone(None, base=cls), RASTER)

@@ -318,6 +318,10 @@ def test_what_is_wrong_is_noticed(cls, text):
         check_layer(cls(), [(4, 3, 4)], groups=2)
 
 
+def test_a_layer_that_cannot_be_replayed_is_called_once_for_each_unit():
+    check_layer(type("Once", (Adding,), {"replayable": False})(), [(4, 3, 4)], groups=2)
+
+
 def test_a_layer_of_the_former_interface_is_asked_without_a_device_and_its_tensors_are_moved():
     with pytest.warns(DeprecationWarning, match="init_state takes no device"):
         check_layer(Former(), [(4, 3, 4)], groups=2)
