@@ -117,14 +117,19 @@ def saver(out: Path) -> Save:
 
 def conditions_given(given: Sequence[str]) -> list[str] | dict[str, str]:
     """What --given says of a list of conditions: images whose conditions are meant, or values by name."""
-    parts = [text.partition("=") for text in given]
-    pairs = [(name, value) for name, sign, value in parts if sign and NAMED.match(name)]
+    pairs: list[tuple[str, str]] = []
+    plain: list[str] = []
+    for text in given:
+        name, sign, value = text.partition("=")
+        if sign and NAMED.match(name):
+            pairs.append((name, value))
+        else:
+            plain.append(text)
     named = dict(pairs)
     if len(named) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in named if names.count(name) > 1)
         raise click.UsageError(f"--given names {twice} more than once; a file of several rows gives several conditions")
-    plain = [text for text in given if text.partition("=")[0] not in named]
     if named and plain:
         raise click.UsageError(
             "--given names arrays, NAME=FILE, or images whose conditions are meant, not both; NAME=test:5 takes one "

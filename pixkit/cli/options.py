@@ -124,8 +124,10 @@ class Numbers(click.ParamType):
         if isinstance(value, tuple):
             return value
         parts = [part.strip() for part in value.split(",")]
-        if all(part.isascii() and part.isdigit() for part in parts) and self.accept(tuple(map(int, parts))):
-            return tuple(map(int, parts))
+        if all(re.fullmatch("[0-9]{1,12}", part) for part in parts):
+            numbers = tuple(map(int, parts))
+            if self.accept(numbers):
+                return numbers
         self.fail(f"'{value}' is not {self.words}", param, ctx)
 
 

@@ -154,7 +154,7 @@ def size_of(dataset: Dataset) -> int:
     count, dims = len(part), dataset.spec.dims
     beside = sum(each.nbytes for each in (part.labels, part.context) if each is not None)
     if part.renewed_by is None:
-        return count * part.pixels[0].nbytes + beside + KEPT * 8 * count
+        return count * dims * part.pixels.element_size() + beside + KEPT * 8 * count
     return beside + KEPT * count * (8 + -(-dims // 8))
 
 
@@ -181,7 +181,7 @@ def draw(sequence: BatchSequence, epoch: int, stop: threading.Event) -> Visits:
         return Visits(rows, None)
     # In the order of their numbers: noise of consecutive images is drawn several times as fast.
     ordered, visit = rows.sort()
-    packed = np.empty((len(rows), -(-part.pixels[0].numel() // 8)), dtype=np.uint8)
+    packed = np.empty((len(rows), -(-sequence.dataset.spec.dims // 8)), dtype=np.uint8)
     for some, visits in zip(ordered.split(AT_ONCE), visit.split(AT_ONCE), strict=True):
         if stop.is_set():
             raise CancelledError

@@ -97,11 +97,13 @@ def plain(content: bytes | bytearray) -> Any:
     for number, (name, argument) in enumerate(_steps(content)):
         if number > MOST:
             raise NotPlain(f"more than {MOST} steps")
-        if name == "STOP":
-            return _value(stack.pop())
         try:
+            if name == "STOP":
+                return _value(stack.pop())
             _follow(name, argument, stack, memo)
-        except (IndexError, KeyError, TypeError, AttributeError) as error:
+        except RecursionError as error:  # for example, of a list that contains itself
+            raise NotPlain("values too deep within others") from error
+        except (IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{name} at step {number}: {error}") from error
     raise ValueError("the pickle has no end")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -93,7 +94,7 @@ def _values(seen: Seen, levels: int) -> str:
 def _part(
     config: DataConfig, images: SourceImages, split: str, numbers: Tensor, palette: Palette | None = None
 ) -> Part:
-    dims = images.train.pixels[0].numel()
+    dims = math.prod(images.train.pixels.shape[1:])
     binariser = Binariser(config.split_seed, dims, images.levels) if config.binarise in ("static", "dynamic") else None
     own = split if split in (sets := own_splits(images)) else "train"
     origin, stream = sets[own], STREAMS[own]

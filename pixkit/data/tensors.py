@@ -49,17 +49,16 @@ class SafetensorsFile(Container):
             kind, shape = part.get_dtype(), tuple(part.get_shape())
             letter = "f" if kind in FLOATS else "u" if kind[0] in "BUI" else "?"
             self.check(name, shape, kind, WIDTHS.get(kind, 8), letter)
-            if kind in NUMPY and (start := self._start(name)) is not None:
-                return in_file(self.path, start, shape, np.dtype(NUMPY[kind]))
+            if kind in NUMPY:
+                return in_file(self.path, self._start(name), shape, np.dtype(NUMPY[kind]))
 
         def blocks() -> Blocks:
             with safe_open(self.path, framework="pt") as file:
                 yield (...,), _array(file.get_tensor(name))
 
-        dtype = np.dtype(np.float32 if kind == "BF16" else bool if kind == "BOOL" else np.float64)
-        return Stored(shape, dtype, blocks)
+        return Stored(shape, np.dtype(np.float32 if kind == "BF16" else bool), blocks)
 
-    def _start(self, name: str) -> int | None:
+    def _start(self, name: str) -> int:
         """Where the values of an array begin; the library, which has opened the file, has checked the header."""
         with self.path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")

@@ -293,7 +293,7 @@ def converted(kind, value):
 
 @pytest.mark.parametrize("value", [
     "0,1,1,2", "1,0,1,2", "1,1,0,2", "1,1,1,1", "1,1,1", "1,1,1,2,3,4", "1,1,1,x", "1,1,1,-2", "1,1,1,\u00b2", "",
-    "1,1,1,2,",
+    "1,1,1,2,", f"1,1,1,{'9' * 5000}",
 ])  # fmt: skip
 def test_shapes_that_are_none(value):
     assert "is not C,H,W,K" in converted(_shape(), value)
@@ -312,6 +312,7 @@ def test_shapes_that_are_some():
     assert converted(_shape(), "1,1,1,2") == (1, 1, 1, 2)
     assert converted(_shape(), " 3, 32,32 ,256,10") == (3, 32, 32, 256, 10)
     assert converted(_shape(), (1, 2, 3, 4)) == (1, 2, 3, 4)
+    assert converted(_shape(), "1,1,1,999999999999") == (1, 1, 1, 10**12 - 1)
 
 
 @pytest.mark.parametrize(("value", "found"), [

@@ -253,6 +253,10 @@ def test_calls_that_are_nearly_those_of_an_array_are_refused(strange, found):
         (b"\x80\x02h\x07.", ValueError, "BINGET at step 1: 7"),
         (b"\x80\x02K\x01", ValueError, "the pickle has no end"),
         (b"\x80\x02cos\nsystem\n.", NotPlain, "the name os system"),
+        (b"\x80\x02.", ValueError, "STOP at step 1: pop from empty list"),
+        (b"\x80\x02c_codecs\nencode\n(K\x01X\x06\0\0\0latin1tR.", ValueError, "STOP at step 7: 'int' object has no"),
+        (b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n)R.", ValueError, "STOP at step 4: cannot unpack"),
+        (b"\x80\x02]q\0h\0a.", NotPlain, "values too deep within others"),
     ],
 )
 def test_damaged_pickles_are_told_from_those_that_name_something(content, error, text):

@@ -126,8 +126,11 @@ def test_one_image_of_an_archive_is_read_alone(archive, tmp_path):
 
 def test_hidden_files_and_macs_shadows_of_files_are_no_images(make, archive):
     files = {f"set/{number}.png": picture(number) for number in range(9)}
-    archive(files | {"__MACOSX/set/._1.png": b"\0\5\x16\7", "set/.DS_Store": b"x", "set/x/": b""})
+    hidden = {"__MACOSX/set/._1.png": b"\0\5\x16\7", "set/.DS_Store": b"x"}
+    archive(files | hidden | {"set/x/": b""})
     assert read(make, path="x.zip").notes == ()
+    # Those of a compressed tar archive would be kept in memory.
+    assert {str(name) for name in packed.members(archive(files | hidden, "tar.gz"))} == {*files}
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])

@@ -241,6 +241,10 @@ def test_a_condition_is_given_once():
     assert conditions_given(["a=x.npy", "b=test:1"]) == {"a": "x.npy", "b": "test:1"}
     with pytest.raises(UsageFault, match="names a more than once"):
         conditions_given(["a=x.npy", "b=test:1", "a=y.npy"])
+    assert conditions_given(["a", "/x=1.png"]) == ["a", "/x=1.png"]
+    for plain in ("b", "a", "/x=1.png"):
+        with pytest.raises(UsageFault, match="not both"):
+            conditions_given(["a=x.npy", plain])
 
 
 def test_a_decoder_gives_pictures_of_256_levels():
