@@ -18,6 +18,8 @@ def test_rows_are_appended_and_read_back(tmp_path):
         log.sync()
         with pytest.raises(ValueError, match="not JSON compliant"):
             log.add({"step": 3, "several": [float("nan")]})
+    with pytest.raises(ValueError, match="closed file"):
+        log.add({"step": 3})
     assert list(read_rows(path)) == [{"step": 1, "loss": 0.1}, {"step": 2, "loss": None, "grad_norm": None}]
     assert [json.loads(line) for line in path.read_text().splitlines()] == list(read_rows(path))
 

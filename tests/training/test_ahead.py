@@ -220,6 +220,9 @@ def test_hooks_are_called_in_order_and_one_that_fails_has_the_steps_saved(tmp_pa
             assert seen[0][1] == seen[1][1]
         else:
             assert saved[:1] == ["4"]
+    far = toy_recipe(steps=11, eval_every=100, checkpoint_every=100)
+    trained(tmp_path / "far", far, manager=manager_with(Hooked(3)), reporter=(told := Told()), lag=LAG)
+    assert told.checkpoints == [f"step-{3 + LAG}", "step-11"]  # no more is launched before it is saved, and once only
 
 
 class Failing(NormedToy):
@@ -285,6 +288,17 @@ def test_an_error_while_a_step_is_told_of_leaves_the_launched_ones_saved(tmp_pat
     assert trainer.state.step == 5 + LAG
     assert contents(trainer.run) == contents(whole.run)
     assert [row["step"] for row in trainer.run.rows()] == list(range(1, 6 + LAG))
+
+
+def test_a_step_that_is_not_finite_after_one_whose_telling_failed_is_not_saved_and_not_the_error(tmp_path):
+    far = {"eval_every": 100, "checkpoint_every": 100}
+    whole = trained(tmp_path / "whole", toy_recipe(Failing, steps=6, **far), lag=0)
+    recipe = toy_recipe(Failing, model_config={"at": 99, "nan": 7}, **far)
+    trainer = toy_trainer(tmp_path / "run", recipe, lag=LAG, reporter=Talking(4))
+    begin(trainer)
+    with pytest.raises(ValueError, match="who cares"):
+        trainer.train()
+    assert trainer.state.step == 6 and contents(trainer.run) == contents(whole.run)
 
 
 @pytest.mark.parametrize("lag", [None, LAG])

@@ -44,15 +44,25 @@ def test_a_run_interrupted_anywhere_ends_bit_for_bit_like_one_that_was_not(tmp_p
     same(resumed(tmp_path / "cut", recipe), whole)
 
 
-def test_interrupted_again_and_again(tmp_path):
-    recipe = toy_recipe()
+def checkpoints(run, steps):
+    """All files of the checkpoints of these steps, manifests too."""
+    folders = [run.checkpoint_folder(step) for step in steps]
+    return {f"{path.parent.name}/{path.name}": path.read_bytes() for folder in folders for path in folder.iterdir()}
+
+
+def test_however_often_a_run_is_interrupted_each_checkpoint_is_that_of_one_that_was_not(tmp_path):
+    recipe = toy_recipe(keep=20)
     whole = trained(tmp_path / "whole", recipe)
     interrupted(tmp_path / "cut", recipe, 3)
     for step in (4, 5, 11):
         interrupt = Interrupt()
         trainer = resumed(tmp_path / "cut", recipe, interrupt=interrupt, reporter=StopAt(interrupt, step))
         assert trainer.state.step == step
-    same(resumed(tmp_path / "cut", recipe), whole)
+    cut = resumed(tmp_path / "cut", recipe)
+    same(cut, whole)
+    steps = whole.run.steps()
+    assert steps == [4, 5, 8, 10, 12, 15, 16, 20] and cut.run.steps() == sorted([3, *steps, 11])
+    assert checkpoints(cut.run, steps) == checkpoints(whole.run, steps)
 
 
 def test_a_run_whose_log_was_damaged_says_so_when_it_goes_on(tmp_path):
@@ -130,10 +140,22 @@ def test_what_is_due_when(tmp_path):
     assert [row["event"] for row in trainer.run.rows()].count("train") == 11
 
 
+class Remarking(Toy):
+    """Has something to say of its scores."""
+
+    def assess(self, batch):
+        return {"nats": self.score(batch), "part": batch.indices.float()}
+
+    def remarks(self, parts, step=None):
+        return [f"step {step}: {list(parts)}"]
+
+
 def test_all_that_is_due_at_every_step_is_done_from_the_first_on(tmp_path):
     told = Told()
-    trained(tmp_path / "run", toy_recipe(steps=2, eval_every=1, checkpoint_every=1, sample_every=1), reporter=told)
-    assert [row["step"] for row in told.scores] == [1, 2]
+    every = {"eval_every": 1, "checkpoint_every": 1, "sample_every": 1}
+    trained(tmp_path / "run", toy_recipe(Remarking, steps=2, **every), reporter=told)
+    assert [row["step"] for row in told.scores] == [1, 2] and not any("decides" in row for row in told.scores)
+    assert told.texts == ["step 1: ['part']", "step 2: ['part']"]
     assert told.pictures == ["step-1.png", "step-2.png"] and told.checkpoints == ["step-1", "step-2"]
 
 
@@ -288,9 +310,17 @@ def test_a_checkpoint_of_another_versions_loop_is_refused(tmp_path):
 
 
 def test_another_models_checkpoint_is_refused(tmp_path):
-    trained(tmp_path / "run", toy_recipe(steps=2))
+    trainer = trained(tmp_path / "run", toy_recipe(steps=2))
     with pytest.raises(CheckpointError, match=r"norm\.weight is missing"):
         toy_trainer(tmp_path / "run", toy_recipe(NormedToy)).restore()
+    folder = trainer.run.checkpoint("last")
+    manifest = checkpoint.verify(folder)
+    tensors = {name: checkpoint.read_tensors(folder, manifest, name) for name in manifest.files}
+    del tensors["ema"]["scale"]
+    checkpoint.save(folder, tensors, step=2, model="toy", state=manifest.state, metrics={})
+    with pytest.raises(CheckpointError, match=r"scale is missing") as caught:
+        toy_trainer(tmp_path / "run", toy_recipe()).restore()
+    assert caught.value.where == str(folder)
 
 
 def test_a_model_without_likelihood_is_trained_and_its_last_checkpoint_is_best(tmp_path):

@@ -140,21 +140,22 @@ def test_training_goes_on_where_sampling_fails_and_says_so_once(tmp_path, error)
 def test_a_failure_in_sampling_is_saved_before_training_goes_on_and_a_resumed_run_does_not_meet_it_again(
     tmp_path, monkeypatch
 ):
-    recipe = toy_recipe(checkpoint_every=100)
-    whole = trained(tmp_path / "whole", recipe)
+    config = {"checkpoint_every": 100, "eval_every": 100, "sample_every": 5}
+    whole = trained(tmp_path / "whole", toy_recipe(**config))
     monkeypatch.setattr(whole.run, "samples", tmp_path / "none")
     (tmp_path / "none").mkdir()
     model = failing(Toy, raising(MemoryError(), ("draw", "always")))
     told = Listener(7, Quit())
     with pytest.raises(Quit):
-        trained(tmp_path / "run", toy_recipe(model, checkpoint_every=100), reporter=told)
+        trained(tmp_path / "run", toy_recipe(model, **config), reporter=told)
+    assert told.checkpoints == ["step-5"]
     model.calls["draw"] = 0
     seen = Listener(6, Quit())
     with pytest.raises(Quit):
-        resumed(tmp_path / "run", toy_recipe(model, checkpoint_every=100), reporter=seen)
+        resumed(tmp_path / "run", toy_recipe(model, **config), reporter=seen)
     assert [row["step"] for row in seen.rows] == [6]
     assert model.calls["draw"] == 0
-    run = resumed(tmp_path / "run", toy_recipe(model, checkpoint_every=100))
+    run = resumed(tmp_path / "run", toy_recipe(model, **config))
     monkeypatch.setattr(run.run, "samples", tmp_path / "none")
     same(run, whole)
 
@@ -435,7 +436,7 @@ def test_a_hook_that_fails_is_saved_before_and_training_goes_on(tmp_path, capsys
     run = trained(tmp_path / "run", toy_recipe(keep=20), reporter=told, manager=manager_with(plugin))
     assert plugin.calls == 1
     assert len(told.problems) == 1 and name_of(error) in told.problems[0] and "plugin0" in told.problems[0]
-    assert told.checkpoints[:3] == ["step-4", "step-5", "step-7"]
+    assert told.checkpoints == [f"step-{step}" for step in (4, 5, 7, 8, 10, 12, 15, 16, 20)]
     assert contents(run.run) == contents(whole.run)
     out, err = capsys.readouterr()
     assert "a plugin says" in err and out == ""
@@ -457,22 +458,24 @@ def test_hooks_print_to_stderr_even_where_it_is_closed(monkeypatch):
 # ---------------------------------------------------------------- writing
 
 
-def test_a_row_that_could_not_be_written_is_written_when_its_step_is_saved(tmp_path, monkeypatch):
-    whole = trained(tmp_path / "whole", toy_recipe(checkpoint_every=100))
+@pytest.mark.parametrize("lag", [None, 2])
+def test_rows_that_could_not_be_written_are_written_when_their_steps_are_saved(tmp_path, monkeypatch, lag):
+    """Those of steps that were launched before, too."""
+    whole = trained(tmp_path / "whole", toy_recipe(checkpoint_every=100), lag=lag)
     real = MetricsLog.add
 
     def full(self, row):
-        if row["step"] == 7:
+        if row["step"] >= 7:
             self._file.write(json.dumps(row) + "\n")  # into the buffer alone
             raise RunError("no space")
         real(self, row)
 
     monkeypatch.setattr(MetricsLog, "add", full)
     with pytest.raises(RunError, match="no space"):
-        trained(tmp_path / "run", toy_recipe(checkpoint_every=100))
+        trained(tmp_path / "run", toy_recipe(checkpoint_every=100), lag=lag)
     monkeypatch.undo()
-    run = resumed(tmp_path / "run", toy_recipe(checkpoint_every=100), reporter=(told := Told()))
-    assert told.rows[0]["step"] == 8
+    run = resumed(tmp_path / "run", toy_recipe(checkpoint_every=100), reporter=(told := Told()), lag=lag)
+    assert told.rows[0]["step"] == 8 + (lag or 0)
     same(run, whole)
 
 
