@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from toy_runs import trained
@@ -136,6 +137,8 @@ def test_a_step_goes_by_its_own_segment_from_wherever_the_run_is_resumed():
     assert not parts.remarks(named("schedule", "constant", warmup=9))
     (said,) = parts.remarks(named("schedule", "cosine", warmup=4))
     assert "4 steps, of 4 added" in said and said.endswith("the cosine never begins")
+    foreign = SimpleNamespace(cls=SimpleNamespace(ends=True), config=object(), name="foreign")
+    assert not Segments([Segment(0, 4), Segment(4, 1)]).remarks(foreign)  # without a warm-up
     assert all(parts.factor(constant, step) == constant.factor(step, 99) for step in range(1, 11))
     assert Segments.of({"train": {"steps": 7}, "lock": {}}).dump() == []
 
