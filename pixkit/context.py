@@ -55,6 +55,14 @@ class ContextSpec:
         levels = "" if self.levels is None else f", K = {self.levels}"
         return f"{self.name} {shape}{levels}{'' if self.shrink is None else ', from the image itself'}"
 
+    def _made_of(self) -> str | None:
+        """How to make it of a whole image, in torch; None unless it is a smaller version of one."""
+        if self.shrink is None:
+            return None
+        steps = f"x[..., ::{self.shrink}, ::{self.shrink}]"
+        means = f"(torch.nn.functional.avg_pool2d(x.double(), {self.shrink}) + 0.5).floor().long()"
+        return f"{steps if self.by == 'every' else means}, of whole images x"
+
     def _one_each(self, found: Tensor) -> Tensor:
         """The same with an axis n, and that of a single channel, if only these differ."""
         if len(self.shape) > 0 and tuple(found.shape) == self.shape and self.shape != (1,):
@@ -92,7 +100,9 @@ class ContextSpec:
         found = self._one_each(found)
         expected = f"({', '.join(map(str, ('n', *self.shape)))})"
         if found.ndim == 0 or tuple(found.shape[1:]) != self.shape:
-            raise DataError("wrong shape", where=where, found=str(tuple(found.shape)), expected=expected)
+            raise DataError(
+                "wrong shape", where=where, found=str(tuple(found.shape)), expected=expected, hint=self._made_of()
+            )
         if found.is_floating_point() and not bool(found.isfinite().all()):
             raise DataError("values are not finite", where=where, found="nan or inf", expected="finite numbers")
         if self.levels is None or not found.numel():

@@ -72,7 +72,8 @@ class Content:
         if not self.stands():
             return False
         told, own = self._found
-        if not (_same_own(own, _own(module)) and told.references.same()):
+        same = told is self._first or told.references.same()  # the first stand
+        if not (_same_own(own, _own(module)) and same):
             try:
                 told = Telling(module)
             except Untold:

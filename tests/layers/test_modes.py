@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pixkit.layers.modes import evaluating, persistent_buffers, rehearsing
+from pixkit.layers.modes import evaluating, parts_of, persistent_buffers, rehearsing
 
 
 def net():
@@ -17,6 +17,14 @@ def net():
 
 class Stop(Exception):
     """Ends it."""
+
+
+def test_all_parts_are_found_once():
+    model = nn.Sequential(net(), nn.ModuleDict({"one": (shared := nn.ReLU()), "other": shared}), shared)
+    model.register_module("none", None)
+    model[1]["outer"] = nn.Sequential(model[0], nn.Sequential(nn.Tanh()))
+    found = parts_of(model)
+    assert found[0] is model and len(found) == 10 and {*found} == {*model.modules()}
 
 
 @pytest.mark.parametrize("stopped", [False, True])

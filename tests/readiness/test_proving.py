@@ -287,6 +287,7 @@ def test_the_module_is_left_as_it_is():
         ({"x": [1, 2]}, "not a tensor"),
         ({"module": 3}, "cannot be called"),
         ({"module": nn.LazyLinear(2)}, r"uninitialized: weight, bias[\s\S]*call it once first"),
+        ({"module": nn.Sequential(nn.LazyBatchNorm1d(affine=False))}, r"uninitialized: 0\.running_mean, 0\."),
         ({"output": "logits"}, "has no tensor 'logits'"),
     ],
 )

@@ -9,7 +9,7 @@ from click import UsageError as UsageFault
 from PIL import Image
 
 from pixkit.cli.drawing import conditions_given
-from pixkit.context import ContextSpec
+from pixkit.context import ContextSpec, shrunk
 from pixkit.errors import DataError, PluginError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.tasks import beside, pictured
@@ -174,6 +174,18 @@ def test_a_single_array_needs_no_axis_for_it(stand):
     assert asked.value("kind", [3]).tolist() == [[3]] and asked.value("kind", 3).tolist() == [[3]]
     with pytest.raises(DataError, match="wrong shape"):
         asked.value("vector", [3, 0.5, 1])
+
+
+@pytest.mark.parametrize("by", ["every", "average"])
+def test_whole_images_in_place_of_smaller_ones_are_told_how_to_shrink(by):
+    small, x = ContextSpec("small", (1, 2, 3), 17, 2, by), torch.arange(48).view(2, 1, 4, 6) % 17
+    with pytest.raises(DataError, match="wrong shape") as caught:
+        small.check(x, "context, small")
+    how = caught.value.hint.removesuffix(", of whole images x")
+    assert torch.equal(eval(how), shrunk(x, 2, by))
+    with pytest.raises(DataError, match="wrong shape") as caught:
+        VECTOR.check(x, "context, vector")
+    assert caught.value.hint is None
 
 
 @pytest.mark.parametrize(("given", "found"), [(5, "int"), (torch.zeros(1, 4), "Tensor"), (["test:0", 5], "list")])
