@@ -252,21 +252,21 @@ def test_half_an_environment_is_refused(environment, where, found):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "what"),
     [
-        "sweep x seed=0,1",
-        "decompress x -o y",
-        "build x --dry-run",
-        "build -",
-        "bench sample x",
-        "bench compress run x",
-        "verify x",
+        ("sweep x seed=0,1", "a sweep"),
+        ("decompress x -o y", "decompressing"),
+        ("build x --dry-run", "--dry-run"),
+        ("build -", "a recipe from standard input"),
+        ("bench sample x", "timing samples"),
+        ("bench compress run x", "comparing codecs"),
+        ("verify x", "a proof"),
     ],
 )
-def test_what_one_process_does_is_refused_to_several(arguments, monkeypatch, capsys):
+def test_what_one_process_does_is_refused_to_several(arguments, what, monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(arguments.split()) == 2
-    assert "is for one process" in capsys.readouterr().err
+    assert f"error: {what} is for one process\n" in capsys.readouterr().err
     monkeypatch.setenv("RANK", "1")
     assert main(arguments.split()) == 2 and not capsys.readouterr().err
 

@@ -87,6 +87,8 @@ def test_maps_and_a_mask_that_complete_takes(pixkit, built, workplace):
         assert (marked == (sites > 2.7)).all() and row["marked"] == marked.sum() > 0
         save_nats(sites, 5.0, "same.png")
         assert Path(row["picture"]).read_bytes() == Path("same.png").read_bytes()
+    assert pixkit("score", built, "test:1", "--map", "second", "-q").code == 0
+    assert np.allclose(np.load("second/000000.npy"), np.load("maps/000001.npy"), rtol=1e-5)
     one = pixkit("score", built, "test:0", "--map", "-o", "one.png", "--above", "2.7", "-q")
     assert one.code == 0 and (workplace / "one.png").read_bytes() == (workplace / "mask-0.png").read_bytes()
     assert pixkit("complete", built, "test:0", "--mask", "one.png", "-n", 1, "-o", "done.npz", "-q").code == 0

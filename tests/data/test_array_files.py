@@ -724,11 +724,12 @@ def test_as_many_blocks_are_read_as_there_are_rows(tmp_path, monkeypatch, rows):
         assert len(list(found.blocks())) == rows and np.array_equal(found.read(), X[:rows])
 
 
+@pytest.mark.parametrize("order", "CF")  # left in the file, and mapped
 @pytest.mark.parametrize("place", [0, 1, 2, 3, 4])
-def test_each_image_of_a_mapped_array_is_looked_at(make, tmp_path, monkeypatch, place):
+def test_each_image_of_a_large_array_is_looked_at(make, tmp_path, monkeypatch, place, order):
     array = np.zeros((5, 2, 2), np.uint8)
     array[place, 1, 1] = 9
-    np.save(tmp_path / "a.npy", array)
+    np.save(tmp_path / "a.npy", np.asarray(array, order=order))
     monkeypatch.setattr(stored, "available", lambda device: Room("memory", 1000, 1))
     monkeypatch.setattr("pixkit.data.joined.AT_ONCE", 8)
     assert make("arrays", train="a.npy", test=None, source_levels=10).spec.levels == 10
