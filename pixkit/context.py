@@ -93,8 +93,9 @@ class ContextSpec:
         except (TypeError, ValueError, RuntimeError):  # text, or lists of several lengths
             found_type = f"of type {type(values).__name__}"
             raise DataError("not an array of numbers", where=where, found=found_type, expected=f"{self}") from None
-        if found.is_complex():
-            raise DataError("not an array of numbers", where=where, found=str(found.dtype), expected=f"{self}")
+        if found.is_complex() or found.layout != torch.strided:
+            kind = f"{found.dtype}, {found.layout}"
+            raise DataError("not an array of numbers", where=where, found=kind, expected=f"{self}")
         if found.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch compares none of these
             found = found.long()
         found = self._one_each(found)

@@ -46,8 +46,9 @@ class Palette:
         import numpy as np
 
         values = np.asarray(colours)
-        if values.ndim != 2 or values.shape[1] != 3:
-            raise DataError("this is not a palette", where=where, found=f"shape {values.shape}", expected="(N, 3)")
+        if values.ndim != 2 or values.shape[1] != 3 or values.dtype.kind not in "iubf":
+            found = f"{values.dtype} of shape {values.shape}"
+            raise DataError("this is not a palette", where=where, found=found, expected="numbers, (N, 3)")
         with np.errstate(invalid="ignore"):
             levels = values.astype(np.uint8)
         if (levels != values).any():
@@ -186,6 +187,8 @@ class ImageSpec:
                 expected=f"int64 [B, {self.channels}, {self.height}, {self.width}]",
                 hint="torch.as_tensor makes one of an array or a list",
             )
+        if x.layout != torch.strided:
+            raise DataError("images must be dense", where=where, found=str(x.layout), hint="x.to_dense()")
         if x.ndim != 4 or tuple(x.shape[1:]) != self.shape:
             raise DataError(
                 "wrong shape",

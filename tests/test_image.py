@@ -44,6 +44,7 @@ def test_what_fits_is_given_back():
 @pytest.mark.parametrize(("x", "text"), [
     (torch.zeros(3, 4, 5, dtype=torch.int64), "wrong shape"),
     (torch.zeros(2, 3, 5, 4, dtype=torch.int64), "wrong shape"),
+    (torch.zeros(2, 3, 4, 5, dtype=torch.int64).to_sparse(), "images must be dense"),
     (torch.zeros(2, 3, 4, 5), "levels must be integers"),
     (torch.zeros(2, 3, 4, 5, dtype=torch.complex64), "levels must be integers"),
     (torch.full((2, 3, 4, 5), 16), "out of range"),
@@ -127,7 +128,7 @@ def test_a_palette_is_its_colours():
 
 
 @pytest.mark.parametrize(("colours", "text", "found"), [
-    ([1, 2, 3], "not a palette", "shape (3,)"), ([[1, 2]], "not a palette", "shape (1, 2)"),
+    ([1, 2, 3], "not a palette", "int64 of shape (3,)"), ([[1, 2]], "not a palette", "int64 of shape (1, 2)"),
     ([[0, 0, 256], [0, 0, 1]], "not levels", "int64 in 0..256"),
     ([[0, 0, -1], [0, 0, 1]], "not levels", "int64 in -1..1"),
     ([[0, 0, 0.5], [0, 0, 1]], "not levels", "float64 in 0..1"),

@@ -22,6 +22,10 @@ TWO_WAYS = "the array can be read in two ways"
 VOLUMES = "from volumes, read a slice of each, for example x[:, 14]"
 
 
+class OtherLayout(DataError):
+    """An array with another number of axes than its layout, or without values."""
+
+
 def unflattened(shape: tuple[int, ...], one: Sequence[int], where: str) -> tuple[int, ...]:
     """Unflatten an array [N, ...] with flat images to [N, *one]; other shapes are returned as they are."""
     if len(shape) < 2 or math.prod(shape[1:]) != math.prod(one):
@@ -47,7 +51,7 @@ def axes_of(shape: tuple[int, ...], layout: str, where: str, *, column_major: bo
     axes = AXES[name]
     if len(shape) != len(axes) or 0 in shape:
         flat = len(shape) == 2 and 0 not in shape
-        raise DataError(
+        raise OtherLayout(
             "the array's shape does not fit the layout",
             where=where,
             found=str(shape),

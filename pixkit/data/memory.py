@@ -16,18 +16,19 @@ from torch import Tensor
 from pixkit.data.base import DataConfig, DataSource, ImageSet, Progress, SourceImages
 from pixkit.data.classes import by_value
 from pixkit.data.dataset import Dataset, Part
-from pixkit.data.layout import AXES, as_images, axes_of
-from pixkit.data.values import levels_of
-from pixkit.errors import DataError, listed
+from pixkit.data.layout import AXES, OtherLayout, as_images, axes_of
+from pixkit.data.missing import NotNumbers
+from pixkit.data.values import NotLevels, OutOfRange, levels_of
+from pixkit.errors import DataError, listed, quoted
 from pixkit.image import ImageSpec
 
 Array: TypeAlias = Tensor | NDArray[Any]
 """A tensor, on any device, or an array."""
 SHAPES = "[N, C, H, W], [N, H, W, C] or [N, H, W]"
-HINTS = {
-    "values out of range": "`levels` is the number of levels of the images",
-    "floats that are not levels": "(x * (levels - 1)).round() are levels, of floats 0..1",
-    "the array's shape does not fit the layout": SHAPES,
+HINTS: dict[type[DataError], str] = {
+    OutOfRange: "`levels` is the number of levels of the images",
+    NotLevels: "(x * (levels - 1)).round() are levels, of floats 0..1",
+    OtherLayout: SHAPES,
 }
 """Hints for errors whose own hint names keys of the source `arrays`."""
 
@@ -133,7 +134,7 @@ def levels_given(
     Raises:
         DataError: if images or labels do not fit.
     """
-    found = spec.check(torch.as_tensor(as_array(x)))
+    found = spec.check(torch.as_tensor(_pixels(x, "images")))
     if labels is not None and classes is None:
         raise DataError("the model has no classes", where="labels", found="labels", expected="none")
     kept = None if labels is None else _numbers(labels, len(found), "labels")
@@ -160,12 +161,12 @@ def levels_given(
 
 def _set(images: Array, labels: Array | None, levels: int, layout: str, where: str) -> ImageSet:
     try:
-        array = as_array(images)
+        array = _pixels(images, where)
         array = as_images(array, axes_of(array.shape, layout, where))
         pixels = levels_of(np.ascontiguousarray(array), levels, None, where)
     except DataError as error:
         if error.hint is not None:  # it names keys of the source `arrays`
-            error.hint = HINTS.get(error.message, error.hint.replace("data.layout=", "layout="))
+            error.hint = HINTS.get(type(error), error.hint.replace("data.layout=", "layout="))
         raise
     own = "labels" if where == "images" else "test_labels"
     kept = None if labels is None else _numbers(labels, len(array), own)
@@ -175,7 +176,7 @@ def _set(images: Array, labels: Array | None, levels: int, layout: str, where: s
 
 def _numbers(labels: Array, images: int, where: str) -> Tensor:
     """Labels as int64 [N], copied."""
-    numbers = as_array(labels)
+    numbers = as_array(labels, where)
     if numbers.shape != (images,) or numbers.dtype.kind not in "iub":
         raise DataError(
             "labels must be a whole number for each image",
@@ -200,6 +201,30 @@ def _numbered(labels: NDArray[Any], images: int) -> str | None:
     return "the number of each one's class: numpy.unique(labels, return_inverse=True)[1], or by a model's class_names"
 
 
-def as_array(given: Array) -> NDArray[Any]:
-    """Convert to an array on the CPU; a list is accepted."""
-    return given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+def as_array(given: Array, where: str) -> NDArray[Any]:
+    """Convert to an array on the CPU; a list is accepted, and bfloat16, which NumPy lacks, becomes float32.
+
+    Raises:
+        DataError: for what has no such form: lists of several lengths, sparse tensors.
+    """
+    try:
+        if not isinstance(given, Tensor):
+            return np.asarray(given)
+        found = given.detach().cpu()
+        return (found.float() if found.dtype == torch.bfloat16 else found).numpy()
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = f"{given.dtype}, {given.layout}" if isinstance(given, Tensor) else type(given).__name__
+        raise DataError(
+            "this cannot be made an array",
+            where=where,
+            found=f"{kind}: {quoted(error)}",
+            expected="an array, a dense tensor, or lists of one length",
+        ) from error
+
+
+def _pixels(given: Array, where: str) -> NDArray[Any]:
+    """The same of numbers: NumPy would make some of texts, dates and complex numbers as well."""
+    array = as_array(given, where)
+    if array.dtype.kind not in "iubf":
+        raise NotNumbers(where, str(array.dtype))
+    return array

@@ -16,6 +16,14 @@ RANGE_HINT = (
 Range = tuple[float, float]
 
 
+class NotLevels(DataError):
+    """Numbers that are not whole, or not whole levels of a range."""
+
+
+class OutOfRange(DataError):
+    """Whole numbers beyond the levels."""
+
+
 class Levels:
     """Converts stored numbers to levels 0..levels-1, part by part.
 
@@ -80,7 +88,7 @@ def _whole(part: NDArray[Any], levels: int, value_range: Range | None, where: st
     off = np.abs(np.subtract(values, whole, out=values), out=values)
     if off.max(initial=0) > slack or slack >= 0.5:
         at = np.unravel_index(int(off.argmax()), off.shape)
-        raise DataError(
+        raise NotLevels(
             "floats that are not levels" if value_range is None else "values between two levels",
             where=where,
             found=f"{part[at]}, of {part.dtype} in {part.min()}..{part.max()}",
@@ -96,7 +104,7 @@ def _in_range(values: NDArray[Any], levels: int, where: str, value_range: Range 
         return
     least, most = (f"{int(end)}" for end in (values.min(), values.max()))
     stated = "" if value_range is None else f", levels over {_words(value_range)}"
-    raise DataError(
+    raise OutOfRange(
         "values out of range",
         where=where,
         found=f"{least}..{most}{stated}",

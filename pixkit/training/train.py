@@ -148,7 +148,7 @@ def _loaded(
 
 def _levels(loaded: LoadedRecipe, images: Array) -> int:
     """The number of levels of the recipe's own images."""
-    if as_array(images).dtype == bool:
+    if as_array(images, "images").dtype == bool:
         return 2
     section = loaded.recipe.data
     source = cast(type[DataSource], section.cls)

@@ -312,6 +312,13 @@ def test_numbers_without_colours_are_no_tokens(tmp_path):
         read_images([tmp_path / "y.npz"], SPEC)
 
 
+def test_colours_are_numbers():
+    for strange, kind in ((np.full((2, 3), None), "object"), (FOUR + 1j, "complex128"), (np.full((2, 3), "1"), "<U1")):
+        with pytest.raises(DataError, match="this is not a palette") as caught:
+            Palette.of(strange)
+        assert caught.value.found == f"{kind} of shape {strange.shape}"
+
+
 @pytest.mark.parametrize(("colours", "text"), [
     (FOUR.astype(np.int64) + 10, "not levels(.|\n)*int64 in 18..265"),
     (-FOUR.astype(np.int64), "not levels"),

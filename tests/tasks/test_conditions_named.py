@@ -226,8 +226,10 @@ def test_arrays_are_taken_however_numpy_stores_them(stand, tmp_path):
     assert VECTOR.check(np.array([[1.0, 2.0], [3.0, 4.0]])[::-1], "").tolist() == [[3.0, 4.0], [1.0, 2.0]]
     with pytest.raises(DataError, match="values out of range"):
         GRID.check(np.full((1, 2, 3), 4, np.uint32), "")
-    with pytest.raises(DataError, match="not an array of numbers"):
-        VECTOR.check(torch.zeros(1, 2, dtype=torch.complex64), "")
+    for strange in (torch.zeros(1, 2, dtype=torch.complex64), torch.zeros(1, 2).to_sparse()):
+        with pytest.raises(DataError, match="not an array of numbers") as caught:
+            VECTOR.check(strange, "")
+        assert caught.value.found == f"{strange.dtype}, {strange.layout}"
 
 
 @pytest.mark.parametrize(("given", "found"), [(3, [3]), ([3, 1], [3, 1]), (np.array([[3], [1]]), [3, 1])])

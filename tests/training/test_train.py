@@ -106,6 +106,12 @@ def test_what_is_no_callback_is_refused_before_training(callbacks, tmp_path):
     (np.full((6, 1, 5, 6), 300), None, {}, r"300[\s\S]*`levels` is"),
     (np.zeros((6, 4)), None, {}, r"images[\s\S]*\[N, H, W, C\]"),
     (np.zeros((6, 3, 4, 3)), None, {}, "two ways"),
+    (np.zeros((6, 5, 6)) + 1j, None, {}, r"images: not an array of numbers\n  found: complex128"),
+    (np.zeros((6, 5, 6), "M8[s]"), None, {}, r"images: not an array of numbers\n  found: datetime64\[s\]"),
+    (np.full((6, 5, 6), "1"), None, {}, r"images: not an array of numbers\n  found: <U1"),
+    ([[[1]], [[1, 2]]], None, {}, r"images: this cannot be made an array\n  found: list: setting an array"),
+    (torch.eye(6).to_sparse(), None, {}, r"images: this cannot be made an array\n  found: torch.float32, torch.sp"),
+    (np.zeros((2, 5, 6)), [[1], [1, 2]], {}, "labels: this cannot be made an array"),
     (np.zeros((6, 1, 5, 6)), None, {"layout": "CHW"}, r"no such layout[\s\S]*auto, NHWC, NCHW"),
     (np.zeros((6, 1, 5, 6)), None, {"levels": "5"}, "not a number of levels"),
     (np.zeros((6, 1, 5, 6)), None, {"levels": 5.5}, "not a number of levels"),
@@ -122,7 +128,15 @@ def test_images_that_cannot_be_meant_are_refused(images, labels, options, text):
 
 def test_images_come_in_any_shape_and_type_and_are_copied():
     x = np.arange(2 * 6 * 5).reshape(2, 6, 5) % 7
-    for one in (x, x[:, None], x[..., None], torch.tensor(x), x.astype(np.float32), x.astype(np.uint8)):
+    for one in (
+        x,
+        x[:, None],
+        x[..., None],
+        torch.tensor(x),
+        torch.tensor(x).bfloat16(),
+        x.astype(np.float32),
+        x.astype(np.uint8),
+    ):
         kept = given_images(one, levels=7).train
         assert (kept.pixels.dtype, tuple(kept.pixels.shape)) == (torch.uint8, (2, 1, 6, 5))
         assert (kept.pixels[:, 0].numpy() == x).all()
