@@ -62,8 +62,9 @@ def _sums(builder: Builder, source: Source, read: tuple[Tensor, Tensor], weight:
     maps, sites = read
     count = len(weight.value)
     matrix = weight.value.new_zeros(count, source.sites).index_add(1, sites.to(weight.value.device), weight.value)
+    row, column = (~weight.zeros()).nonzero(as_tuple=True)
     allowed = torch.zeros(count, source.sites, dtype=torch.bool)
-    allowed[:, sites] = ~weight.zeros()
+    allowed[row, sites[column]] = True  # a site may be read by several columns, of which one may be a fixed zero
     added = None if bias is None else bias.value.detach()
     order = torch.arange(count)
     if count == source.sites == len(sites) and len(sites.unique()) == count:

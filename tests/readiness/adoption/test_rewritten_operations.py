@@ -20,25 +20,28 @@ def drawn(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)), **KIND)
 
 
-def compared(forward, *weights, whole=True):
-    """What is made of a function of [2, 4, 4], sites by maps, and weights; and what it gives itself.
+def rewritten(forward, *weights, whole=True):
+    """What is made of a function of [2, 4, 4], sites by maps, and weights.
 
     Composite operations are left whole, as they are exported, or taken apart.
     """
-    x = drawn(2, 4, 4)
-    graph = make_fx(forward, tracing_mode="fake", pre_dispatch=whole)(x, *weights).graph
+    graph = make_fx(forward, tracing_mode="fake", pre_dispatch=whole)(drawn(2, 4, 4), *weights).graph
     builder = Builder(2, torch.float64)
     rewriter = Rewriter(builder, "Net")
     names = [node.name for node in graph.nodes if node.op == "placeholder"]
     given = [builder.placeholder("x", 4, (1, 4), groups=1).flatten(2).mT]
     given += [Known(weight, torch.zeros(weight.shape, dtype=torch.bool)) for weight in weights]
     (found,) = rewriter.read(graph, dict(zip(names, given, strict=True)))
-    expected = forward(x, *weights)
     name = graph.output_node().args[0].name
     grid = (1, found.shape[1])
     rewriter.values = {node: found.flatten(2).mT.unflatten(2, grid) for node in graph.nodes if node.name == name}
-    images = rewriter.made(graph, name, grid)
-    return images(x.mT.unflatten(2, (1, 4))).flatten(2).mT, expected.flatten(2)
+    return rewriter.made(graph, name, grid)
+
+
+def reads(images):
+    """The layers, with the tables that say what they read."""
+    tables = [(name, value.tolist()) for name, value in images.named_buffers() if not value.is_floating_point()]
+    return [type(part) for part in images.children()], tables
 
 
 def steps(*shape):
@@ -173,6 +176,12 @@ SUMS = {
     ),
     "notation of constants": lambda x: torch.einsum("tu,uc,btc->btc", earlier(), steps(4, 4), x),
     "of the type of another": lambda x: x + torch.ones(4).type_as(x) + steps(16).view_as(x[0]),
+    "left of parameters": lambda x, w: F.pad(w, (0, 0, 1, 0)) @ x + (F.pad(w, (0, 0, 1, 0)) * earlier()) @ x,
+    "left of parameters, beside others": lambda x, w: (F.pad(w, (0, 0, 1, 0)) @ x) * F.pad(w, (0, 0, 0, 1), value=2.0),
+    "some sites twice": lambda x, w: (
+        (F.pad(w, (0, 1, 0, 1), value=1.0) * (1 - torch.eye(4, 5, **KIND).flip(1))) @ torch.cat([x[:, 3:], x], 1)
+    ),
+    "notation of parameters": lambda x, w: torch.einsum("tu,buc->btc", F.pad(w, (0, 0, 0, 1)), x),
     "left of, a vector": lambda x: (steps(4) @ x)[:, None] + x,
     "right of": lambda x: x @ steps(4, 3),
     "right of, a vector": lambda x: (x @ steps(4))[..., None],
@@ -214,6 +223,7 @@ LAYERS = {
         .flatten(2)
         .mT
     ),
+    "dense": lambda x, w: F.linear(x.flatten(1), torch.cat([w, w, w, w], 1), w[:, 0])[:, None],
     "masked and dense": lambda x, w: F.linear(
         F.linear(x, w).flatten(1),
         steps(5, 12) * (torch.arange(12) < 3 * (torch.arange(1, 6).remainder(3) + 1)[:, None]),
@@ -317,6 +327,13 @@ ATTENTION = {
     "causal": lambda x: attended(x, is_causal=True, scale=0.5),
     "with truths": lambda x: attended(x, attn_mask=earlier() > 0),
     "with truths for each head": lambda x: attended(x, attn_mask=torch.stack([earlier(), earlier().mT]) > 0),
+    "with parameters": lambda x, w: attended(x, attn_mask=F.pad(w, (0, 0, 0, 1)).masked_fill(earlier() == 0, LATER)),
+    "by hand with parameters": lambda x, w: (
+        ((scores(x) * w[0, 0] + F.pad(w, (0, 0, 0, 1))) / (w[1, 1] + 9) + earlier().log()).softmax(-1) @ x
+    ),
+    "times parameters": lambda x, w: (
+        (scores(x) * F.pad(w, (0, 0, 1, 0))).tanh() @ x + (scores(x) * earlier()) @ x * F.pad(w, (0, 0, 1, 0))
+    ),
     "with numbers": lambda x: attended(x, attn_mask=steps(4, 4).masked_fill(earlier() == 0, LATER)),
     "in groups": lambda x: joined(F.scaled_dot_product_attention(
         x.unflatten(2, (4, 1)).transpose(1, 2), heads(x)[..., :1], heads(x)[..., 1:], enable_gqa=True, is_causal=True)),
@@ -374,10 +391,39 @@ FAMILIES = {"moves": MOVES, "complex": COMPLEX, "sums": SUMS, "layers": LAYERS, 
 FAMILIES |= {"cells": CELLS, "chosen": CHOSEN}
 
 
+def weights_of(forward, weight):
+    return [weight] * forward.__code__.co_varnames.count("w")
+
+
 @pytest.mark.parametrize(("family", "name"), [(family, name) for family, each in FAMILIES.items() for name in each])
 def test_an_operation_gives_what_torch_gives(family, name):
-    forward = FAMILIES[family][name]
-    weights = [drawn(3, 4)] * forward.__code__.co_varnames.count("w")
+    forward, x = FAMILIES[family][name], drawn(2, 4, 4)
+    weights = weights_of(forward, drawn(3, 4))
     for whole in (True, False) if name in APART else (True,):
-        found, expected = compared(forward, *weights, whole=whole)
-        assert torch.allclose(found, expected, rtol=1e-10, atol=1e-12)
+        found = rewritten(forward, *weights, whole=whole)(x.mT.unflatten(2, (1, 4))).flatten(2).mT
+        assert torch.allclose(found, forward(x, *weights).flatten(2), rtol=1e-10, atol=1e-12)
+
+
+WEIGHED = ["left of parameters", "some sites twice", "notation of parameters", "added", "linear", "dense", "prelu"]
+WEIGHED += [
+    "convolution of groups",
+    "convolution of many groups",
+    "transposed, with groups",
+    "layer norm",
+    "batch norm",
+]
+WEIGHED += [
+    "left of parameters, beside others",
+    "with parameters",
+    "by hand with parameters",
+    "times parameters",
+    "gru",
+]
+
+
+@pytest.mark.parametrize("name", WEIGHED)
+def test_parameters_that_are_zero_hide_nothing(name):
+    """What is read is the same as with other values, which they may have later."""
+    forward = next(each[name] for each in FAMILIES.values() if name in each)
+    plain, zero = (weights_of(forward, weight) for weight in (drawn(3, 4), torch.zeros(3, 4, **KIND)))
+    assert reads(rewritten(forward, *zero)) == reads(rewritten(forward, *plain))

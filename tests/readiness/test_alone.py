@@ -1,0 +1,102 @@
+"""Whether a layer that says it is pointwise gives for a site what it gives for that site alone."""
+
+import pytest
+import torch
+from torch import nn
+
+from pixkit.layers import ConcatenatedELU
+from pixkit.layers.base import PointwiseLayer
+from pixkit.readiness.alone import TOLERANCE, read_elsewhere
+
+pytestmark = pytest.mark.quick
+NAN = float("nan")
+
+
+class Plugged(PointwiseLayer):
+    """A plugin's layer with this forward."""
+
+    def __init__(self, forward):
+        super().__init__()
+        self.does = forward
+
+    def forward(self, *inputs):
+        return self.does(*inputs)
+
+
+def drawn(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+def failing(error):
+    """Fails for a single site."""
+
+    def forward(x):
+        if x.shape[3] == 1:
+            raise error("too small")
+        return x
+
+    return forward
+
+
+def differing(x, amount):
+    """Gives more for a single site, by a fraction of the largest value there."""
+    return x * (1 + amount) if x.shape[3] == 1 else x
+
+
+def written(x):
+    """Counts in its input how often it was called with it."""
+    return x.add_(1)
+
+
+X = drawn(2, 3, 4, 5)
+EACH = {
+    "itself": (lambda x: 2 * x, False),
+    "its maps": (lambda x: x.softmax(1), False),
+    "other rows": (lambda x: x + x.flip(2), True),
+    "other columns": (lambda x: x + x.flip(3), True),
+    "other images": (lambda x: x + x.flip(0), True),
+    "the mean of all": (lambda x: x - x.mean((2, 3), keepdim=True), True),
+    "the largest value": (lambda x: x / x.amax(), True),
+    "half of the maps": (lambda x: x[:, :1], False),
+    "the number of columns": (lambda x: x.repeat(1, x.shape[3], 1, 1), True),
+    "no tensor": (lambda x: (x, x.flip(3)), False),
+    "no tensor for a site": (lambda x: x if x.shape[3] > 1 else None, True),
+    "its own input, written": (written, False),
+    "rounding": (lambda x: differing(x, TOLERANCE / 2), False),
+    "more than rounding": (lambda x: differing(x, TOLERANCE * 2), True),
+    "NaN": (lambda x: torch.where(x > 9, x, NAN), False),
+    "NaN beside numbers": (lambda x: torch.cat([x, x * NAN, differing(x, 0.01)], 1), True),
+    "NaN for a site": (lambda x: x if x.shape[3] > 1 else x * NAN, True),
+    **{f"{error.__name__} for a site": (failing(error), True)
+       for error in (RuntimeError, ValueError, IndexError, AssertionError)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_what_reads_elsewhere_is_noticed(name):
+    forward, elsewhere = EACH[name]
+    given = X.clone()
+    assert read_elsewhere(Plugged(forward), [given]) is elsewhere
+    assert torch.equal(given, X)
+
+
+def test_other_errors_are_no_answer():
+    with pytest.raises(ZeroDivisionError):
+        read_elsewhere(Plugged(failing(ZeroDivisionError)), [X])
+
+
+def test_several_inputs_are_cut_where_they_vary_over_sites():
+    """A label of one site stays whole, and so does a number."""
+    label = drawn(2, 3, 1, 1)
+    scaled, turned = Plugged(lambda x, label, by: x * label * by), Plugged(lambda x, label, by: x.flip(2) * label * by)
+    assert not read_elsewhere(scaled, [X, label[-1:], 2.0]) and read_elsewhere(turned, [X, label[-1:], 2.0])
+    assert not read_elsewhere(Plugged(lambda x, other: x * other), [X, drawn(2, 3, 4, 5)])
+
+
+def test_only_layers_of_plugins_that_say_so_are_tried():
+    def never(x):
+        raise ZeroDivisionError
+
+    own, other = ConcatenatedELU(), nn.Identity()
+    own.forward = other.forward = never
+    assert not any(read_elsewhere(module, [X]) for module in (None, own, other))
