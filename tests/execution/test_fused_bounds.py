@@ -13,6 +13,7 @@ from pixkit.execution.cuda.fusing import REALS, Pointer
 from pixkit.execution.cuda.fusing_kernels import departure
 from pixkit.execution.native import fusing as on_cpu
 from pixkit.execution.native import rectified, sharing
+from pixkit.layers.fusing import Filter
 
 pytestmark = [
     pytest.mark.needs_compiler,
@@ -52,6 +53,16 @@ def activated():
         torch.autograd.grad(out, x, torch.ones_like(out))
 
 
+def convolved():
+    """One convolution of ReLUs at a time, in strips of which an image has a whole one and a part."""
+    for inner, outs, sides, edges in ((34, 40, (2, 3), (1, 0, 1, 1)), (34, 6, (1, 1), (0, 0, 0, 0))):
+        x = torch.randn(2, inner, 9, 13, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
+        weight = torch.randn(outs, inner, *sides, requires_grad=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            out = on_cpu.FusedOnCPU().rectified(x.requires_grad_(), [Filter(weight, None, edges)])
+        torch.autograd.grad(out, [x, weight], torch.ones_like(out))
+
+
 @pytest.mark.parametrize("at_end", [True, False])
 def test_nothing_is_touched_but_what_they_are_given(at_end, monkeypatch, watch_arrays):
     """In their trials, whose sizes no vector divides; once with arrays on the stack watched as well."""
@@ -75,5 +86,6 @@ def test_nothing_is_touched_but_what_they_are_given(at_end, monkeypatch, watch_a
             assert on_cpu.departure_of(on_cpu.FusedOnCPU(), dtype) is None
             assert departure(on_cpu.launch, dtype, torch.device("cpu")) is None
         activated()
+        convolved()
 
     assert guarded.apart(work) == 0, "at the end" if at_end else "at the beginning"

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pixkit.execution.cuda.fusing import REALS
+from pixkit.execution.lowering.instruction import LANES
 from pixkit.execution.native.sharing import Libraries, library_for, work_on
 from pixkit.layers.scan import require_first
 
@@ -17,18 +18,13 @@ BLOCK = 64
 """Sites in a block: BLOCKED of causal.h."""
 WIDEST = 256
 """Maps per head above which torch computes attention: the kernel's blocks would not fit the caches."""
-
-
 NAMES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 """Those of torch's arguments that may be positional."""
 
 
 def attended(libraries: Libraries, *given: Any, **named: Any) -> Tensor:
     """torch.nn.functional.scaled_dot_product_attention; all but plain causal attention is left to torch."""
-    asked = {
-        **dict(zip(("query", "key", "value", "attn_mask", "dropout_p", "is_causal"), given, strict=False)),
-        **named,
-    }
+    asked = dict(zip(NAMES, given, strict=False)) | named
     query, key, value = (asked[name] for name in ("query", "key", "value"))
     alone = asked.get("attn_mask") is None and not asked.get("dropout_p") and not asked.get("enable_gqa")
     if not alone or not asked.get("is_causal") or not _suits(query, key, value):
@@ -91,9 +87,12 @@ def _like(x: Tensor) -> Tensor:
 
 
 def _scratch(sites: int, inner: int, values: int, *, wholes: int) -> int:
-    """Numbers of a thread's scratch memory: for `wholes` whole sequences, and three blocks."""
-    rows = wholes * -(-sites // BLOCK) * BLOCK + 3 * BLOCK
-    return rows * sum(-(-maps // BLOCK) * BLOCK for maps in (inner, values))
+    """Numbers of a thread's scratch memory: `wholes` whole sequences, and as many blocks; one more that are as deep as
+    queries.
+    """
+    rows = wholes * (-(-sites // BLOCK) + 1) * BLOCK
+    deep, wide = (-(-maps // LANES) * LANES for maps in (inner, values))
+    return rows * (deep + wide) + BLOCK * deep
 
 
 def _sizes(query: Tensor, key: Tensor, value: Tensor, *others: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ LEAST = 2**22
 """Multiplications from which the kernel is used: in fewer, packing the weight counts."""
 NARROWEST = 32
 """Maps read or written below which it is not: they are a panel's, which is computed as a whole."""
-PANEL = 256
+PANEL = 128
 """Bytes that a panel's width divides, whatever the vectors: see panels() of product.h."""
 
 

@@ -55,11 +55,26 @@ class _Filter(ctypes.Structure):
         return self.rows * self.columns
 
     @property
+    def strip(self) -> tuple[int, int]:
+        """Rows and sites that are worked on together."""
+        width = min(self.width, NEARBY) if self.taps == 1 else self.width
+        return max(NEARBY // width, 1), width
+
+    @property
+    def copies(self) -> int:
+        """Elements of a strip's copy with its edges."""
+        tall, width = self.strip
+        return (tall + self.rows - 1) * (width + self.columns - 1) * self.inner
+
+    @property
     def room(self) -> int:
-        """Elements of an image's copies."""
-        tall = max(self.height, NEARBY // self.width)  # rows of a strip
-        sites = (tall + self.rows) * (self.width + self.columns + 4)
-        return 2 * sites * (2 * _broad(self.inner) + _broad(self.outs))
+        """Elements of a strip's pairs of sites, and of those of its gradient; twice, an odd site apart, if a row of the
+        kernel has several taps.
+        """
+        tall, width = self.strip
+        pairs = (width + 1) // 2
+        sites = (1 + (self.columns > 1)) * (tall + self.rows - 1) * (pairs + self.columns // 2)
+        return 2 * (sites * _broad(self.inner) + tall * pairs * _broad(self.outs))
 
 
 class _Link(ctypes.Structure):
@@ -123,7 +138,7 @@ class _Rectified(torch.autograd.Function):
                 one if one is None else one.data_ptr() for one in kept[2 * number : 2 * number + 2]
             )
         library.rectified_packed(count, links)
-        room = max(filter.room for filter in filters)
+        room = max(filter.copies for filter in filters)
         _shared(library.rectified, len(x), x.numel(), room, count, links)
         ctx.library, ctx.ends, ctx.filters = library, ends, filters
         ctx.shapes = [None if one is None else one.shape for one in given]
@@ -149,7 +164,7 @@ class _Rectified(torch.autograd.Function):
             found += [pair[0], pair[1] if ctx.shapes[2 * number + 1] else None]
             pairs.append(pair)  # until the sums are there
         room = max(one.height * one.width * max(one.inner, one.outs) for one in filters)
-        whole = 3 * room + max(max(one.room, one.back.room) for one in filters)
+        whole = 3 * room + max(max(one.room, one.back.copies) for one in filters)
         count = ctypes.c_int64(len(filters))
         rest = ctypes.c_int64(BLOCK), ctypes.c_int64(len(x)), Pointer(given), Pointer(out), ctypes.c_int64(room)
         _shared(ctx.library.rectified_back, blocks, x.numel(), whole, count, links, *rest)
