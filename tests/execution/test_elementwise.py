@@ -200,6 +200,14 @@ SIGNED = ("TAN", "ASIN", "ATAN", "SINH", "ASINH", "ATANH", "ATAN2", "COPYSIGN", 
 """Instructions whose zeros have torch's sign: what divides by them depends on it."""
 
 
+@pytest.mark.parametrize("instruction", ["LOG", "LOG1P"])
+def test_logarithms_of_the_least_numbers(instruction):
+    """Below the normal range of float32 as well."""
+    x = torch.tensor([2**-149, 1e-44, 1e-40, 2**-126 - 2**-149, 2**-126, 2**-125], dtype=torch.float32)
+    expected = getattr(torch, instruction.lower())(x.double())
+    assert torch.allclose(evaluate(instruction, [x]).double(), expected, rtol=2e-7, atol=0)
+
+
 @pytest.mark.parametrize("instruction", ["GELU", "SILU", "SOFTPLUS", "MISH", "TANH", "ERF", "LOG1P"])
 def test_the_same_at_every_place_of_a_vector(instruction):
     """Whole vectors and what is left over give the same bits."""

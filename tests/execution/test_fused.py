@@ -35,6 +35,8 @@ pytestmark = pytest.mark.needs_compiler
 CPU = torch.device("cpu")
 WAYS = pytest.mark.parametrize("ways", [fused, FusedOnCPU])
 EDGES = ((0, 0, 0, 0), (1, 0, 1, 1), (1, 0, 1, 0), (2, -1, -1, 3))
+MOVED = ((1, -1, 0, 0), (0, 0, 1, -1), (0, 1, 0, -1), (0, 0, 0, 1))
+"""Edges that leave an image as many sites, though other ones, or as many rows."""
 FORMS = (torch.contiguous_format, torch.channels_last)
 
 
@@ -71,7 +73,7 @@ def test_they_are_what_torch_computes(launch, dtype):
 
 
 @WAYS
-@pytest.mark.parametrize(("edges", "form"), list(itertools.product(EDGES, FORMS)))
+@pytest.mark.parametrize(("edges", "form"), [*itertools.product(EDGES, FORMS), *((edges, FORMS[0]) for edges in MOVED)])
 def test_edges_and_layouts(ways, edges, form):
     parts = images(3, 4, form=form)
     ours, theirs = ways().activated(parts, edges), plain_activated(parts, edges)

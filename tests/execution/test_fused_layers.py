@@ -54,13 +54,18 @@ def test_linear_layers_are_torchs(dtype, apart, biased, monkeypatch):
 
 def test_other_linear_layers_are_left_to_torch(monkeypatch):
     """Small or narrow ones, under autocast or of other types; and all where torch's are as fast, or in older runs."""
-    x, weight, narrow = made((40, 32), (64, 32), (31, 32), dtype=torch.float32)
+    x, weight, narrow, long = made((40, 32), (64, 32), (31, 32), (64, 33), dtype=torch.float32)
     monkeypatch.setattr(on_cpu, "outrun", lambda: True)
     with FusedOnCPU():
         assert "_Multiplied" not in str(F.linear(x, weight).grad_fn), "a small one"
-        monkeypatch.setattr(products, "LEAST", 0)
-        assert "_Multiplied" in str(F.linear(x, weight).grad_fn)
-        assert "_Multiplied" not in str(F.linear(x, narrow).grad_fn)
+        for least, taken in ((40 * 32 * 64 + 1, False), (40 * 32 * 64, True), (0, True)):
+            monkeypatch.setattr(products, "LEAST", least)
+            assert ("_Multiplied" in str(F.linear(x, weight).grad_fn)) == taken
+        for others in ((x, narrow), (x[:, :31], weight[:, :31]), (x, weight[0])):
+            assert "_Multiplied" not in str(F.linear(*others).grad_fn)
+        for wrong in ((x, long), (x, weight.double()), (x, weight, weight[:, 0].double())):
+            with pytest.raises(RuntimeError, match=r"mat1 and mat2|dtype"):
+                F.linear(*wrong)
         assert F.linear(x.bfloat16(), weight.bfloat16()).dtype == torch.bfloat16
         with torch.autocast("cpu", torch.bfloat16):
             assert F.linear(x, weight).dtype == torch.bfloat16
@@ -156,14 +161,25 @@ def test_numbers_that_are_none_are_not_lost_in_a_relu():
 
 
 @needs_pairs
-def test_which_convolutions_of_relus_are_left_to_torch():
+def test_which_convolutions_of_relus_are_left_to_torch(monkeypatch):
     """In single precision, of images map by map, of odd maps, of another size; and all of older runs."""
     leaves, layers = chain(BLOCK, (4, 4), torch.bfloat16)
     given, odd = leaves[0], chain([(3, 8, 1, 1, (0, 0, 0, 0))], (4, 4), torch.bfloat16)[1]
     library, small = kernel("float"), [Filter(layers[0][0], None, (0, 0, 0, 0)), Filter(*layers[1][:2], (0, 0, 0, 0))]
     assert rectified.pairs(library) and rectified.suits(given, layers)
     others = [(given.float(), layers), (given.contiguous(), layers), (given, odd), (given, small), (given[:0], layers)]
+    point, moved = layers[0], layers[1]._replace(edges=(1, 0, 3, -1))
+    thin = given[:, :3].contiguous(memory_format=torch.channels_last)
+    others += [(given, [one]) for one in (layers[1], point._replace(kernel=point.kernel.bfloat16()))]
+    others += [(given, [point, moved]), (given, [point._replace(bias=point.bias.bfloat16())])]
+    others += [(thin, [point._replace(kernel=point.kernel[:, :3])])]
     assert not any(rectified.suits(*each) for each in others)
+    assert rectified.suits(given, layers, added=True) and rectified.suits(given, [point])
+    assert not rectified.suits(given, [point], added=True), "of other maps than it is to be added to"
+    for largest, taken in ((4 * 4 * 8, True), (4 * 4 * 8 - 1, False)):
+        with monkeypatch.context() as patched:
+            patched.setattr(rectified, "LARGEST", largest)
+            assert rectified.suits(given, layers) == taken
     with torch.autocast("cpu", torch.bfloat16):
         assert "_Rectified" in str(FusedOnCPU().rectified(given, layers).grad_fn)
         assert "_Rectified" not in str(FusedOnCPU(lean=2).rectified(given, layers).grad_fn)

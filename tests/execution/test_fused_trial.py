@@ -105,7 +105,12 @@ def test_other_attention_is_left_to_torch(monkeypatch):
             F.scaled_dot_product_attention(query, key, value, mask),
             F.scaled_dot_product_attention(query, key, value, is_causal=True),
         )
+        widest = given_to(256, 256, 256, sites=2)
+        assert "_Attended" in str(F.scaled_dot_product_attention(*widest, is_causal=True).grad_fn)
         monkeypatch.setattr(causal, "work_on", None)
+        for sizes in ((257, 257, 1), (1, 1, 257)):
+            F.scaled_dot_product_attention(*given_to(*sizes, sites=2), is_causal=True)
+        assert not causal._suits(query, key, value[:, :, :3]), "of which torch says nothing"
         for named in ({"attn_mask": mask}, {"is_causal": False}, {"is_causal": True, "dropout_p": 0.5}):
             F.scaled_dot_product_attention(query, key, value, **named)
         for others in ((query[:, :, :3], key, value), (query[0], key[0], value[0]), (query, key[:, :1], value[:, :1])):

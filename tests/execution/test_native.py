@@ -104,6 +104,17 @@ def test_modules(name, spec):
 
 
 @pytest.mark.needs_compiler
+@pytest.mark.parametrize("half", [0, 1])
+def test_the_larger_of_no_number_and_a_number_is_none(half):
+    net = net_of(backbone(lambda h, tools: tools[0](h), 18, 9, [lambda _: Maxout()]), GREY)
+    with torch.no_grad():
+        net.backbone.stem.bias[9 * half + 4] = torch.nan
+    executor = NativeExecutor(make_plan(Trace(net)), 2)
+    executor.advance(0)
+    assert executor.params(torch.tensor([0])).isnan().all()
+
+
+@pytest.mark.needs_compiler
 @pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
 @pytest.mark.parametrize(("down", "right"), [(-1, 0), (-1, 1), (-2, -1), (0, -1)])
 def test_shifts_up_and_to_the_left(down, right, spec):

@@ -9,6 +9,7 @@ from teacher import COLOUR, GREY, backbone, check, check_both, threaded
 from torch import nn
 
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
+from pixkit.execution.choose import choose
 from pixkit.execution.cuda.fused import Fused
 from pixkit.execution.lowering import taps
 from pixkit.execution.lowering.lower import Unsupported
@@ -113,6 +114,22 @@ def test_the_table_of_a_convolution_says_what_it_reads(convolution):
         found = torch.einsum("tis,tio->os", own_taps, lowered.weight[group])
         found = found[:3] + lowered.bias[group, :3, None]
         assert torch.allclose(found, expected[0, group::3].flatten(1), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("work", "out", "name"),
+    [
+        (lambda h, tools: h * tools[0](h), 18, "mul"),
+        (lambda h, tools: tools[0](h) - h, 18, "sub"),
+        (lambda h, tools: torch.cat(h.chunk(2, 1) + (-h).chunk(2, 1), 1), 36, "add"),
+    ],
+)
+def test_maps_that_no_instruction_pairs_are_left_to_others(work, out, name):
+    """One map for all others, which torch repeats, and tuples of maps, which Python joins."""
+    plan = make_plan(Trace(net_of(backbone(work, 18, out, [lambda _: nn.Conv2d(18, 1, 1)]), GREY)))
+    with pytest.raises(Unsupported, match=rf"^no instruction for {name} \({name}\)$"):
+        NativeExecutor(plan, 1)
+    assert choose("auto", plan, 1).name == "eager"
 
 
 @pytest.mark.parametrize("change", [{"padding_mode": "circular"}, {"groups": 3}], ids=str)

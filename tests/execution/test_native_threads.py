@@ -14,6 +14,8 @@ from pixkit.backbones.conditioners import FeatureContext, LabelContext
 from pixkit.backbones.encodings import InputConfig
 from pixkit.execution.native import executor as native
 from pixkit.execution.native import stages
+from pixkit.execution.native.alone import evaluate
+from pixkit.execution.native.compile import kernel
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.native.layout import KINDS
 from pixkit.execution.native.threads import Threaded
@@ -44,8 +46,8 @@ NETWORKS = {
     "embedding": (lambda: pixelcnn(COLOUR, inputs=InputConfig(type="embedded", size=5)), {"EMBED", "LINEAR"}),
     "attention": (lambda: net_of(NETS["Attending"], GREY, gain=0.5), {"ATTEND"}),
     "whole vectors": (
-        lambda: net_of(backbone(lambda h, _: torch.tanh(h) * F.elu(h), 32), GREY, gain=0.5),
-        {"TANH", "MUL"},
+        lambda: net_of(backbone(lambda h, _: torch.tanh(h) * F.elu(h), 96), GREY, gain=0.5),  # of more than a panel
+        {"LINEAR", "TANH", "MUL"},
     ),
     "gather": (lambda: net_of(NETS["Gated"], COLOUR, gain=0.5), {"GATHER"}),
     "both grids": (lambda: net_of(NETS["ShiftedUnet"], GREY, gain=0.5), {"CONCATENATED_ELU", "COPY"}),
@@ -81,6 +83,19 @@ def test_one_thread_two_and_four_draw_the_reference_executors_images(name, monke
         assert instructions <= {KINDS[op.kind] for op in executor.packed.ops if op.shared or op.kind == EMBED}
         assert torch.equal(walked(executor, network), expected), f"{threads} threads"
         assert executor._left == (threads if patience >= 0 else 1), "a team that is kept waiting leaves it to one"
+
+
+@pytest.mark.parametrize(("asked", "begun"), [(1, 1), (63, 63), (64, 64), (100, 64)])
+def test_a_team_has_at_most_64_threads(asked, begun):
+    left = []
+
+    class Crowded:
+        @staticmethod
+        def run(*given):
+            left.append(kernel("float").run(*given[:5], asked, LONG))
+
+    assert evaluate("NEGATE", [torch.ones(3)], library=Crowded).tolist() == [-1.0] * 3
+    assert left == [begun]
 
 
 @pytest.mark.parametrize(("threads", "batch"), [(4, 1), (4, 3), (3, 7)])

@@ -58,9 +58,9 @@ def test_each_gates_projection_is_computed_where_the_gate_is(spec):
 
 
 @pytest.mark.needs_compiler
-@pytest.mark.parametrize("width", [18, 24])
+@pytest.mark.parametrize("width", [18, 40])
 def test_the_parameters_are_the_networks(width):
-    """Also of a number of maps that the kernel pads, after which it chains nothing."""
+    """Also of more maps than a panel has, and of a number that the kernel pads, after which it chains nothing."""
     check_both(gated(Encoded(), width=width)[0])
 
 

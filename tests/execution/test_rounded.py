@@ -6,7 +6,10 @@ import re
 
 import pytest
 import torch
+import torch.nn.functional as F
 from nets import NETS, ImageSpec, net_of
+from teacher import GREY, backbone
+from torch import nn
 
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.native.rounded import RoundedExecutor
@@ -18,6 +21,12 @@ from pixkit.testing import named, network
 
 pytestmark = pytest.mark.needs_compiler
 COLOUR = ImageSpec(3, 3, 4, 3)
+WIDE = backbone(
+    lambda h, tools: tools[1](F.elu(tools[0](h))),
+    97,
+    48,
+    [lambda _: nn.Conv2d(97, 48, 1), lambda _: nn.Conv2d(48, 48, 1)],
+)
 
 
 def rounded(net):
@@ -43,11 +52,14 @@ def drawn(make, net, batch):
         ("Attending", torch.float32, 2, True),
         ("Gated", torch.float32, 3, False),
         ("Plain", torch.float64, 1, False),
+        ("Wide", torch.float32, 1, True),
+        ("Wide", torch.float32, 2, True),
     ],
     ids=str,
 )
 def test_sums_are_those_of_the_rounded_network_bit_for_bit(name, dtype, batch, paired):
-    net = net_of(NETS[name], COLOUR, gain=0.8).to(dtype)
+    """Of one vector of maps and of several, of an odd number of maps that are read and an even one."""
+    net = (net_of(WIDE, GREY) if name == "Wide" else net_of(NETS[name], COLOUR, gain=0.8)).to(dtype)
     params, pixels, packed = drawn(RoundedExecutor, net, batch)
     expected, images, _ = drawn(NativeExecutor, rounded(net), batch)
     assert torch.equal(params, expected) and torch.equal(pixels, images)
