@@ -5,6 +5,8 @@ import functools
 import pytest
 import torch
 import torch.nn.functional as F
+from nets import net_of
+from teacher import GREY, backbone, check
 from torch import nn
 
 from pixkit.backbones.base import Backbone
@@ -12,6 +14,7 @@ from pixkit.execution.eager import EagerExecutor
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import ReferenceExecutor
 from pixkit.image import ImageSpec
+from pixkit.layers.base import PointwiseLayer
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
 from pixkit.testing import component, network, random_images
@@ -58,6 +61,23 @@ def test_levels_and_parameters_are_the_reference_executors(given):
     (levels, params), (expected_levels, expected_params) = found
     assert torch.equal(levels, expected_levels)
     assert torch.allclose(params, expected_params, rtol=0, atol=1e-12)
+
+
+class Bent(PointwiseLayer):
+    def forward(self, x, times=1.0, *, by=0.0):
+        return torch.tanh(x * times) + by
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda h, tools: tools[0](h, 3.0),
+        lambda h, tools: tools[0](h, by=2.0),
+        lambda h, tools: tools[0](times=2.0, x=h),
+    ],
+)
+def test_a_layer_is_called_with_the_numbers_that_the_network_calls_it_with(work):
+    check(net_of(backbone(work, 6, None, [lambda _: Bent()]), GREY), torch.float64, 2, (EagerExecutor,))
 
 
 def test_every_operation_has_a_way_of_its_own():

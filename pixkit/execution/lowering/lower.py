@@ -98,8 +98,6 @@ def _elements(operation: Operation, call: Call, sources: list[Operation], groups
     varying = [source for source in sources if source.kind != "static" or source.maps != 1]
     if any(source.maps != operation.maps or source.parts is not None for source in varying):
         raise unsupported(operation)
-    if any(not source.maps for source in sources):
-        raise unsupported(operation)
     inputs = tuple(_operand(operand, groups) for operand in call.operands)
     alpha, beta = (*map(float, call.numbers), 0.0, 0.0)[:2]
     return Lowered(call.instruction, inputs, alpha=alpha, beta=beta)
