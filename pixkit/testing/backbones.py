@@ -19,7 +19,7 @@ from pixkit.context import LABEL, ContextSpec
 from pixkit.errors import RecipeError, message
 from pixkit.image import ImageSpec
 from pixkit.network import Autoregressive
-from pixkit.testing.causality import check_causality, check_gradients, moves
+from pixkit.testing.causality import check_causality, check_gradients, check_some, moves
 from pixkit.testing.configs import check_config
 from pixkit.testing.likelihood import check_normalised, check_sampling
 from pixkit.testing.parts import COLOUR, GREY, TINY, built_context, named, network, random_images
@@ -28,6 +28,8 @@ from pixkit.training.precision import Arithmetic
 
 ODD = (ImageSpec(1, 1, 1, 2), ImageSpec(3, 5, 1, 4), ImageSpec(1, 7, 3, 256))
 """Sizes that are easily forgotten."""
+WIDE = ImageSpec(1, 8, 9, 2)
+"""A size with more scales, and wider than most kernels."""
 FEW = 256
 """Number of images drawn to measure frequencies; causality has been checked by then."""
 KINDS = (ContextSpec("vector", (2,)), ContextSpec("image", (1, 1, 2), 3), ContextSpec("codes", (2, 1), 3))
@@ -38,10 +40,11 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
     """Check everything that pixkit requires of a backbone, under each of the orderings.
 
     Its configuration survives a round trip. Under each ordering, grey and colour: no sub-pixel sees one that is not
-    drawn earlier, by exhaustive swaps and by gradients, also with one-hot levels, and with the ordering turned and
-    mirrored, unless the backbone refuses that; all probabilities sum to 1; samples follow them with any sampler; images
-    do not mix; every parameter is trained; weights can be saved and loaded; any size works. A backbone that can be
-    conditioned is checked with vectors and feature maps, and with a label, a vector, an image and codes at once.
+    drawn earlier, by exhaustive swaps and by gradients, also with one-hot levels, at a larger size, and with the
+    ordering turned and mirrored, unless the backbone refuses that; all probabilities sum to 1; samples follow them with
+    any sampler; images do not mix; every parameter is trained; weights can be saved and loaded; any size works. A
+    backbone that can be conditioned is checked with vectors and feature maps, and with a label, a vector, an image and
+    codes at once.
 
     Args:
         backbone: the component; keep it small, since it runs thousands of times.
@@ -74,6 +77,8 @@ def check_backbone(backbone: ComponentSpec, orderings: Iterable[ComponentSpec] |
             check_conditional(backbone, ordering)
         if backbone.cls.reorders:
             check_reorders(backbone, ordering)
+    for ordering in asked[:1]:
+        check_some(network(backbone, WIDE, ordering=ordering), 24)
     if backbone.cls.conditional and asked:
         check_conditions(backbone, asked[0])
 

@@ -269,17 +269,34 @@ def test_contract(kind, keys):
     check_conditioner(named("conditioner", kind, **keys))
 
 
-def test_a_conditioner_that_ignores_a_number_is_refused():
-    class Deaf(ArrayConditioner):
-        """Reads the first number only."""
+class Faulty(ArrayConditioner):
+    """Of vectors; `fault` makes the maps."""
 
-        def __init__(self, config, spec):
-            super().__init__(config, spec)
-            self.require(axes=(1,))
-            self.maps = 1
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.require(axes=(1,))
+        self.maps = spec.array.size
 
-        def forward(self, context):
-            return context[:, :1, None, None]
+    def forward(self, context):
+        return self.fault(context)[:, :, None, None]
 
-    with pytest.raises(AssertionError, match="entry 1 of the array has no effect"):
-        check_conditioner(component("conditioner", Deaf))
+
+def test_a_conditioner_may_have_nothing_to_train():
+    attributes = {"__doc__": "The vector itself.", "fault": lambda self, context: context}
+    check_conditioner(component("conditioner", type("Plain", (Faulty,), attributes)))
+
+
+def last_reads_the_one_before(self, context):
+    last = torch.arange(len(context))[:, None] == 2
+    return context + context.roll(1, 0) * last
+
+
+@pytest.mark.parametrize(("fault", "text"), [
+    (lambda self, context: torch.cat([context[:, :1]] * 3, 1), "entry 1 of the array has no effect"),
+    (lambda self, context: context / len(context), "an image's maps depend on other images"),
+    (last_reads_the_one_before, "an image's maps depend on other images"),
+    (lambda self, context: context / 0, "maps that are not finite"),
+])  # fmt: skip
+def test_what_is_wrong_with_a_conditioner_is_said(fault, text):
+    with pytest.raises(AssertionError, match=text):
+        check_conditioner(component("conditioner", type("Wrong", (Faulty,), {"__doc__": "One fault.", "fault": fault})))

@@ -146,6 +146,7 @@ def one_hot(spec):
     (backbone(forgets), "saved and loaded"), (backbone(mixes), "images in a batch mix"),
     (component("backbone", WrongAlone), "images differ from ancestral"),
     (backbone(peeks, lambda spec: spec.ordering.config.transpose), "leak"),
+    (backbone(peeks, lambda spec: spec.image.height == 8), "leak at 1x8x9, K = 2"),
     (backbone(peeks, image(TINY[0])), "the probabilities of all images sum to"),
     (backbone(counts, image(TINY[1])), "depend on how the batch is split"),
     *((backbone(widens, image(odd)), "features .*, expected") for odd in ODD),
