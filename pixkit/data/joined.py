@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pixkit.data.container import Container
 from pixkit.data.layout import as_array, as_images
 from pixkit.data.seen import remembered
-from pixkit.data.stored import AT_ONCE, Blocks, Stored, stays
+from pixkit.data.stored import Blocks, Stored, rows_at_once, stays
 from pixkit.data.unread import Rows, Unread
 from pixkit.data.values import Levels
 
@@ -93,7 +93,7 @@ def _mapped(part: Part) -> NDArray[Any]:
     assert part.stored.mapped is not None
     with part.container.faults(part.name):
         array = part.stored.mapped().reshape(part.shape)
-        step = max(AT_ONCE // max(array[:1].nbytes, 1), 1)
+        step = rows_at_once(part.shape, array.itemsize)
         for start in range(0, len(array), step):
             part.levels.of(array[start : start + step])
     part.levels.check()
@@ -123,7 +123,7 @@ def _look(images: Unread, parts: Sequence[Part]) -> None:
     def look() -> dict[str, Any]:
         first, found = 0, []
         for part in parts:
-            stop, step = first + part.shape[0], max(AT_ONCE // max(images[:1].nbytes, 1), 1)
+            stop, step = first + part.shape[0], rows_at_once(images.shape, images.itemsize)
             blocks = (images[start : min(start + step, stop)].numpy() for start in range(first, stop, step))
             pairs = [(int(block.min()), int(block.max())) for block in blocks]
             found.append([min(least for least, _ in pairs), max(most for _, most in pairs)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,7 +23,7 @@ def storage(levels: int) -> torch.dtype:
 
 def images_at_once(pixels: Tensor) -> int:
     """How many images [N, ...] are transformed at a time."""
-    return max(AT_ONCE // max(pixels[:1].numel(), 1), 1)
+    return max(AT_ONCE // max(math.prod(pixels.shape[1:]), 1), 1)
 
 
 def quantise(pixels: Tensor, source_levels: int, levels: int) -> Tensor:

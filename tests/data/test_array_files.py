@@ -731,7 +731,7 @@ def test_each_image_of_a_large_array_is_looked_at(make, tmp_path, monkeypatch, p
     array[place, 1, 1] = 9
     np.save(tmp_path / "a.npy", np.asarray(array, order=order))
     monkeypatch.setattr(stored, "available", lambda device: Room("memory", 1000, 1))
-    monkeypatch.setattr("pixkit.data.joined.AT_ONCE", 8)
+    monkeypatch.setattr("pixkit.data.stored.AT_ONCE", 8)
     assert make("arrays", train="a.npy", test=None, source_levels=10).spec.levels == 10
     with pytest.raises(DataError, match="out of range") as caught:
         make("arrays", train="a.npy", test=None, source_levels=9)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pixkit.data import levels as module
 from pixkit.data.base import ImageSet
-from pixkit.data.levels import Binariser, quantise, storage, threshold
+from pixkit.data.levels import Binariser, images_at_once, quantise, storage, threshold
 from pixkit.randomness import Stream
 
 
@@ -25,10 +25,17 @@ def test_quantising_uses_every_level_evenly():
     assert torch.bincount(out.flatten()).tolist() == [64] * 4
 
 
-def test_storage_holds_the_highest_level():
-    for levels in (2, 256, 257, 32768, 32769, 65536):
-        assert torch.iinfo(storage(levels)).max >= levels - 1
-    assert storage(256) == torch.uint8 and storage(32768) == torch.int16
+def test_storage_is_the_smallest_type_that_holds_the_highest_level():
+    kinds = {2: torch.uint8, 256: torch.uint8, 257: torch.int16, 32768: torch.int16, 32769: torch.int32}
+    assert {levels: storage(levels) for levels in kinds} == kinds
+
+
+@pytest.mark.parametrize(("shape", "count"), [
+    ((9, 1, 1, 1), 2**19), ((9, 3, 2, 5), 2**19 // 30), ((0, 1, 2, 2), 2**17), ((2, 1, 2**10, 2**9), 1),
+    ((2, 3, 2**10, 2**10), 1), ((2, 1, 0, 4), 2**19),
+])  # fmt: skip
+def test_so_many_images_are_transformed_at_a_time(shape, count):
+    assert images_at_once(torch.empty(shape, device="meta")) == count
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pixkit.data import nearest as search
 from pixkit.data.given import Reader
 from pixkit.data.loading import measure
 from pixkit.data.nearest import Grouped, by_brightness, nearest
-from pixkit.data.palette import as_tokens, coloured, palette_for
+from pixkit.data.palette import _parts, as_tokens, coloured, palette_for
 from pixkit.errors import DataError, RecipeError, UsageError
 from pixkit.image import ImageSpec, Palette
 from pixkit.recipe import InvalidRecipe, revise_recipe
@@ -359,6 +359,9 @@ def test_tokens_of_many_images_are_those_of_few(monkeypatch):
     assert far == again == pytest.approx(np.sqrt(distances.sum() / colours.size))
     some = torch.tensor([8, 2])
     assert torch.equal(as_tokens(x, Palette.of(FOUR), some)[0], whole[some])
+    for pixels, sizes in ((32, [2, 2, 2, 2, 1]), (31, [1] * 9), (1, [1] * 9), (2**20, [9])):
+        monkeypatch.setattr("pixkit.data.palette.PIXELS", pixels)
+        assert [len(part) for _, part in _parts(x, None)] == sizes
 
 
 def test_grids_and_previews_are_in_colour(tmp_path):
