@@ -286,7 +286,7 @@ def _meet(module: Any, carrying: Carrying, fixed: Collection[str], trained: Coll
             carrying.storages.met(parameter, fixed=name in fixed, name=name)
     for name, buffer in module.named_buffers():
         if not carrying.storages.knows(buffer):
-            carrying.storages.met(buffer, fixed=name in fixed or name not in trained, name=name)
+            carrying.storages.met(buffer, fixed=name not in trained, name=name)
 
 
 def _replaced(value: Any, change: Callable[[Given], Tensor]) -> Any:
