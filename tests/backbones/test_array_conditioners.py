@@ -108,6 +108,27 @@ def test_what_is_hidden_has_maps_of_its_own_whatever_it_was(every):
     assert (shown[[0, 2]] - torch.tensor([0.5, 0.75])).abs().max() < 0.06  # four standard deviations
 
 
+def test_rows_are_read_by_name_and_made_again_with_other_values(every):
+    given, named = every.given(arrays(2), 2), arrays(2)
+    assert every.hideable == ("label", "n") and every.beside == 3 + 1 + 4 + 2 + 96 + 9
+    beside = given[:, -every.beside :]
+    found = every.by_name(beside)
+    assert {name: (value.dtype, value.tolist()) for name, value in found.items()} == {
+        name: (value.dtype, value.tolist()) for name, value in named.items() if name != "label"
+    }
+    assert every.by_name(None) == {} and torch.equal(every.rows(named["label"], beside), given)
+    hidden = every.hidden(given)
+    one = given.clone()
+    one[:, 2] = 0
+    assert torch.equal(every.hiding(["n", "v"])(given), one), "as far as they may be hidden"
+    for name, place in (("label", 0), ("n", 2), ("v", 1), ("p", 3)):
+        values = torch.cat([named[name].flip(0), named[name][:1]])
+        expected = hidden.repeat_interleave(3, 0)
+        start, flat = every.places[name], values.reshape(3, -1)
+        expected[:, place], expected[:, start : start + flat.shape[1]] = 1, flat.repeat(2, 1)
+        assert torch.equal(every.with_values(hidden, name, values), expected), name
+
+
 def test_a_number_of_few_values_enters_as_it_is():
     whole, plain = (ImageSpec(1, 2, 4, 2, context=(ContextSpec("n", (), levels),)) for levels in (5, None))
     own, other = (conditions(("vector", {"from": "n", "size": 2}), spec=spec) for spec in (whole, plain))

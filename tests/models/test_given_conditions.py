@@ -106,6 +106,18 @@ def test_batches_are_trained_and_scored_with_their_own():
     assert several(0.0, 0.0).context_shown(many)[:, :2].eq(1).all()
 
 
+def test_of_images_without_arrays_beside_them_what_may_be_is_hidden():
+    labelled, bare = Batch(X, LABELS, torch.arange(3)), Batch(X, None, torch.arange(3))
+    for batch, shown in ((labelled, (1, 0)), (bare, (0, 0))):
+        assert torch.equal(several().context_of(batch), rows(LABELS * shown[0], 0 * V, *shown))
+    vector = model_of([{"type": "vector", "from": "v", "size": 1, "dropout": 0.5}])
+    assert torch.equal(vector.context_of(labelled), torch.zeros(3, 3))
+    label = model_of([{"type": "label", "size": 1}])
+    assert torch.equal(label.context_of(labelled)[:, :2], torch.stack([torch.ones(3), LABELS], 1))
+    with pytest.raises(UsageError, match="lack a condition"):
+        several(v=0.0).context_of(labelled)
+
+
 def test_codes_that_there_are_not_are_refused_when_they_are_asked_for():
     backbone = {"type": "pixelcnn", "width": 2, "layers": 0, "first_kernel": 3, "output_layers": 1}
     small = {"backbone": backbone, "features": 2, "encoder": {"width": 2, "hidden": 2}}

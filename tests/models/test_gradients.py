@@ -14,7 +14,8 @@ MODELS = {
     "autoregressive": {"backbone": SMALL},
     "labelled": {"type": "autoregressive", "backbone": {"type": "gated_pixelcnn", "width": 4, "layers": 1},
                  "context": {"type": "label", "size": 2, "dropout": 0.1}},
-    "order_agnostic": {"backbone": {"type": "local_pixelcnn", "width": 4}, "orderings": ["snake", "raster"]},
+    "order_agnostic": {"backbone": {"type": "local_pixelcnn", "width": 4, "blocks": 1, "stages": 1},
+                       "orderings": ["snake", "raster"]},
     "pixelvae": LATENT,
 }  # fmt: skip
 
@@ -91,14 +92,15 @@ def passes(model, work):
     return seen
 
 
-@pytest.mark.parametrize(("name", "method", "most"), [
-    ("autoregressive", "log_prob", 256), ("order_agnostic", "log_prob", 256), ("pixelvae", "bound", 256),
+@pytest.mark.parametrize(("name", "method", "most", "more"), [
+    ("autoregressive", "log_prob", 256, ()), ("order_agnostic", "log_prob", 256, ()), ("pixelvae", "bound", 256, ()),
+    ("pixelvae", "importance_log_prob", 64, (1,)),
 ])  # fmt: skip
-def test_images_are_put_through_in_batches_unless_a_gradient_is_recorded(name, method, most):
+def test_images_are_put_through_in_batches_unless_a_gradient_is_recorded(name, method, most, more):
     model, x = model_of(name, torch.float32), random_images(SPEC, most + 4)
-    given = lambda **options: passes(model, lambda: getattr(model, method)(x, **options))  # noqa: E731
+    given = lambda **options: passes(model, lambda: getattr(model, method)(x, *more, **options))  # noqa: E731
     assert given() == [most + 4]
-    assert given(batch_size=200) == [200, most + 4 - 200]
+    assert given(batch_size=most - 4) == [most - 4, 8]
     with torch.no_grad():
         assert given() == [most, 4]
     with torch.inference_mode():
@@ -109,7 +111,15 @@ def test_images_are_put_through_in_batches_unless_a_gradient_is_recorded(name, m
     model.requires_grad_(False)
     assert given() == [most, 4]
     with pytest.raises(UsageError, match="batch_size"):
-        getattr(model, method)(x, batch_size=0)
+        given(batch_size=0)
+
+
+@pytest.mark.parametrize("name", ["autoregressive", "pixelvae"])
+def test_a_call_of_a_model_puts_all_images_through_at_once(name):
+    model, x = model_of(name, torch.float32), random_images(SPEC, 3)
+    with torch.no_grad():
+        assert passes(model, lambda: model(x)) == [3]
+        assert tuple(model(x[:0]).shape) == (0,)
 
 
 def test_gradients_are_the_same_in_batches():

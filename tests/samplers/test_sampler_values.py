@@ -130,10 +130,16 @@ def test_which_refusals_pass():
 def rounded(own, others, levels=4):
     """What is said of images with these nats of the model's own and of the rounded one."""
     nats = iter((torch.tensor(others), torch.tensor(own)))
-    head = SimpleNamespace(distribution=lambda params: SimpleNamespace(log_prob=lambda x: next(nats)))
+
+    def distribution(params):
+        assert len(params) == len(own)
+        return SimpleNamespace(log_prob=lambda x: next(nats))
 
     def call(images, context):
+        assert context.tolist() == [*range(len(images))]
         return torch.zeros(len(images), 3, 2, 2)
+
+    head = SimpleNamespace(distribution=distribution)
 
     network = type("Network", (), {"head": head, "__call__": lambda self, *given: call(*given)})()
     trace = SimpleNamespace(network=network)
@@ -141,7 +147,7 @@ def rounded(own, others, levels=4):
     executor = SimpleNamespace(
         plan=SimpleNamespace(trace=trace), draws=draws, params=lambda sites: torch.zeros(9, 3, len(sites))
     )
-    return departure(executor, torch.zeros(len(own), 1, 2, 2).long(), None)
+    return departure(executor, torch.zeros(len(own), 1, 2, 2).long(), torch.arange(9))
 
 
 def test_the_effect_of_rounded_weights_in_words():

@@ -5,6 +5,7 @@ import torch
 from together import Together
 
 from pixkit.samplers import sampler_for
+from pixkit.samplers.guidance import Guided
 from pixkit.tasks.latents import reconstruct
 from pixkit.tasks.networks import build_model
 from pixkit.tasks.sample import sample
@@ -68,3 +69,4 @@ def test_a_sampler_is_shared_by_a_copy_of_it():
     ranks = type("Three", (), {"alone": False})()
     other = sampler.shared(ranks)
     assert other.ranks is ranks and sampler.ranks.alone and sampler.shared(sampler.ranks) is sampler
+    assert Guided(other, 1.0, torch.tensor([0])).ranks is ranks, "who guides it shares, too"

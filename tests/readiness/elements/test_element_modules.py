@@ -133,6 +133,20 @@ def test_modules_are_followed_and_left_as_they_were(name):
     assert torch.equal(random, torch.get_rng_state())
 
 
+def test_a_module_that_keeps_state_is_called_again_whatever_is_noted():
+    run = run_of(Does(lambda self, x: (float(x.sum()), reads_the_last_call(self, x))[1]), X, STEPS)
+    assert {noted.kind for noted in run.noted} == {notes.HOST} and by_row(run) == [5, 4, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("length", "said"), [
+    (5, []), (6, [(notes.KEPT, "the values written to tensors from outside", "")]),
+])  # fmt: skip
+def test_the_state_may_change_in_six_calls(length, said):
+    run = run_of(Does(passes_on, line=torch.zeros(length, 2, T, WIDTH)), X, STEPS)
+    assert [(noted.kind, noted.op, noted.line.module) for noted in run.noted] == said
+    assert by_row(run) == ([5, 4, 3, 4, 5] if length == 5 else CAUSAL)
+
+
 def test_a_parameter_can_be_taken_for_a_constant():
     module = Does(lambda self, x: self.w @ x, w=nn.Parameter(BELOW))
     run = run_of(module, X, STEPS, fixed={"w"})

@@ -1,9 +1,12 @@
 """What a run says of each element that a module gives."""
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from pixkit.readiness.elements import notes
+from pixkit.readiness.elements import run as run_of_elements
+from pixkit.readiness.elements.found import PATTERNS
 from pixkit.readiness.elements.operation import describe
 from pixkit.readiness.elements.rules import RULES
 from pixkit.readiness.elements.run import Given, Run
@@ -54,6 +57,19 @@ def test_a_storage_that_has_grown_holds_nothing_known_behind_what_it_held():
     assert grown.held(grown.output).marks.fixed.tolist() == [True] * 4 + [False] * 2
 
 
+def test_free_memory_is_filled_before_a_call_is_compared_and_twice_where_constants_may_lie_in_it(monkeypatch):
+    filled, constant = [], torch.ones(4)
+    monkeypatch.setattr(run_of_elements, "fill_free_memory", lambda *given: filled.append(given))
+    for forward, expected in (
+        (lambda x: x + 1, [(set(), PATTERNS[0])]),
+        (lambda x: x * constant, [({16}, pattern) for pattern in PATTERNS]),
+        (lambda x: x + float(x.sum()), []),
+    ):
+        Run.of(forward, [Given(torch.zeros(2, 4), STEPS)])
+        assert filled == expected
+        filled.clear()
+
+
 def test_what_an_operation_does_not_draw_is_not_noted():
     assert ready(lambda x: torch.native_dropout(x, 0.5, False)[0])[0] == [1, 2, 3, 4]
 
@@ -86,6 +102,15 @@ def test_of_elements_that_share_bytes_none_is_fixed_unless_all_are():
         return y.expand(1, 5)
 
     assert ready(forward) == ([1, 2, 3, 4, 0], [False] * 4 + [True])
+
+
+def test_indicators_of_classes_are_followed_if_their_number_is_given():
+    codes = torch.tensor([[0, 1, 2, 1], [2, 0, 0, 1]])
+    given = ((4,), {}), ((), {"num_classes": 4}), ((), {}), ((-1,), {}), ((), {"num_classes": -1})
+    runs = [Run.of(lambda x, a=args, k=named: F.one_hot(x, *a, **k), [Given(codes, STEPS)]) for args, named in given]
+    assert [{noted.kind for noted in run.noted} for run in runs] == [set()] * 2 + [{notes.HOST}] * 3
+    for run in runs[:2]:
+        assert run.held(run.output).marks.ready[0].tolist() == [[step] * 4 for step in (1, 2, 3, 4)]
 
 
 def test_random_numbers_need_nothing_of_what_they_replace():
