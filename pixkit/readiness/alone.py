@@ -29,8 +29,8 @@ def read_elsewhere(module: nn.Module | None, inputs: Sequence[Any]) -> bool:
     whole = module.forward(*(_copy(each) for each in inputs))
     if not isinstance(whole, Tensor):
         return False
-    grid, expected = whole.shape[2:], whole[-1:, :, -1:, -1:]
-    last = [each[-1:, :, -1:, -1:] if isinstance(each, Tensor) and each.shape[2:] == grid else each for each in inputs]
+    expected = whole[-1:, :, -1:, -1:]
+    last = [each[-1:, :, -1:, -1:] if isinstance(each, Tensor) and each.ndim == 4 else each for each in inputs]
     try:
         found = module.forward(*(_copy(each) for each in last))
     except (RuntimeError, ValueError, IndexError, AssertionError):

@@ -103,7 +103,7 @@ def _same_own(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _bits(tensor: Tensor) -> Tensor:
-    return tensor.detach() if tensor.dtype is torch.bool else tensor.detach().view(INTEGERS[tensor.element_size()])
+    return tensor.detach().view(INTEGERS[tensor.element_size()])
 
 
 def _same_bits(tensor: Tensor, copy: Tensor) -> bool:

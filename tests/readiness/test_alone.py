@@ -40,7 +40,7 @@ def failing(error):
 
 def differing(x, amount):
     """Gives more for a single site, by a fraction of the largest value there."""
-    return x * (1 + amount) if x.shape[3] == 1 else x
+    return x + amount * x.abs().amax() if x.shape[3] == 1 else x
 
 
 def written(x):
@@ -85,18 +85,22 @@ def test_other_errors_are_no_answer():
         read_elsewhere(Plugged(failing(ZeroDivisionError)), [X])
 
 
-def test_several_inputs_are_cut_where_they_vary_over_sites():
-    """A label of one site stays whole, and so does a number."""
-    label = drawn(2, 3, 1, 1)
-    scaled, turned = Plugged(lambda x, label, by: x * label * by), Plugged(lambda x, label, by: x.flip(2) * label * by)
-    assert not read_elsewhere(scaled, [X, label[-1:], 2.0]) and read_elsewhere(turned, [X, label[-1:], 2.0])
-    assert not read_elsewhere(Plugged(lambda x, other: x * other), [X, drawn(2, 3, 4, 5)])
+def test_several_inputs_are_cut_to_the_last_site_of_the_last_image():
+    """Labels are one for each image, or one for all; numbers and vectors of the maps stay as they are."""
+    by = drawn(3, 1, 1), 2.0
+    for label in (drawn(2, 3, 1, 1), drawn(1, 3, 1, 1), drawn(2, 3, 4, 1), drawn(2, 3, 4, 5)):
+        for turned in (False, True):
+            layer = Plugged(lambda x, other, more, by, turned=turned: (x.flip(2) if turned else x) * other * more * by)
+            assert read_elsewhere(layer, [X, label, *by]) is turned
 
 
 def test_only_layers_of_plugins_that_say_so_are_tried():
     def never(x):
         raise ZeroDivisionError
 
-    own, other = ConcatenatedELU(), nn.Identity()
+    class Other(nn.Module):
+        """A plugin's, of which nothing is known."""
+
+    own, other = ConcatenatedELU(), Other()
     own.forward = other.forward = never
     assert not any(read_elsewhere(module, [X]) for module in (None, own, other))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from pixkit.readiness.content import Content
+from pixkit.readiness.content import Content, Untold
 
 pytestmark = pytest.mark.quick
 NAN = float("nan")
@@ -95,6 +95,7 @@ ALIKE = {
     "functions": lambda: [twice, closing(1), closing(1, 2, keyword=3, gain=4), functools.partial(twice, [1])],
     "methods": lambda: [Plain(one=1).does, weakref.ref(KEPT), INDEX, Mode.ONE, Plain],
     "arrays": lambda: [np.arange(3), np.float32(1), torch.arange(3), torch.zeros(2, requires_grad=True)],
+    "tensors in other orders": lambda: [torch.arange(6.0)[::2], torch.arange(6.0).view(2, 3).mT, torch.arange(3) > 1],
     "one thing twice": lambda: [SHARED, SHARED],
 }
 APART = [
@@ -157,3 +158,78 @@ def test_the_names_of_attributes_and_the_class_and_mode_of_the_whole_count():
     sub = holding(1)
     sub.__class__ = type("Identity", (nn.Identity,), {})
     assert not Content(one).holds(sub)
+
+
+def test_an_equal_thing_in_place_of_another_does_not_stand():
+    """It may change later, and a plan refers to the first one."""
+    for change in (lambda held: held.__setitem__(0, [1]), lambda held: held[1].__setitem__("a", [1])):
+        module = holding([[1], {"a": [1]}])
+        content = Content(module)
+        assert content.stands()
+        change(module.held)
+        assert not content.stands() and not content.holds(module) and Content(module).holds(module)
+    tensor = torch.zeros(2)
+    content = Content(holding([tensor]))
+    tensor.data = torch.zeros(2)
+    assert not content.stands(), "it lies elsewhere"
+
+
+def test_a_change_of_the_whole_is_noticed():
+    def more(module):
+        module.more = 1
+
+    def another(module):
+        module.__class__ = type("Identity", (nn.Identity,), {})
+
+    def of_another_class(module):
+        module.held[0].__class__ = type("Tensor", (torch.Tensor,), {})
+
+    for change in (more, another, of_another_class):
+        module = holding([torch.zeros(2)])
+        content = Content(module)
+        assert content.holds(module)
+        change(module)
+        assert not content.holds(module)
+
+
+@pytest.mark.parametrize("register", ["register_module_forward_hook", "register_module_forward_pre_hook"])
+def test_nothing_is_told_where_every_module_has_a_hook(register):
+    module = holding(1)
+    content = Content(module)
+    handle = getattr(nn.modules.module, register)(lambda *args: None)
+    try:
+        with pytest.raises(Untold, match="a global module hook"):
+            Content(module)
+        assert not content.stands() and not content.holds(module)
+    finally:
+        handle.remove()
+    assert content.stands() and content.holds(module)
+
+
+def test_copies_are_shared_with_those_near_that_are_alike():
+    """Of the same numbers, type and shape in the same place, of a network with as many tensors."""
+    one, zero = holding([torch.ones(2), torch.zeros(2)]), torch.zeros(2)
+    content = Content(one)
+    assert content.nbytes == 16
+    near = Content(holding([torch.ones(2), zero]), [content])
+    assert [a is b for a, b in zip(near.copies, content.copies, strict=True)] == [True, True]
+    for other in (torch.ones(2), torch.zeros(2, dtype=torch.int32), torch.zeros(1, 2), -zero):
+        made = Content(holding([torch.ones(2), other]), [content])
+        alike = other.dtype is torch.int32  # as bits
+        assert [a is b for a, b in zip(made.copies, content.copies, strict=True)] == [True, alike]
+    more = Content(holding([torch.ones(2), zero, zero + 1]), [content])
+    assert not any(a is b for a, b in zip(more.copies, content.copies, strict=False))
+    zero.fill_(1)
+    assert near.copies[1].eq(0).all() and not near.stands()
+
+
+def test_a_change_of_the_other_is_noticed_as_well():
+    one, other = holding([[1], torch.zeros(2)]), holding([[1], torch.zeros(2)])
+    content = Content(one)
+    assert content.holds(other) and content.holds(other)
+    other.held[0].append(2)
+    assert not content.holds(other) and content.holds(one)
+    other.held[0].pop()
+    assert content.holds(other)
+    other.held[1].add_(1)
+    assert not content.holds(other) and content.holds(one)
