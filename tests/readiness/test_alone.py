@@ -1,7 +1,8 @@
-"""Whether a layer that says it is pointwise gives for a site what it gives for that site alone."""
+"""Whether a layer that says it is pointwise gives for sites of an image what it gives for single ones."""
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from pixkit.layers import ConcatenatedELU
@@ -48,6 +49,11 @@ def written(x):
     return x.add_(1)
 
 
+def shifted(x, down, right):
+    """Of each site, the value of the one so far below and to the right; zeros where there is none."""
+    return F.pad(x, (-right, right, -down, down))
+
+
 X = drawn(2, 3, 4, 5)
 EACH = {
     "itself": (lambda x: 2 * x, False),
@@ -55,6 +61,10 @@ EACH = {
     "other rows": (lambda x: x + x.flip(2), True),
     "other columns": (lambda x: x + x.flip(3), True),
     "other images": (lambda x: x + x.flip(0), True),
+    **{f"the site {down} below and {right} to the right": (lambda x, shift=(down, right): x + shifted(x, *shift), True)
+       for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)},
+    "a neighbour of one site": (lambda x: x + (torch.arange(x.shape[3]) == 1) * shifted(x, 1, 1), True),
+    "statistics of all images": (lambda x: x - x.mean((0, 2, 3), keepdim=True), True),
     "the mean of all": (lambda x: x - x.mean((2, 3), keepdim=True), True),
     "the largest value": (lambda x: x / x.amax(), True),
     "half of the maps": (lambda x: x[:, :1], False),
