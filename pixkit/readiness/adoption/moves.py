@@ -44,7 +44,7 @@ MOVED = frozenset(
         *("moveaxis", "swapaxes", "swapdims", "flatten", "unflatten", "narrow", "diagonal", "mT", "numpy_T"),
         *("select_scatter", "slice_scatter", "diagonal_scatter", "scatter", "index_put", "index_copy", "where"),
         *("masked_fill", "copy", "pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d"),
-        *("replication_pad2d", "tril", "triu", "upsample_nearest1d", "upsample_nearest2d", "expand_as"),
+        *("replication_pad2d", "tril", "triu", "upsample_nearest1d", "upsample_nearest2d"),
     )
 )
 """Operations that move values; arguments other than data must be fixed."""
