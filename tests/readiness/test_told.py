@@ -10,7 +10,7 @@ from nets import net_of
 from test_trace import Last
 from torch import fx, nn
 
-from pixkit.errors import UsageError
+from pixkit.errors import UsageError, message
 from pixkit.layers import MaskedConv2d, Shift
 from pixkit.readiness import trace as tracing
 from pixkit.readiness.changeable import RAW, Changeable
@@ -61,6 +61,29 @@ def test_a_broken_law_is_told_in_full():
     assert [line.endswith("  <-- blamed") for line in others].count(True) == 1
     assert "    backbone.last (Last): colour group 0, row 2, column 3  <-- blamed" in others
     assert others[-1] == "    projection (Pointwise): colour group 0, row 2, column 3"
+
+
+class Turned(Base):
+    def plant(self, spec):
+        pass
+
+    def wrong(self, h):
+        return torch.nn.functional.elu(h.flip(3))
+
+
+@pytest.mark.usefixtures("nothing_adopted")
+def test_what_is_only_assumed_is_told_as_long_as_no_swap_shows_it():
+    trace = Trace(net_of(Turned, GREY))
+    leak = find_leak(trace)
+    told = "the output of flip (flip) is ready too late"
+    why = f"{told}; flip (flip) is not in the table of operations, so it is assumed to mix everything"
+    known, shown = law_error(trace, leak), law_error(trace, leak, seen=True)
+    assert known.message == f"not proved causal: nothing is exported here; {why}"
+    assert shown.message == f"not causal: {why}"
+    assert known.lines[-1] == shown.lines[-1] == f"  not followed further: {message(trace.foreign)}"
+    assert known.hint == shown.hint == "replace flip with pixkit.layers.Shift"
+    trace.foreign.found = "a branch"
+    assert law_error(trace, leak).message == f"not proved causal: nothing is exported here: a branch; {why}"
 
 
 def test_a_module_that_trains_is_told_by_its_path():
@@ -127,7 +150,7 @@ def test_what_a_layer_does_not_say_is_told_by_name():
     )
 
 
-def test_of_remarks_on_a_late_prediction_three_are_told():
+def test_of_remarks_on_a_toldprediction_three_are_told():
     known = "a prediction that is ready after its step, followed site by site"
     assert late("Net").found == known
     assert late("Net", ("a", "b", "c", "d")).found == f"{known}; a; b; c"
