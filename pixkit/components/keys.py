@@ -49,21 +49,27 @@ def _walk(config: type[BaseModel], schema: dict[str, Any], defs: dict[str, Any],
         text = " ".join(" ".join(said).split())
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel) and not field.is_required():
-            yield from _walk(section, defs[section.__name__], defs, f"{prefix}{name}.")
+            yield from _walk(section, _target(rule, defs), defs, f"{prefix}{name}.")
             continue
         yield Key(prefix + name, _type(rule, defs), _default(field), _range(rule, defs), text)
         if field.discriminator is not None:
-            yield from _variants(field, defs, prefix + name)
+            yield from _variants(field, rule, defs, prefix + name)
 
 
-def _variants(field: FieldInfo, defs: dict[str, Any], key: str) -> Iterator[Key]:
+def _variants(field: FieldInfo, rule: dict[str, Any], defs: dict[str, Any], key: str) -> Iterator[Key]:
     """The keys of each section that a `type` selects, as `section[type].key`."""
-    for variant in get_args(field.annotation):
-        schema = defs[variant.__name__]
+    for variant, part in zip(get_args(field.annotation), rule["oneOf"], strict=True):
+        schema = _target(part, defs)
         chosen = schema["properties"][field.discriminator]["const"]
         for row in _walk(variant, schema, defs, f"{key}[{chosen}]."):
             if not row.key.endswith(f".{field.discriminator}"):
                 yield row
+
+
+def _target(rule: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a section: of two classes with one name, pydantic gives longer names to both."""
+    found: dict[str, Any] = defs[rule["$ref"].rpartition("/")[2]]
+    return found
 
 
 def _default(field: FieldInfo) -> str | None:
@@ -78,8 +84,8 @@ def _type(rule: dict[str, Any], defs: dict[str, Any]) -> str:
     if "x-pixkit-kind" in rule:
         return str(rule["x-pixkit-kind"])
     if "$ref" in rule:
-        target = rule["$ref"].rsplit("/", 1)[1]
-        return _type(defs[target], defs) if "enum" in defs[target] else str(target)
+        target = _target(rule, defs)
+        return _type(target, defs) if "enum" in target else str(target.get("title") or rule["$ref"].rpartition("/")[2])
     if "enum" in rule or "const" in rule:
         return " | ".join(_literal(value) for value in rule.get("enum", [rule.get("const")]))
     return _TYPES.get(rule.get("type", ""), "") or _compound(rule, defs)

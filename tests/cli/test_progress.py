@@ -148,6 +148,14 @@ class Fast(BaseModel):
     needed: Inner
 
 
+class Other:
+    class Slow(BaseModel):
+        """Of the same name as another."""
+
+        type: Literal["other"] = "other"
+        steps: int = 3
+
+
 class Shade(Enum):
     dark = "dark"
     bright = 2
@@ -174,6 +182,8 @@ class Everything(ComponentConfig):
     choice: Literal["a", "b", 3] = "a"
     table: dict[str, float] = Field(default_factory=dict)
     inner: Inner = Field(default_factory=Inner)
+    slow: Other.Slow = Field(default_factory=Other.Slow)
+    slower: Other.Slow
 
 
 def test_keys_of_a_configuration():
@@ -199,6 +209,9 @@ def test_keys_of_a_configuration():
         "choice": ("a | b | 3", "a", ""),
         "table": ("{name: float}", "{}", ""),
         "inner.depth": ("int", "2", "> 1, <= 4"),
+        "slow.type": ("other", "other", ""),
+        "slow.steps": ("int", "3", ""),
+        "slower": ("Slow", None, ""),
     }
     said = {row.key: row.description for row in keys_of(Everything)}
     assert (said["way[slow].rate"], said["inner.depth"], said["name"], said["must"]) == (
