@@ -60,7 +60,7 @@ def _variants(field: FieldInfo, rule: dict[str, Any], defs: dict[str, Any], key:
     """The keys of each section that a `type` selects, as `section[type].key`."""
     for variant, part in zip(get_args(field.annotation), rule["oneOf"], strict=True):
         schema = _target(part, defs)
-        chosen = schema["properties"][field.discriminator]["const"]
+        chosen = _type(schema["properties"][field.discriminator], defs)
         for row in _walk(variant, schema, defs, f"{key}[{chosen}]."):
             if not row.key.endswith(f".{field.discriminator}"):
                 yield row

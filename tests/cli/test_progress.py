@@ -144,7 +144,7 @@ class Slow(BaseModel):
 
 
 class Fast(BaseModel):
-    type: Literal["fast"]
+    type: Literal["fast", "faster"]
     needed: Inner
 
 
@@ -191,9 +191,9 @@ def test_keys_of_a_configuration():
     assert rows == {
         "must": ("str", None, ""),
         "needed": ("Inner", None, ""),
-        "way": ("fast | slow", '{"type": "slow", "rate": 0.5}', ""),
+        "way": ("fast | faster | slow", '{"type": "slow", "rate": 0.5}', ""),
         "way[slow].rate": ("float", "0.5", ">= 0, < 1"),
-        "way[fast].needed": ("Inner", None, ""),
+        "way[fast | faster].needed": ("Inner", None, ""),
         "backbone": ("backbone | null", "null", ""),
         "head": ("head", '{"type": "softmax"}', ""),
         "whole": ("head", '{"type": "softmax", "independent": true}', ""),
