@@ -48,7 +48,7 @@ class EagerExecutor(ReferenceExecutor):
             for operation in operations.values()
             if isinstance(operation.module, TapLayer)
             and plain(operation.module, TapLayer)
-            and operation.kind not in ("pixels", "static")
+            and operation.kind != "static"
         }
         self.dense = {
             operation.name: dense(operation.module)

@@ -228,7 +228,7 @@ class Single:
     def _moved(self, operation: Operation) -> Value | None:
         """Another site's value, or constants; None if it is more complicated."""
         source = self.operations[operation.inputs[0]]
-        if len(operation.inputs) != 1 or source.kind in ("pixels", "all") or source.maps != operation.maps:
+        if len(operation.inputs) != 1 or source.kind == "all" or source.maps != operation.maps:
             return None
         try:
             *constant, moved = lower(operation, self.operations, 1)

@@ -90,7 +90,7 @@ def chain(sizes, grid, dtype, batch=5):
 
 
 BLOCK = [(4, 8, 1, 1, (0, 0, 0, 0)), (4, 4, 2, 3, (1, 0, 1, 1)), (8, 4, 1, 1, (0, 0, 0, 0))]
-WIDE = [(40, 34, 3, 2, (0, 2, 1, 0)), (2, 40, 1, 1, (0, 0, 0, 0))]
+WIDE = [(56, 34, 3, 2, (0, 2, 1, 0)), (2, 56, 1, 1, (0, 0, 0, 0))]  # of panels that are filled by half, or not, or more
 
 
 @needs_pairs

@@ -1,5 +1,6 @@
 """Kernels of training on a CPU are compared with torch's operations before a build uses any; attention is torch's."""
 
+import ctypes
 import math
 
 import pytest
@@ -38,6 +39,46 @@ def test_a_kernel_that_computes_something_else_is_noticed(name, monkeypatch):
     monkeypatch.setattr(KERNELS[name], where, wrong)
     assert "apart, relative to the largest" in on_cpu._fault.__wrapped__()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class Recorded:
+    """In place of the compiled kernel: what its functions are called with."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, name):
+        return lambda first, last, *given: self.calls.append((name, (first.value, last.value), given))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name", "real", "kept"),
+    [
+        (torch.float64, "drop", ctypes.c_double, torch.float64),
+        (torch.float32, "drop", ctypes.c_float, torch.float32),
+        (torch.bfloat16, "drop_half", ctypes.c_float, torch.float32),
+    ],
+)
+def test_what_a_kernel_is_called_with(dtype, name, real, kept, monkeypatch):
+    """In several threads from some elements on, each with memory of its own, unless all write to one place."""
+    monkeypatch.setattr(sharing, "LEAST", 10)
+    one, expected = torch.ones(2), [(0, 2), (2, 4), (4, 7)]
+    for count, elements, alone, parts in (
+        (7, 10, False, expected),
+        (7, 9, False, [(0, 7)]),
+        (2, 10, False, [(0, 1), (1, 2)]),
+        (7, 10, True, [(0, 7)]),
+    ):
+        library = Recorded()
+        with many_threads(3):
+            given = (torch.zeros(elements, dtype=dtype), count, None, 5, 2.5, one)
+            sharing.work_on(library, "drop", *given, alone=alone, scratch=6)
+        assert sorted(part for _, part, _ in library.calls) == parts
+        assert len({rest[-1].value for *_, rest in library.calls}) == len(parts)
+        for called, _, (nothing, number, factor, tensor, scratch) in library.calls:
+            assert (called, nothing.value, tensor.tensor) == (name, None, one)
+            assert (type(number), number.value, type(factor), factor.value) == (ctypes.c_int64, 5, real, 2.5)
+            assert (scratch.tensor.dtype, scratch.tensor.shape) == (kept, (6,))
 
 
 TIES = torch.tensor([1.0, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, 3.3e38, 3.4e38, 2**-133, 3 * 2**-134, math.inf])

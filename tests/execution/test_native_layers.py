@@ -9,6 +9,7 @@ from teacher import COLOUR, GREY, backbone, check, check_both, threaded
 from torch import nn
 
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
+from pixkit.backbones.encodings import InputConfig
 from pixkit.execution.choose import choose
 from pixkit.execution.cuda.fused import Fused
 from pixkit.execution.lowering import taps
@@ -130,6 +131,14 @@ def test_maps_that_no_instruction_pairs_are_left_to_others(work, out, name):
     with pytest.raises(Unsupported, match=rf"^no instruction for {name} \({name}\)$"):
         NativeExecutor(plan, 1)
     assert choose("auto", plan, 1).name == "eager"
+
+
+def test_an_encoding_of_something_else_than_the_pixels_is_left_to_others():
+    """Its instruction reads these, whatever its operand is."""
+    makers = [lambda spec: InputConfig(type="scaled").build(spec.image)]
+    net = net_of(backbone(lambda h, tools: tools[0](h), 18, None, makers), GREY)
+    with pytest.raises(Unsupported, match=r"no instruction for backbone\.tools\.0"):
+        NativeExecutor(make_plan(Trace(net)), 1)
 
 
 @pytest.mark.parametrize("change", [{"padding_mode": "circular"}, {"groups": 3}], ids=str)

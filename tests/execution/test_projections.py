@@ -107,6 +107,27 @@ def test_other_uses_of_a_projection_are_the_networks():
     check_both(network(component("backbone", Twice), GREY, conditioner=Encoded()))
 
 
+class Deaf(pixkit.Backbone):
+    """Predicts all pixels from the context."""
+
+    conditional = True
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.width, self.only = 4, nn.Conv2d(spec.context, 4, 1)
+
+    def forward(self, x, context):
+        return self.only(context)
+
+
+@pytest.mark.needs_compiler
+def test_parameters_that_need_no_pixel_are_there_for_each_image_of_one_context():
+    net = network(component("backbone", Deaf), GREY, conditioner=Encoded())
+    plan, context = make_plan(Trace(net)), net.example_context(1).expand(8, -1, -1, -1)
+    found = make("native", plan, 8, context).params(torch.arange(12))
+    assert torch.allclose(found, net(torch.zeros(8, 1, 3, 4, dtype=torch.int64), context).flatten(2), rtol=1e-12)
+
+
 def test_a_projection_that_is_the_same_at_all_sites_stays_as_it_is():
     for conditioner in (LabelContext(3, 4), FeatureContext(2, (1, 1))):
         _, plan = gated(conditioner)

@@ -34,7 +34,7 @@ def reorient(module: Reorient, operation: Operation, source: Operation, groups: 
 
 def decimate(module: Decimate, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
     """One lattice at a time, each to its own maps."""
-    if source.kind == "pixels" or source.maps % groups:
+    if source.maps % groups:
         raise unsupported(operation)
     own = source.maps // groups
     kept = _inside(module.init_state(1, [source.grid]), source).T
@@ -45,7 +45,7 @@ def decimate(module: Decimate, operation: Operation, source: Operation, groups: 
 
 def mosaic(module: Mosaic, operation: Operation, sources: list[Operation], groups: int) -> list[Lowered]:
     """One input at a time, each to its own sites."""
-    if any(source.kind == "pixels" or source.maps != operation.maps for source in sources):
+    if any(source.maps != operation.maps for source in sources):
         raise unsupported(operation)
     places = module.init_state(1, [source.grid for source in sources])
     tables = (

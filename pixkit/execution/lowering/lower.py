@@ -52,7 +52,7 @@ def lower(
 def _function(operation: Operation, operations: dict[str, Operation], groups: int) -> list[Lowered]:
     """A torch function, or a module that the table of operations knows."""
     module, sources = operation.module, [operations[name] for name in operation.inputs]
-    if operation.kind == "mixing" or any(source.kind == "pixels" for source in sources):
+    if operation.kind == "mixing":
         raise unsupported(operation)
     if operation.node.target is operator.getitem:
         return [_part(operation, sources[0], groups)]

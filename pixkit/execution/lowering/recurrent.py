@@ -19,8 +19,6 @@ def recurrence(module: Recurrence, operation: Operation, source: Operation, grou
 
     The site after the last one is the outside, with learned states.
     """
-    if source.kind == "pixels":
-        raise unsupported(operation)
     taps = module.fronts.taps
     maps, (sites, count) = module.maps // groups, taps.shape
     gates = Kept(f"{operation.name}.gates", 4 * maps)
@@ -40,7 +38,7 @@ def recurrence(module: Recurrence, operation: Operation, source: Operation, grou
 
 def sequence(module: SequenceRecurrence, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
     """The gates' own half from the previous state; then the new state, by existing instructions."""
-    if groups > 1 or source.kind == "pixels":
+    if groups > 1:
         raise unsupported(operation)
     maps, before = module.maps, sites_before(operation.grid)
     hidden = Kept(operation.name, maps, grouped(module.start_hidden, 1))
@@ -64,8 +62,6 @@ SCANS = {"cumprod": "MUL", "cummax": "MAXIMUM", "cummin": "MINIMUM", "logcumsume
 
 def running(module: RunningScan, operation: Operation, source: Operation, groups: int) -> list[Lowered]:
     """The result at the previous site, combined with one more."""
-    if source.kind == "pixels":
-        raise unsupported(operation)
     maps, before = operation.maps // groups, sites_before(operation.grid)
     so_far = Kept(operation.name, maps, torch.full((groups, maps), module.start))
     last = Kept(f"{operation.name}.last", maps)

@@ -28,8 +28,6 @@ def attention(module: SiteAttention, operation: Operation, sources: list[Operati
 
 def site_sum(module: SiteSum, operation: Operation, sources: list[Operation], groups: int) -> list[Lowered]:
     """For each site, the sites that it reads, padded to the largest number of them, and their weights."""
-    if sources[0].kind == "pixels":
-        raise unsupported(operation)
     found, order = _read(module.allowed)
     weight = (module.weight * module.allowed).detach()
     bias = weight.new_zeros(len(weight)) if module.bias is None else module.bias.detach()
@@ -41,7 +39,7 @@ def site_linear(
     module: SiteLinear, operation: Operation, sources: list[Operation], groups: int, read: list[int]
 ) -> list[Lowered]:
     """A linear layer with different weights at each site; of `read` colour groups, each of which is a source."""
-    if groups > 1 or sources[0].kind == "pixels" or sources[0].maps % read[0]:
+    if groups > 1 or sources[0].maps % read[0]:
         raise unsupported(operation)
     found, order = _read(module.allowed)
     weight = (module.weight * module.allowed[:, None, :, None]).detach().permute(0, 2, 3, 1)
@@ -81,7 +79,7 @@ def rearrange(
     `groups` is the number of colour groups of the result, `read` that of each input.
     """
     maps, sites = module.table.shape
-    if any(source.kind == "pixels" for source in sources) or maps % groups:
+    if maps % groups:
         raise unsupported(operation)
     lowered = []
     if bool((module.table < 0).any()):

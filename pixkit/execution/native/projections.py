@@ -152,7 +152,7 @@ def _projections(plan: Plan) -> Iterator[tuple[str, str]]:
     varying = _of_context(operations)
     for name in varying:
         operation, read = operations[name], readers[name]
-        if not _projects(operation) or len(read) != 1 or name == plan.trace.output:
+        if not _projects(operation) or len(read) != 1:
             continue
         (source,), (reader,) = (operations[each] for each in operation.inputs), read
         alike = operation.grid == source.grid == reader.grid != (1, 1) and not source.maps % groups
@@ -178,4 +178,4 @@ def _projects(operation: Operation) -> bool:
     if not isinstance(module, nn.Conv2d) or not plain(module, nn.Conv2d) or hooked(module):
         return False
     size = module.kernel_size, module.stride, module.padding, module.groups
-    return size == ((1, 1), (1, 1), (0, 0), 1) and operation.maps > 0 and operation.parts is None
+    return size == ((1, 1), (1, 1), (0, 0), 1)

@@ -54,7 +54,13 @@ def work_on(
     def own() -> list[Pointer]:
         return [Pointer(torch.empty(scratch, dtype=kept))] if scratch else []
 
-    share(lambda *part: work(*part, *given, *own()), rows, 0 if alone else like.numel())
+    def run(first: ctypes.c_int64, last: ctypes.c_int64) -> None:
+        work(first, last, *given, *own())
+
+    if alone:
+        run(ctypes.c_int64(0), ctypes.c_int64(rows))
+    else:
+        share(run, rows, like.numel())
 
 
 def share(work: Callable[[ctypes.c_int64, ctypes.c_int64], object], rows: int, elements: int) -> None:
