@@ -216,3 +216,5 @@ def test_the_same_at_every_place_of_a_vector(instruction):
     for start, length in ((0, 1), (3, 7), (10, 16), (11, 37), (100, 63)):
         part = evaluate(instruction, [x[start : start + length]], (1.0, 20.0))
         assert torch.equal(part.view(torch.int32), whole[start : start + length].view(torch.int32))
+    apart = evaluate(instruction, [x[::3]], (1.0, 20.0))
+    assert torch.equal(apart.view(torch.int32), whole[::3].view(torch.int32)), "wherever they lie"

@@ -10,6 +10,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from families import LONG, model_of
 from fused import Launched, fused
 from teacher import Left, many_threads
@@ -108,13 +109,14 @@ def test_a_single_site_that_is_left_lies_as_the_image_that_it_is_cut_from(ways):
 @pytest.mark.parametrize("form", FORMS)
 def test_dropout_leaves_and_scales_what_its_mask_says(ways, form):
     ops, (x,) = ways(), images(6, form=form)
-    torch.manual_seed(3)
-    ours = ops.activated([x], (1, 0, 0, 1), 0.25)
-    torch.manual_seed(3)
-    kept = ops.keep(torch.empty(2, 12, 5, 6, dtype=torch.bool).contiguous(memory_format=form), 0.75)
-    theirs = plain_activated([x], (1, 0, 0, 1), kept, 1 / 0.75)
-    assert torch.allclose(ours, theirs, rtol=1e-14) and 0.6 < kept.double().mean() < 0.9
-    assert torch.allclose(*(gradients(out, [x])[0] for out in (ours, theirs)), rtol=1e-13)
+    for edges in ((1, 0, 0, 1), (2, -1, -1, 3), (-2, 1, -2, 0)):
+        torch.manual_seed(3)
+        ours = ops.activated([x], edges, 0.25)
+        torch.manual_seed(3)
+        kept = ops.keep(torch.empty(2, 12, 5, 6, dtype=torch.bool).contiguous(memory_format=form), 0.75)
+        theirs = plain_activated([x], edges, kept, 1 / 0.75)
+        assert torch.allclose(ours, theirs, rtol=1e-14) and 0.6 < kept.double().mean() < 0.9
+        assert torch.allclose(*(gradients(out, [x])[0] for out in (ours, theirs)), rtol=1e-13)
 
 
 @WAYS
@@ -240,13 +242,16 @@ def test_gates_of_few_maps_and_many_sites_and_the_other_way_round(maps, form):
             assert torch.allclose(one, other, rtol=1e-12)
 
 
-def test_threads_share_the_images_and_the_bits_are_the_same(monkeypatch):
-    (x, wide), found = images(3, 6), []
+@pytest.mark.parametrize("form", FORMS)
+def test_threads_share_the_images_and_the_bits_are_the_same(form, monkeypatch):
+    (x, wide), found = images(3, 6, form=form), []
     for threads, least in ((1, 0), (2, 0), (2, 10**9)):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         monkeypatch.setattr(sharing, "LEAST", least)
         ops = FusedOnCPU()
-        outs = [ops.activated([x], EDGES[1]), ops.gated(x, wide), ops.gate(wide)]
+        torch.manual_seed(0)
+        with ops:
+            outs = [ops.activated([x], EDGES[1]), ops.gated(x, wide), ops.gate(wide), F.dropout(x)]
         found.append([*outs, *torch.autograd.grad(sum(out.square().sum() for out in outs), [x, wide])])
     plainly, both, small = found
     assert all(map(torch.equal, plainly, both)) and all(map(torch.equal, plainly, small))

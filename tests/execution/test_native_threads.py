@@ -21,6 +21,7 @@ from pixkit.execution.native.layout import KINDS
 from pixkit.execution.native.threads import Threaded
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import Executor, ReferenceExecutor
+from pixkit.layers import AppendMaps
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
 from pixkit.testing import named, network
@@ -32,6 +33,7 @@ LONG = 2**60
 WAYS = ((1, False, 0), (2, False, 0), (4, False, 0), (2, True, LONG), (3, True, LONG), (2, True, -LONG))
 """Threads, whether they are a team, and how long they wait for one another."""
 GREY, COLOUR, DEEP = ImageSpec(1, 3, 4, 3), ImageSpec(3, 3, 4, 3), ImageSpec(3, 3, 4, 64)
+APPENDED = AppendMaps(torch.linspace(-1, 1, 48 * 12).view(48, 3, 4))
 
 
 def pixelcnn(spec, **parts):
@@ -48,6 +50,10 @@ NETWORKS = {
     "whole vectors": (
         lambda: net_of(backbone(lambda h, _: torch.tanh(h) * F.elu(h), 96), GREY, gain=0.5),  # of more than a panel
         {"LINEAR", "TANH", "MUL"},
+    ),
+    "constants": (
+        lambda: net_of(backbone(lambda h, tools: tools[0](h), 33, 81, [lambda _: APPENDED]), GREY, gain=0.5),
+        {"COPY", "CONSTANT"},
     ),
     "gather": (lambda: net_of(NETS["Gated"], COLOUR, gain=0.5), {"GATHER"}),
     "both grids": (lambda: net_of(NETS["ShiftedUnet"], GREY, gain=0.5), {"CONCATENATED_ELU", "COPY"}),

@@ -1,8 +1,10 @@
 """What depends on a context only is computed once, and its projections where they are read."""
 
 import copy
+import functools
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +14,7 @@ from torch import nn
 import pixkit
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
 from pixkit.execution.choose import make
-from pixkit.execution.native import buffers
+from pixkit.execution.native import buffers, projections
 from pixkit.execution.native.executor import shares
 from pixkit.execution.native.projections import runner, with_projections
 from pixkit.execution.plan import make_plan
@@ -78,6 +80,44 @@ def test_a_gate_is_summed_before_it_is_written():
     ]
 
 
+def called(module, *args, **kwargs):
+    """An operation that calls a module."""
+    return SimpleNamespace(module=module, node=SimpleNamespace(args=args or ("x",), kwargs=kwargs))
+
+
+class Own(nn.ConvTranspose2d):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_a_transposed_convolution_whose_blocks_do_not_overlap_is_one_product(biased):
+    layer = nn.ConvTranspose2d(3, 5, (3, 2), stride=(3, 2), bias=biased).double()
+    x = torch.randn(2, 3, 4, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = projections._enlarged(layer, x)
+    assert projections._enlarges(called(layer)) and torch.allclose(found, layer(x), rtol=1e-12)
+    assert found.permute(0, 2, 3, 1).is_contiguous()
+
+
+def test_other_transposed_convolutions_are_torchs():
+    make = functools.partial(nn.ConvTranspose2d, 4, 4, 2)
+    changes = ({"stride": 1}, {"padding": 1}, {"output_padding": 1}, {"dilation": 2}, {"groups": 2})
+    changed = make(stride=2)
+    changed.register_forward_hook(lambda module, args, out: 2 * out)
+    others = [*(make(**{"stride": 2, **change}) for change in changes), changed, Own(4, 4, 2, stride=2), nn.Identity()]
+    assert not any(map(projections._enlarges, map(called, others)))
+    for given in (called(make(stride=2), "x", [4, 4]), called(make(stride=2), output_size=[4, 4])):
+        assert not projections._enlarges(given), "of a size that is given"
+
+
+def test_only_1x1_convolutions_of_all_maps_are_projections():
+    make = functools.partial(nn.Conv2d, 4, 4)
+    changed = make(1)
+    changed.register_forward_hook(lambda module, args, out: 2 * out)
+    others = [make(3), make((1, 3)), make(1, stride=2), make(1, padding=1), make(1, groups=2), changed, nn.Identity()]
+    assert projections._projects(called(make(1))) and not any(map(projections._projects, map(called, others)))
+
+
 class Twice(pixkit.Backbone):
     """A projection that is read by two operations, one that scales a sum, and one of a single map for all."""
 
@@ -125,7 +165,8 @@ def test_parameters_that_need_no_pixel_are_there_for_each_image_of_one_context()
     net = network(component("backbone", Deaf), GREY, conditioner=Encoded())
     plan, context = make_plan(Trace(net)), net.example_context(1).expand(8, -1, -1, -1)
     found = make("native", plan, 8, context).params(torch.arange(12))
-    assert torch.allclose(found, net(torch.zeros(8, 1, 3, 4, dtype=torch.int64), context).flatten(2), rtol=1e-12)
+    expected = net(torch.zeros(8, 1, 3, 4, dtype=torch.int64), context).flatten(2)
+    assert found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-12)
 
 
 def test_a_projection_that_is_the_same_at_all_sites_stays_as_it_is():
