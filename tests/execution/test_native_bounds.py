@@ -1,6 +1,8 @@
 """Sizes at the edges of vectors and blocks: the kernel draws the reference's images, and touches no other memory."""
 
+import resource
 import sys
+from pathlib import Path
 
 import guarded
 import pytest
@@ -10,6 +12,8 @@ from pixkit.backbones.base import BackboneSpec
 from pixkit.backbones.encodings import InputConfig
 from pixkit.execution.cuda.trial import TrialBackbone
 from pixkit.execution.native import executor as native
+from pixkit.execution.native.alone import evaluate
+from pixkit.execution.native.compile import kernel
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.plan import make_plan
 from pixkit.execution.reference import ReferenceExecutor
@@ -49,6 +53,24 @@ def drawn(make, plan, batch):
     with torch.no_grad():
         executor.walk(plan.trace.network.uniforms(Noise(3, range(batch))).flatten(3), 4.0, None)
     return executor.pixels.clone()
+
+
+def test_as_many_threads_work_as_can_be_started():
+    """Each needs a stack, for which there may be no room."""
+    left = []
+
+    class Crowded:
+        @staticmethod
+        def run(*given):
+            left.append(kernel("float").run(*given[:5], 64, 0))
+
+    def work():
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * guarded.PAGE + 2**22, resource.RLIM_INFINITY))
+        assert evaluate("NEGATE", [torch.ones(3)], library=Crowded).tolist() == [-1.0] * 3
+        assert 1 <= left[0] < 64
+
+    assert guarded.apart(work) == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

@@ -230,11 +230,11 @@ def test_parts_of_a_split_are_read_where_they_lie(name):
     assert "MUL" in kinds and "COPY" not in kinds
 
 
-def tables(spec):
+def tables(spec, share=0.6):
     """A sum over sites, the same for all maps, and a linear map of other weights at each site; some read nothing."""
     height, width = spec.image.height, spec.image.width
     sites, generator = height * width, torch.Generator().manual_seed(0)
-    allowed = (torch.rand(sites, sites, generator=generator) < 0.6).tril(-1)
+    allowed = (torch.rand(sites, sites, generator=generator) < share).tril(-1)
     weights = [torch.randn(*size, generator=generator) for size in ((sites, sites), (sites, 18, sites, 18))]
     biases = [torch.randn(*size, generator=generator) for size in ((sites,), (sites, 18))]
     made = [SiteSum(weights[0], biases[0], allowed, (height, width))]
@@ -257,6 +257,12 @@ def test_sums_over_the_sites_of_a_table():
         one = net_of(backbone(lambda h, tools, read=read: tools[0][read](h), 18, None, makers), GREY)
         with pytest.raises(Unsupported, match=f"the kernel for GPUs has no instruction for .*{name}"):
             Fused(make_plan(Trace(one)), 1)
+
+
+def test_tables_of_which_no_site_reads_anything_give_their_biases():
+    makers = [lambda spec: tables(spec, share=0.0)]
+    made = net_of(backbone(lambda h, tools: h + tools[0][0](h) * tools[0][1](h), 18, None, makers), GREY)
+    check(made, torch.float64, 3, (NativeExecutor, threaded))
 
 
 def test_what_there_is_so_far_along_a_sequence():

@@ -45,8 +45,6 @@ def decimate(module: Decimate, operation: Operation, source: Operation, groups: 
 
 def mosaic(module: Mosaic, operation: Operation, sources: list[Operation], groups: int) -> list[Lowered]:
     """One input at a time, each to its own sites."""
-    if any(source.maps != operation.maps for source in sources):
-        raise unsupported(operation)
     places = module.init_state(1, [source.grid for source in sources])
     tables = (
         torch.where(place < source.grid[0] * source.grid[1], place, STAYS).expand(groups, -1)

@@ -67,7 +67,7 @@ def site_linear(
 def _read(allowed: Tensor) -> tuple[Tensor, Tensor]:
     """The sites that each site reads, int32 [S', T], padded with -1; and the same padded with any other sites."""
     seen = allowed.cpu()
-    order = seen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : max(int(seen.sum(1).max()), 1)]
+    order = seen.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : int(seen.sum(1).max())]
     return torch.where(seen.gather(1, order), order, -1).to(torch.int32), order
 
 
