@@ -8,6 +8,7 @@ import operator
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
+from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
@@ -174,8 +175,10 @@ def _without_shortcuts() -> Iterator[None]:
     """Make torch's transformer layers apply the mask even if it is causal.
 
     They examine the mask to find out, which an exporter cannot do. The result is the same either way. A forward that
-    asks whether it is being exported is told no, so the export shows what it normally does.
+    asks whether it is being exported is told no, so the export shows what it normally does. torch's compiler is loaded
+    before, since it looks these functions up only once: it would know them no longer, nor compile what calls them.
     """
+    import_module("torch._dynamo")
 
     def said(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
         return is_causal is True

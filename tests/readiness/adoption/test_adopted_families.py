@@ -15,7 +15,7 @@ from pixkit.backbones.conditioners import LabelContext
 from pixkit.image import ImageSpec
 from pixkit.layers.window import Window
 from pixkit.noise import Noise
-from pixkit.readiness.adoption import adopted
+from pixkit.readiness.adoption import adopted, export
 from pixkit.readiness.adoption.chosen import CHOSEN
 from pixkit.readiness.adoption.complex import COMPLEX
 from pixkit.readiness.adoption.families import HANDLERS
@@ -681,6 +681,15 @@ class Asking(Sequence):
 
 def test_a_network_that_asks_whether_it_is_exported_is_followed_as_it_is_when_nobody_does():
     assert "predictions read pixels that are drawn later" in Trace(net_of(Asking)).foreign.message
+
+
+def test_the_compiler_is_loaded_before_its_questions_are_answered_for_it(monkeypatch):
+    """It looks them up once: what asks could not be compiled after a trace that has loaded it meanwhile."""
+    genuine, loaded = torch.compiler.is_compiling, []
+    monkeypatch.setattr(export, "import_module", lambda name: loaded.append((name, torch.compiler.is_compiling)))
+    with export._without_shortcuts():
+        assert torch.compiler.is_compiling is not genuine and not torch.compiler.is_exporting()
+    assert loaded == [("torch._dynamo", genuine)] and torch.compiler.is_compiling is genuine
 
 
 def asking(name, question):
