@@ -2,8 +2,11 @@
 
 import contextlib
 import gc
+import signal
+import threading
 import weakref
 
+import guarded
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +16,7 @@ from teacher import Left, backbone, many_threads
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
 from pixkit.backbones.encodings import InputConfig
 from pixkit.execution.native import executor as native
-from pixkit.execution.native import stages
+from pixkit.execution.native import sharing, stages
 from pixkit.execution.native.alone import evaluate
 from pixkit.execution.native.compile import kernel
 from pixkit.execution.native.executor import NativeExecutor
@@ -145,3 +148,29 @@ def test_an_interrupted_walk_leaves_the_threads_the_plan_that_they_walk():
     left.jobs.clear()
     gc.collect()
     assert watched() is None
+
+
+def test_after_a_fork_there_are_threads_again(monkeypatch):
+    """A child has none of its parent's, and would wait for them without end."""
+    network, shared, both = pixelcnn(GREY), [], threading.Barrier(2)
+
+    def part(first, last):
+        both.wait()
+        shared.append((first.value, last.value))
+
+    def share():
+        shared.clear()
+        sharing.share(part, 4, sharing.LEAST)
+        return sorted(shared)
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    executor, parts = NativeExecutor(make_plan(Trace(network)), IMAGES), [(0, 2), (2, 4)]
+    expected = walked(executor, network)
+    assert executor.threads == 2 and share() == parts
+
+    def work():
+        signal.alarm(60)
+        assert executor.renew(None) and torch.equal(walked(executor, network), expected)
+        assert share() == parts
+
+    assert guarded.apart(work) == 0
