@@ -1,10 +1,11 @@
-"""How long a step takes, of the few that a dry run makes."""
+"""How long a step takes, of the few that a dry run makes, and in which settings it makes them."""
 
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 
-from pixkit.training import dryrun
+from pixkit.training import build, dryrun
 
 
 @pytest.mark.parametrize(
@@ -21,3 +22,36 @@ def test_a_few_steps_are_made_and_the_first_does_not_count_where_there_are_other
     monkeypatch.setattr(dryrun, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     assert dryrun._time(SimpleNamespace(make=make), steps) == ({"loss": 1.0}, seconds)
     assert asked == list(range(1, made + 1))
+
+
+class Stop(Exception):
+    """Once everything is set."""
+
+
+@pytest.mark.parametrize("module", [build, dryrun])
+def test_a_dry_run_computes_in_the_settings_of_a_build(monkeypatch, tmp_path, module):
+    """With float32 products, repeatable kernels, kept memory, and generators that are the caller's again after it."""
+    held, seen = [], []
+
+    @contextmanager
+    def holding(name):
+        held.append(name)
+        try:
+            yield
+        finally:
+            held.remove(name)
+
+    def stop(*given, **named):
+        seen.extend(sorted(held))
+        raise Stop
+
+    names = ["float32_products", "isolated_rng", "keeping", "memory_errors", "repeatable"]
+    for name in names:
+        monkeypatch.setattr(module, name, lambda *given, name=name: holding(name))
+    monkeypatch.setattr(module, "prepare_training", stop)
+    with pytest.raises(Stop):
+        if module is build:
+            build.build("digits-pixelcnn", tmp_path / "run", device="cpu")
+        else:
+            dryrun.dry_run("digits-pixelcnn", "cpu")
+    assert seen == names and held == []

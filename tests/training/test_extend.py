@@ -24,10 +24,13 @@ COSINE = {"type": "cosine", "warmup": 2, "floor": 0.1}
 
 
 class Rates(Reporter):
-    """Keeps rates; ends the build at once after a step, if asked to."""
+    """Keeps rates and what is said; ends the build at once after a step, if asked to."""
 
     def __init__(self, last=None):
-        self.rates, self.last = {}, last
+        self.rates, self.said, self.last = {}, [], last
+
+    def message(self, text):
+        self.said.append(text)
 
     def step(self, step, metrics):
         self.rates[step] = metrics["lr"]
@@ -83,7 +86,10 @@ def test_an_extended_cosine_begins_anew_and_has_the_same_bits_when_it_is_killed_
     again = Rates()
     train(recipe, whole, extend=2, device="cpu", callbacks=again)  # whose recipe says 4 steps
     assert again.rates == pytest.approx(expected(9, 2))
-    assert [row["steps"] for row in Run(whole).settings()["lock"]["segments"]] == [4, 5, 2]
+    lock = Run(whole).settings()["lock"]
+    assert [row["steps"] for row in lock["segments"]] == [4, 5, 2]
+    assert lock["changes"] == ["step 4, train.steps: 4 -> 9", "step 9, train.steps: 9 -> 11"]
+    assert [any("cosine never begins" in text for text in one.said) for one in (heard, again)] == [False, True]
 
 
 def test_what_says_how_many_steps_is_said_once(ended, tmp_path):

@@ -11,7 +11,6 @@ from pixkit.errors import CausalityError, DataError, RunError
 from pixkit.ranks import Ranks
 from pixkit.recipe import load_recipe
 from pixkit.runs.run import Run
-from pixkit.training import dryrun
 from pixkit.training import prepare as preparing
 from pixkit.training.build import build, dry_run
 from pixkit.training.prepare import prepare_training
@@ -97,18 +96,6 @@ def test_what_a_run_started_from_may_be_gone_once_it_has_a_checkpoint(recipe, tm
     shutil.rmtree(source)
     (run.path / missing).unlink() if missing else None
     assert build(recipe, run.path, overrides=start, device="cpu", resume=True).scores
-
-
-@pytest.mark.parametrize(
-    ("steps", "seconds", "median"), [(1, [7.0], 7.0), (2, [9.0, 1.0], 1.0), (100, [9.0, 1.0, 3.0, 2.0], 2.0)]
-)
-def test_a_dry_run_takes_the_median_of_the_steps_after_the_first(monkeypatch, steps, seconds, median):
-    """Four at most; what is logged is the first one's."""
-    made = []
-    monkeypatch.setattr(dryrun, "time", SimpleNamespace(perf_counter=lambda: sum(seconds[: len(made)])))
-    stepper = SimpleNamespace(make=lambda step: made.append(step) or {"loss": step})
-    assert dryrun._time(stepper, steps) == ({"loss": 1}, median)
-    assert made == list(range(1, len(seconds) + 1))
 
 
 def test_what_is_prepared(recipe):

@@ -11,6 +11,7 @@ from toy_runs import trained
 from toys import Measured, Told, Toy, Unscored, toy_recipe
 
 from pixkit.randomness import derive
+from pixkit.ranks import ALONE
 from pixkit.runs.load import read_weights
 from pixkit.training import results
 from pixkit.training.precision import Arithmetic
@@ -108,7 +109,14 @@ def test_samples_are_drawn_as_the_recipe_says(tmp_path, monkeypatch):
 
 def test_the_scores_file_says_of_what_they_are(tmp_path, monkeypatch):
     trainer = trained(tmp_path / "run", toy_recipe(Toy, steps=3, eval_every=3))
+    trainer.recipe, scored, score = trainer.recipe.model_copy(update={"seed": 7}), [], results.score
     monkeypatch.setattr(results, "remark", lambda *given: f"moved by {given[2:]}")
+
+    def noting(*given, watch, **named):
+        scored.append((*given[2:], named))
+        return score(*given, watch=watch, **named)
+
+    monkeypatch.setattr(results, "score", noting)
     heard = Told()
     heard.working = lambda *told: heard.rows.append(told)
     table, picture = final_results(
@@ -121,6 +129,10 @@ def test_the_scores_file_says_of_what_they_are(tmp_path, monkeypatch):
         "checkpoint": "step-3", "data": trainer.dataset.description,
         "scores": json.loads(json.dumps([row.dump() for row in table])), "notes": [said["notes"][0], moved],
     }  # fmt: skip
+    assert scored == [
+        (split, 8, {"weights": kind, "seed": 7, "limit": 11 if split == "train" else None, "ranks": ALONE})
+        for kind in ("raw", "ema") for split in ("train", "validation", "test")
+    ]  # fmt: skip
     assert heard.texts == [moved] and picture == trainer.run.samples / "best.png"
     assert heard.rows[-1] == ("sampling", 3, 3) and heard.rows[0][0] == "scoring train (raw)"
     assert torch.equal(trainer.model.logits, read_weights(trainer.run.checkpoint("best"), "ema")["logits"])

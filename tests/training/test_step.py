@@ -250,6 +250,14 @@ def test_a_loss_that_breaks_the_contract_is_refused(losses):
         stepper_of(toy_recipe(), model).make(1)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_loss_in_half_precision_is_refused(dtype):
+    model, _ = toy_model(toy_recipe())
+    model.loss = lambda batch, step: {"loss": model.score(batch).mean().to(dtype)}
+    with pytest.raises(ValueError, match=f"phase 'likelihood': the 'loss' is {dtype}; sum the output"):
+        stepper_of(toy_recipe(), model).make(1)
+
+
 def test_a_parameter_that_no_loss_reaches_is_left_alone():
     model, _ = toy_model(toy_recipe())
     model.spare = torch.nn.Parameter(torch.ones(2))
