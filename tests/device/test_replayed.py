@@ -4,6 +4,7 @@ import copy
 import math
 import random
 import warnings
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,10 +18,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from toys import NormedToy, toy_model, toy_recipe
 
 from pixkit.data.dataset import BatchSequence
+from pixkit.image import Batch
 from pixkit.models.base import Phase
 from pixkit.training.ahead import Ahead, Coming
 from pixkit.training.capture.probe import Counted, Probe
 from pixkit.training.capture.race import TURNS, Race
+from pixkit.training.capture.replayed import ReplayedPhase
 from pixkit.training.step import NonFiniteStep, Stepper
 
 
@@ -324,6 +327,43 @@ def test_what_cannot_be_recorded_is_launched(monkeypatch):
             assert live.make(step) == replayed.make(step)
         assert equal(live, replayed)
     assert len(said) == 1 and "no graph today" in said[0]
+
+
+def test_losses_of_other_names_than_before_are_launched(monkeypatch):
+    """What is logged of a recording has the names of the loss that was launched."""
+    loss = Odd.loss
+
+    def named(model, batch, step):
+        model.named = getattr(model, "named", 0) + 1
+        losses = loss(model, batch, step)
+        return {**losses, f"loss {model.named}": losses["nats"]}
+
+    monkeypatch.setattr(Odd, "loss", named)
+    said = []
+    with Pretending():
+        _, replayed = odd_pair(said)
+        rows = [replayed.make(step) for step in (1, 2, 3)]
+    assert [[name for name in row if name[-1].isdigit()] for row in rows] == [["loss 2"], ["loss 4"], ["loss 5"]]
+    why = "RuntimeError: its losses are loss, nats, loss 3, but were loss, nats, loss 2"
+    assert said == [f"phase 'likelihood' is launched anew at each step, not replayed: it cannot be recorded: {why}"]
+
+
+def test_batches_of_one_size_share_the_memory_that_recordings_read_and_are_copied_whole():
+    def batch(count, value, **other):
+        rows = torch.arange(count) + value
+        fields = {"labels": rows + 1, "context": (rows + 3.0)[:, None], **other}
+        return Batch(rows.view(-1, 1, 1, 1), indices=rows + 2, **fields)
+
+    for other in ({}, {"labels": None, "context": None}):
+        hold = partial(ReplayedPhase._hold, SimpleNamespace(_held={}))
+        given = [batch(count, value, **other) for count, value in ((3, 0), (2, 10), (3, 20))]
+        first, less, again = map(hold, given)
+        assert again is first and less is not first and first is not given[0]
+        for one, held in zip(given[1:], (less, again), strict=True):
+            for name in ("x", "labels", "indices", "context"):
+                expected, found = getattr(one, name), getattr(held, name)
+                assert found is expected is None or torch.equal(found, expected)
+                assert found is None or found.data_ptr() != expected.data_ptr()
 
 
 def test_a_replayed_step_that_is_not_finite_updates_nothing():

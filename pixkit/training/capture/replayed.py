@@ -153,7 +153,7 @@ class ReplayedPhase(LivePhase):
 
     def _capture(self, variant: Variant, batch: Batch, step: int) -> None:
         """Record a part; give up if that is impossible."""
-        before, names = self._reached, self._seen[variant]
+        names = self._seen[variant]
         target = torch.empty(len(names), dtype=torch.float64, device=self.stepper.device)
 
         def body() -> None:
@@ -166,7 +166,6 @@ class ReplayedPhase(LivePhase):
         replay = self._recording(body)
         if replay is not None:
             self._parts[variant] = _Recorded(names, target, self._reached, replay)
-        self._reached = before
 
     def _shares(self, batch: Batch, step: int) -> tuple[list[str], Tensor, Shares]:
         names, values, share = self.losses(batch, step)
