@@ -47,6 +47,16 @@ def test_a_lock_says_them_and_they_are_no_news_then():
     assert again.of(5, "loss") == 4 and len(again.news()) == 1
 
 
+def test_ranks_take_the_parts_that_any_of_them_needs_and_say_those_that_are_new():
+    parts = Parts(nn.Linear(1, 1), 8)
+    parts.halve(2, phase())
+    parts.news()
+    others = [{"step": 1, "phase": "other", "parts": 2}, {"step": 2, "phase": "loss", "parts": 4}]
+    parts.share(SimpleNamespace(gather=lambda own: [own, [], own + others]))
+    assert parts.dump() == [{"step": 2, "phase": "loss", "parts": 2}, *others]
+    assert (parts.of(2, "loss"), parts.of(1, "other"), len(parts.news())) == (4, 2, 2)
+
+
 @pytest.mark.parametrize(("model", "mean", "why"), [
     (nn.Linear(1, 1), False, "Phase.mean"), (nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1)), True, "BatchNorm"),
 ])  # fmt: skip
