@@ -84,9 +84,12 @@ def _keeping(work: Callable[[], Any]) -> tuple[Any, list[Tensor]]:
 
 
 def _alike(some: list[Tensor], others: list[Tensor]) -> bool:
-    return len(some) == len(others) and all(torch.equal(*map(_bits, pair)) for pair in zip(some, others, strict=True))
+    return len(some) == len(others) and all(
+        one.shape == other.shape and torch.equal(_bits(one), _bits(other))
+        for one, other in zip(some, others, strict=True)
+    )
 
 
 def _bits(tensor: Tensor) -> Tensor:
-    """The bits as integers, which compare equal for NaN as well."""
-    return tensor.nan_to_num() if tensor.is_floating_point() or tensor.is_complex() else tensor
+    """The bytes of its values: as numbers, NaN differs from itself, and -0 does not differ from 0."""
+    return tensor.detach().resolve_conj().resolve_neg().reshape(-1).contiguous().view(torch.uint8)

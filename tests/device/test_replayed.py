@@ -194,13 +194,13 @@ def test_steps_are_replayed_where_that_is_faster_and_are_the_same(monkeypatch, f
 def test_a_race_times_both_in_turns_after_waiting_for_the_device():
     now, waits = [0.0], []
     race = Race(lambda: waits.append(now[0]), lambda: now[0])
-    order = []
+    order, taken = [], {True: iter([9.0, 8.0, 1.0, 2.0, 3.0]), False: iter([9.0, 7.0, 4.0, 5.0, 6.0])}
     while not race.over:
         order.append(race.start())
-        now[0] += 2.0 if order[-1] else 3.0
+        now[0] += next(taken[order[-1]])
         race.stop(order[-1])
     assert order == [True, False] * (TURNS + 1) and len(waits) == 2 * len(order)
-    assert race.seconds == {True: 2.0, False: 3.0}
+    assert race.seconds == {True: 2.5, False: 5.5}  # without the first of each
 
 
 class Odd(NormedToy):

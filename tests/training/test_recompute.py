@@ -16,7 +16,7 @@ from pixkit.models.base import Phase
 from pixkit.training import prepare as preparing
 from pixkit.training.precision import Arithmetic
 from pixkit.training.recompute import Recomputing, blocks, standing_in
-from pixkit.training.recompute_check import check_recomputed
+from pixkit.training.recompute_check import _alike, check_recomputed
 from pixkit.training.way import Way
 
 WIDTH = 4
@@ -159,6 +159,22 @@ def test_blocks_that_depend_on_more_than_is_brought_back_are_refused(tmp_path, c
     stepper.model.body["of"].blocks[0][1] = cls()
     with pytest.raises(UsageError, match=rf"phase 'body'(?s:.*)body\.of\.blocks\.0\.1 \({cls.__name__}\) computes"):
         check_recomputed(stepper)
+
+
+NAN, ONE = float("nan"), torch.tensor([1.0])
+TURNED = torch.tensor([1 + 2j, 3 - 0j]).conj()
+
+
+@pytest.mark.parametrize(("one", "other", "alike"), [
+    ([ONE, torch.tensor(NAN)], [ONE.clone(), torch.tensor(NAN)], True),
+    ([torch.tensor(NAN)], [torch.tensor(0.0)], False), ([torch.ones(2, 3)], [torch.ones(3, 2)], False),
+    ([torch.tensor(0.0)], [torch.tensor(-0.0)], False), ([ONE], [ONE, ONE], False), ([ONE, ONE], [ONE], False),
+    ([torch.ones(2, 3, dtype=torch.bool).t()], [torch.ones(3, 2, dtype=torch.bool)], True),
+    ([ONE.expand(3)], [torch.tensor([1.0, 1.0, 2.0])], False), ([TURNED], [TURNED.resolve_conj()], True),
+    ([TURNED.imag], [TURNED.imag.resolve_neg()], True), ([TURNED.imag], [-TURNED.imag], False),
+])  # fmt: skip
+def test_what_is_kept_is_compared_by_its_bits(one, other, alike):
+    assert _alike(one, other) == alike
 
 
 def test_it_is_said_that_nothing_is_recorded_or_that_there_are_no_blocks():

@@ -21,7 +21,7 @@ class Race:
         self._wait = wait
         self._clock = clock
         self._taken: dict[bool, list[float]] = {True: [], False: []}
-        self._started = 0.0
+        self._started: float
 
     @property
     def over(self) -> bool:
