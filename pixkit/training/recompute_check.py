@@ -50,16 +50,16 @@ def check_recomputed(stepper: Stepper) -> None:
 
 def _differing(stepper: Stepper, number: int, loss: Recomputed) -> object | None:
     """The first block that differs, or None."""
-    ran: list[_Ran] = []
-
-    class Watching(Block):
-        def run(self, first: Callable[[], Any], again: Callable[[], Any]) -> Any:
-            result, kept = _keeping(first)
-            ran.append(_Ran(self.block, kept, again))
-            return result
 
     def work() -> object | None:
-        ran.clear()
+        ran: list[_Ran] = []
+
+        class Watching(Block):
+            def run(self, first: Callable[[], Any], again: Callable[[], Any]) -> Any:
+                result, kept = _keeping(first)
+                ran.append(_Ran(self.block, kept, again))
+                return result
+
         batch = first(stepper, FEW)
         stepper.seed(1, number, 0)
         with stepper.arithmetic.forward(stepper.device), standing_in(blocks(stepper.model), Watching):

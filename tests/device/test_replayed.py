@@ -362,8 +362,10 @@ def test_batches_of_one_size_share_the_memory_that_recordings_read_and_are_copie
         for one, held in zip(given[1:], (less, again), strict=True):
             for name in ("x", "labels", "indices", "context"):
                 expected, found = getattr(one, name), getattr(held, name)
-                assert found is expected is None or torch.equal(found, expected)
-                assert found is None or found.data_ptr() != expected.data_ptr()
+                if expected is None:
+                    assert found is None
+                else:
+                    assert torch.equal(found, expected) and found.data_ptr() != expected.data_ptr()
 
 
 def test_a_replayed_step_that_is_not_finite_updates_nothing():

@@ -49,9 +49,7 @@ def test_a_dry_run_computes_in_the_settings_of_a_build(monkeypatch, tmp_path, mo
     for name in names:
         monkeypatch.setattr(module, name, lambda *given, name=name: holding(name))
     monkeypatch.setattr(module, "prepare_training", stop)
+    work, more = (build.build, (tmp_path / "run",)) if module is build else (dryrun.dry_run, ())
     with pytest.raises(Stop):
-        if module is build:
-            build.build("digits-pixelcnn", tmp_path / "run", device="cpu")
-        else:
-            dryrun.dry_run("digits-pixelcnn", "cpu")
+        work("digits-pixelcnn", *more, device="cpu")
     assert seen == names and held == []

@@ -13,6 +13,7 @@ from pixkit.errors import UsageError
 from pixkit.execution.native.fusing import FusedOnCPU
 from pixkit.layers import Fusing, fusing
 from pixkit.models.base import Phase
+from pixkit.precision import read
 from pixkit.training import prepare as preparing
 from pixkit.training.precision import Arithmetic
 from pixkit.training.recompute import Recomputing, blocks, standing_in
@@ -124,6 +125,9 @@ def test_blocks_are_what_a_backbone_lists_that_has_parts():
     body = Blocks()
     assert blocks(nn.Sequential(body, Block())) == list(body.blocks[0])
     assert blocks(nn.ModuleList([Block()])) == []
+    shared, other = Blocks(), Blocks()
+    shared.again, other.blocks = nn.ModuleList([shared.blocks[0][0]]), shared.blocks
+    assert blocks(nn.Sequential(shared, other)) == list(shared.blocks[0])  # each once, however often it is listed
     own = body.blocks[0][0].forward = lambda kept: kept
     with standing_in(blocks(body), Recomputing):
         assert body.blocks[0][0].forward is not own
@@ -143,19 +147,33 @@ class Shifting(Block):
         return Kept(kept.plain.exp()) if self.runs > 2 else kept
 
 
-def test_blocks_are_run_again_under_the_autocast_that_they_were_run_under(tmp_path):
+class Noting(Block):
+    def forward(self, kept):
+        self.noted.append((torch.is_autocast_enabled("cpu"), read(("cuda", "conv"))))
+        return super().forward(kept)
+
+
+@pytest.mark.parametrize(("precision", "under"), [("bf16", (True, "ieee")), ("tf32", (False, "tf32"))])
+def test_blocks_are_checked_and_run_again_in_the_arithmetic_of_a_step(tmp_path, precision, under):
     stepper = trainer(tmp_path / "run", recompute=True).stepper
-    stepper.arithmetic = Arithmetic("bf16", "channels_last")
-    for block in stepper.model.body["of"].blocks[0]:
+    stepper.arithmetic = Arithmetic(precision, "channels_last")
+    blocks = stepper.model.body["of"].blocks[0]
+    blocks[1] = Noting()
+    blocks[1].noted = []
+    for block in blocks:
         block.norm = nn.Identity()
     check_recomputed(stepper)
+    assert blocks[1].noted == [under] * 4 * 2  # both calls in both phases, each again
     assert stepper.make(1)["body/grad_norm"] > 0
+    assert set(blocks[1].noted) == {under}
 
 
 @pytest.mark.parametrize("cls", [Counting, Shifting])
 def test_blocks_that_depend_on_more_than_is_brought_back_are_refused(tmp_path, cls):
-    stepper = trainer(tmp_path / "run", recompute=True).stepper
+    stepper, seeded = trainer(tmp_path / "run", recompute=True).stepper, []
+    stepper.seed = lambda *given: seeded.append(given)
     check_recomputed(stepper)
+    assert seeded == [(1, 0, 0), (1, 1, 0)]  # so that it has the same outcome each time
     stepper.model.body["of"].blocks[0][1] = cls()
     with pytest.raises(UsageError, match=rf"phase 'body'(?s:.*)body\.of\.blocks\.0\.1 \({cls.__name__}\) computes"):
         check_recomputed(stepper)

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,3 +52,25 @@ def test_in_another_thread_signals_are_left_alone():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_signal_to_any_rank_counts_for_all_and_is_no_second_one_to_those_that_get_it_later():
+    """Whoever stops one rank usually stops all."""
+    told = [None, None, None]
+    ranks = SimpleNamespace(gather=lambda own: [own, *told[1:]])
+    with Interrupt() as interrupt:
+        check = interrupt.watching(ranks)
+        check(1, 2)
+        assert not interrupt.shared(ranks) and interrupt.signal is None
+        told[1:] = [signal.SIGTERM, signal.SIGINT]
+        with pytest.raises(Interrupted):
+            check(3, 4)
+        assert interrupt.shared(ranks) and interrupt.signal == signal.SIGTERM
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Quit):
+            os.kill(os.getpid(), signal.SIGINT)
+    with Interrupt() as interrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.shared(ranks) and interrupt.signal == signal.SIGINT
+        with pytest.raises(Quit):
+            os.kill(os.getpid(), signal.SIGINT)
