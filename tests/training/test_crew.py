@@ -113,6 +113,14 @@ def test_builds_are_looked_at_ten_times_a_second_and_timed_and_their_files_close
     assert now == [10.75] and all(file.closed for file in files) and a.said == "exit code 3"
 
 
+def test_of_a_failed_build_the_last_of_what_it_said_is_read(monkeypatch):
+    monkeypatch.setattr(crew, "MOST", 4)
+    for said, kept in ((b"abcdef", "cdef"), (b"abc", "abc"), (b"", "exit code 3")):
+        crewed, _, _ = crew_of({"a": Fake(1, 3, said)})
+        crewed.run(builds := work("a"))
+        assert builds[0].said == kept
+
+
 def test_what_is_no_longer_wanted_is_left_out():
     crewed, told, started = crew_of({"a": Fake(1), "b": Fake(1)}, wanted=lambda one: one.name != "a")
     builds = work("a", "b")

@@ -11,7 +11,7 @@ from pixkit.optimisers import Optimiser, Schedule
 from pixkit.starter import Names
 from pixkit.starter.distribution import plugin_files
 from pixkit.training.ahead import Ahead
-from pixkit.training.memory import estimate
+from pixkit.training.memory import _update, estimate
 from pixkit.training.optim import optimizer_tensors, trained_phases
 from pixkit.training.segments import Segment, Segments
 from pixkit.training.step import Stepper
@@ -103,6 +103,7 @@ def test_its_state_is_measured_by_a_step_or_taken_for_adams():
     assert estimate(stepper, CPU).training == 2 * weights  # gradients, and an average of each
     stepper = stepper_of(toy_recipe(optimizer=spec_of("optimiser", Asked), ema=0.0))
     assert estimate(stepper, CPU).training == 3 * weights
+    assert _update(stepper.phases[0]) == (2 * weights, weights)
     stepper.make(1)
 
 

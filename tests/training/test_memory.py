@@ -1,6 +1,7 @@
 """Memory, found out before it is taken."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from pixkit.data.dataset import BatchSequence
 from pixkit.errors import UsageError
 from pixkit.memory import Room, resident
 from pixkit.ranks import ALONE, Ranks
+from pixkit.testing import named
 from pixkit.training import memory
 from pixkit.training.exchange import ROOM, at_once, exchanged, kept
 from pixkit.training.memory import MemoryEstimate, estimate, model_bytes
@@ -199,6 +201,27 @@ def test_states_are_as_many_as_the_optimiser_makes(name, momentum):
     (trained,) = stepper.phases
     states = [value for state in trained.optimizer.state.values() for value in state.values()]
     assert foreseen == model_bytes(value for value in states if isinstance(value, torch.Tensor))
+
+
+@pytest.mark.parametrize(("name", "keys", "each", "most"), [
+    ("adam", {}, 2, (8000, 12_000)), ("sgd", {}, 0, (0, 0)), ("sgd", {"momentum": 0.9}, 1, (0, 0)),
+    ("rmsprop", {}, 1, (8000, 8000)),
+])  # fmt: skip
+def test_an_update_takes_what_two_of_its_largest_parameters_do_beside_the_states_of_all(name, keys, each, most):
+    sizes, component = [500, 1000, 1000, 500, 500], named("optimiser", name, **keys).build()
+    own = {str(number): nn.Parameter(torch.empty(size)) for number, size in enumerate(sizes)}
+    state, taken = memory._update(SimpleNamespace(own=own, component=component))
+    assert state == 4 * each * sum(sizes) + (0 if name == "sgd" else 4 * len(sizes))  # the others count their steps
+    assert most[0] <= taken <= most[1]
+    assert memory._update(SimpleNamespace(own={}, component=component)) == (0, 0)
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_an_update_that_takes_more_than_a_step_counts(monkeypatch, recorded):
+    monkeypatch.setattr(memory, "_update", lambda trained: (70, 2**33))
+    found = estimate(stepper_of(toy_recipe(ema=0.0)), CPU, recorded=recorded)
+    assert (found.training, found.activations) == (4 * PARAMETERS + 70, 2**33)
+    assert found.graphs == (2**33 + 8 * 8 * (6 + 2) if recorded else 0)
 
 
 class Wide(Toy):
