@@ -1,6 +1,7 @@
 """Batches that are put together on a device: those of the CPU, bit for bit, with no wait and one thread that ends."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,8 @@ from pixkit.data import feed
 from pixkit.data.dataset import BatchSequence, Dataset, Part
 from pixkit.data.feed import feeding, size_of
 from pixkit.data.levels import Binariser
-from pixkit.image import ImageSpec
+from pixkit.image import Batch, ImageSpec
+from pixkit.ranks import ALONE
 from pixkit.recipe.schema import TrainConfig
 from pixkit.training.batches import Batches
 from pixkit.training.parts import Parts
@@ -139,6 +141,27 @@ def test_the_thread_ends_in_the_middle_of_an_epoch_that_nobody_needs(monkeypatch
 
 def batches_of(sequence, device=DEVICE):
     return Batches(sequence, [], Parts(torch.nn.Module(), 4), TrainConfig(), seed=0, device=device)
+
+
+def test_batches_of_phases_are_fed_within_their_context_if_the_images_are_kept_and_are_the_same():
+    sequence, phase = sequence_of(binarised=True), SimpleNamespace(name="p", phase=SimpleNamespace(choose=None))
+    with Pretending() as seen:
+        batches = Batches(sequence, [phase], Parts(torch.nn.Module(), 4), TrainConfig(), seed=0, device=DEVICE)
+        expected = [next(batches.of(step, "p")) for step in range(1, 6)]
+        assert batches.keep(2**40)
+        with batches.feeding():
+            next(batches.of(1, "p"))
+            seen.clear()
+            for step in (1, 2):  # of 2 in the first epoch
+                next(batches.of(step, "p"))
+            assert (seen.copies, seen.waits) == ({}, 0)
+            for step, batch in enumerate(expected, 1):
+                ((part, found),) = (each for some in batches.shared(step, "p", ALONE, 1) for each in some)
+                same(found, Batch(batch.x.cpu(), batch.labels.cpu(), batch.indices.cpu()))
+                assert part == 0
+        seen.clear()
+        next(batches.of(1, "p"))
+        assert seen.copies and not threads()
 
 
 def test_images_that_take_too_much_of_what_is_left_stay_on_the_cpu():

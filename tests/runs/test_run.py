@@ -181,8 +181,12 @@ def test_the_lock_of_a_dead_build_is_reported(run):
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     assert (run.path / BUILD_LOCK).exists()
-    with Run.claim(run.path, resume=True) as (_, stale):
+    half, said = run.checkpoints / ".step-9.tmp", []
+    half.mkdir(parents=True)
+    (half / "notes.txt").write_text("mine")
+    with Run.claim(run.path, resume=True, say=said.append) as (_, stale):
         assert "did not end properly" in stale
+    assert said == ["kept, as it is not known to be pixkit's: checkpoints/step-9/notes.txt"] and not half.exists()
 
 
 def test_reopening_removes_the_end_and_what_was_half_written(run, plain):
