@@ -1,11 +1,13 @@
 """How long a step takes, of the few that a dry run makes, and in which settings it makes them."""
 
-from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+from toys import within
 
 from pixkit.training import build, dryrun
+from pixkit.training.batches import Batches
+from pixkit.training.kernels import Kernels
 
 
 @pytest.mark.parametrize(
@@ -33,23 +35,30 @@ def test_a_dry_run_computes_in_the_settings_of_a_build(monkeypatch, tmp_path, mo
     """With float32 products, repeatable kernels, kept memory, and generators that are the caller's again after it."""
     held, seen = [], []
 
-    @contextmanager
-    def holding(name):
-        held.append(name)
-        try:
-            yield
-        finally:
-            held.remove(name)
-
     def stop(*given, **named):
         seen.extend(sorted(held))
         raise Stop
 
     names = ["float32_products", "isolated_rng", "keeping", "memory_errors", "repeatable"]
     for name in names:
-        monkeypatch.setattr(module, name, lambda *given, name=name: holding(name))
+        monkeypatch.setattr(module, name, lambda *given, name=name: within(held, name))
     monkeypatch.setattr(module, "prepare_training", stop)
     work, more = (build.build, (tmp_path / "run",)) if module is build else (dryrun.dry_run, ())
     with pytest.raises(Stop):
         work("digits-pixelcnn", *more, device="cpu")
     assert seen == names and held == []
+
+
+def test_its_steps_are_fed_and_warnings_of_kernels_are_heard(monkeypatch):
+    held, seen = [], []
+
+    def stop(*given):
+        seen.extend(held)
+        raise Stop
+
+    for owner, name in ((Batches, "feeding"), (Kernels, "heard")):
+        monkeypatch.setattr(owner, name, lambda self, name=name: within(held, name))
+    monkeypatch.setattr(dryrun, "_time", stop)
+    with pytest.raises(Stop):
+        dryrun.dry_run("digits-pixelcnn", "cpu", overrides=["model.backbone.width=2", "data.limit_train=64"])
+    assert seen == ["feeding", "heard"] and held == []

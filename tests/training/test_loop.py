@@ -22,6 +22,7 @@ from toys import (
     contents,
     toy_recipe,
     toy_trainer,
+    within,
 )
 
 from pixkit.components import hookspecs
@@ -399,6 +400,21 @@ def test_a_signal_before_the_first_step_saves_nothing(tmp_path):
     trainer = trained(tmp_path / "run", toy_recipe(), interrupt=interrupt)
     assert trainer.state.step == 0
     assert trainer.run.steps() == []
+
+
+def test_steps_are_made_while_images_are_fed_kernels_are_heard_and_states_can_be_read(tmp_path, monkeypatch):
+    trainer, held, seen = toy_trainer(tmp_path / "run", toy_recipe(steps=2)), [], []
+    begin(trainer)
+    stepper, make = trainer.stepper, trainer.stepper.make
+    for owner, name in (
+        (stepper.source, "feeding"),
+        (stepper.kernels, "heard"),
+        (trainer._saver.optimisers, "readable"),
+    ):
+        monkeypatch.setattr(owner, name, lambda name=name: within(held, name))
+    monkeypatch.setattr(stepper, "make", lambda step: (seen.append([*held]), make(step))[1])
+    trainer.train()
+    assert seen == [["feeding", "heard", "readable"]] * 2 and held == []
 
 
 class Timed(Toy):

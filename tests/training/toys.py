@@ -1,5 +1,6 @@
 """Small models and data for the tests of training."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -195,6 +196,16 @@ def toy_trainer(folder, recipe, *, interrupt=None, reporter=None, manager=None, 
         reporter=reporter,
         hooks=TrainHooks((manager or Plugins().manager), reporter.problem),
     )
+
+
+@contextmanager
+def within(held, name):
+    """A context that is named among those that are held, for as long as it is entered."""
+    held.append(name)
+    try:
+        yield
+    finally:
+        held.remove(name)
 
 
 class Told(Reporter):
