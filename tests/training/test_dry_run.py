@@ -6,8 +6,6 @@ import pytest
 from toys import within
 
 from pixkit.training import build, dryrun
-from pixkit.training.batches import Batches
-from pixkit.training.kernels import Kernels
 
 
 @pytest.mark.parametrize(
@@ -56,9 +54,10 @@ def test_its_steps_are_fed_and_warnings_of_kernels_are_heard(monkeypatch):
         seen.extend(held)
         raise Stop
 
-    for owner, name in ((Batches, "feeding"), (Kernels, "heard")):
-        monkeypatch.setattr(owner, name, lambda self, name=name: within(held, name))
+    source, kernels = (SimpleNamespace(**{name: lambda name=name: within(held, name)}) for name in ("feeding", "heard"))
+    prepared = SimpleNamespace(stepper=SimpleNamespace(source=source, kernels=kernels), ahead=None)
+    monkeypatch.setattr(dryrun, "prepare_training", lambda *given, **named: prepared)
     monkeypatch.setattr(dryrun, "_time", stop)
     with pytest.raises(Stop):
-        dryrun.dry_run("digits-pixelcnn", "cpu", overrides=["model.backbone.width=2", "data.limit_train=64"])
+        dryrun.dry_run("digits-pixelcnn", "cpu")
     assert seen == ["feeding", "heard"] and held == []
