@@ -121,6 +121,16 @@ def test_of_a_failed_build_the_last_of_what_it_said_is_read(monkeypatch):
         assert builds[0].said == kept
 
 
+@pytest.mark.parametrize(("code", "failed"), [
+    (None, False), (0, False), (1, True), (128 + signal.SIGINT, False), (128 + signal.SIGTERM, False), (129, True),
+    (128 - signal.SIGINT, True), (-signal.SIGKILL, True),
+])  # fmt: skip
+def test_builds_fail_unless_they_end_well_are_stopped_or_have_lost_their_run(code, failed):
+    assert Work("a", [], Path(), code=code).failed is failed
+    for left in ({"asked": True}, {"elsewhere": True}):
+        assert not Work("a", [], Path(), code=code, **left).failed
+
+
 def test_what_is_no_longer_wanted_is_left_out():
     crewed, told, started = crew_of({"a": Fake(1), "b": Fake(1)}, wanted=lambda one: one.name != "a")
     builds = work("a", "b")
@@ -199,6 +209,7 @@ def test_cores_are_shared(monkeypatch):
     [
         (-9, "", "ended by SIGKILL, perhaps for lack of memory"),
         (-11, "note\n", "ended by SIGSEGV"),
+        (-99, "", "ended by signal 99"),
         (1, "", "exit code 1"),
         (1, "a\nlast words\n\n", "last words"),
         (2, "Usage: pixkit\n\nError: No such option: --x\n", "No such option: --x"),
