@@ -115,6 +115,11 @@ def test_claiming_alone_touches_nothing(run):
     assert {entry.name: entry.read_bytes() for entry in run.path.iterdir()} == before
 
 
+def test_a_folder_that_is_a_link_is_the_run_that_it_leads_to(run, tmp_path):
+    (tmp_path / "link").symlink_to(run.path.name)
+    assert claim(tmp_path / "link", resume=True).path == run.path
+
+
 def test_there_must_be_something_to_resume(tmp_path):
     with pytest.raises(RunError, match="no run to resume"):
         claim(tmp_path / "nowhere", resume=True)
