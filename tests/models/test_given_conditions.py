@@ -118,6 +118,25 @@ def test_of_images_without_arrays_beside_them_what_may_be_is_hidden():
         several(v=0.0).context_of(labelled)
 
 
+def test_a_weight_of_0_asks_for_no_more_than_a_name():
+    model = several(v=0.0)
+    for weights in ({"v": 0.0}, {"v": 0, "label": 2.0}, {"label": -1.0}):
+        assert model.request(3, context={"v": V}, guidance=weights).guidance == weights
+    for wrong in ({"u": 0.0}, {"label": 1.0, "u": 1.0}):
+        with pytest.raises(UsageError, match="no such condition") as caught:
+            model.request(3, context={"v": V}, guidance=wrong)
+        assert (caught.value.found, caught.value.expected) == ("u", "label, v")
+    for shy, name, way in (
+        (model, "v", "train with dropout: {..., from: v, dropout: 0.1} in model.context"),
+        (several(label=0.0), "label", "train with dropout: {type: label, dropout: 0.1} in model.context"),
+    ):
+        with pytest.raises(UsageError, match="cannot be guided towards it") as caught:
+            shy.request(3, context={"v": V, "label": LABELS}, guidance={"label": 1.0, "v": 1.0})
+        error = caught.value
+        assert (error.found, error.hint) == (f"{name}, with dropout 0", way)
+        assert error.expected == ("label" if name == "v" else "v")
+
+
 def test_codes_that_there_are_not_are_refused_when_they_are_asked_for():
     backbone = {"type": "pixelcnn", "width": 2, "layers": 0, "first_kernel": 3, "output_layers": 1}
     small = {"backbone": backbone, "features": 2, "encoder": {"width": 2, "hidden": 2}}

@@ -111,6 +111,15 @@ def test_how_many_executors_are_kept():
     most = kept.LARGEST
     assert keeping(1, 2, 3, 4) == [1, 2, 3, 4] and keeping(1, 2, 3, 4, 5) == [2, 3, 4, 5]
     assert keeping(most - 1, 1) == [most - 1, 1] and keeping(most, 1) == [1] and keeping(5, most - 4) == [most - 4]
+    prepared = object.__new__(kept.Prepared)
+    prepared._waiting = {
+        number: SimpleNamespace(executor=SimpleNamespace(nbytes=size)) for number, size in ((0, 3), (1, 4))
+    }
+    sizes = []
+    for content in (None, SimpleNamespace(nbytes=10)):
+        prepared.content = content
+        sizes.append(prepared.nbytes)
+    assert sizes == [7, 17], "with what is compared"
     assert kept.fits(SimpleNamespace(nbytes=most)) and not kept.fits(SimpleNamespace(nbytes=most + 1))
 
 
