@@ -142,6 +142,10 @@ def test_codes_that_there_are_not_are_refused_when_they_are_asked_for():
     small = {"backbone": backbone, "features": 2, "encoder": {"width": 2, "hidden": 2}}
     gan = named("model", "pixelgan", **small, categorical=3).build(SPEC, None)
     assert gan.request(3, context=LABELS).context.tolist() == [2, 0, 1] and gan.request(3).context is None
+    asked = []
+    gan.latents = lambda noise, codes: asked.append(([*noise[0].images], codes.tolist())) or torch.zeros(len(codes), 3)
+    gan.eval().sample(5, first=4, context=torch.tensor([2, 0, 1, 1, 0]), batch_size=2)
+    assert asked == [([4, 5], [2, 0]), ([6, 7], [1, 1]), ([8], [0])], "each image its own, batch by batch"
     for codes, found in (([0, 3, 1], "0, 1, 3"), ([-1, 0, 0], "-1, 0")):
         with pytest.raises(UsageError, match="no such categorical code") as caught:
             gan.request(3, context=torch.tensor(codes))
