@@ -195,7 +195,7 @@ class LabelledModel(Model):
 
     def forward(self, x: Tensor, context: Given = None) -> Tensor:
         """`log_prob` of all images together, for wrappers of modules such as DistributedDataParallel."""
-        return self.log_prob(x, context, batch_size=max(1, x.shape[0]))
+        return self.log_prob(x, context, batch_size=x.shape[0])
 
     def labels_scored(self, x: Tensor, context: Given) -> Tensor | None:
         """The labels to score images with, as they are given; where the model takes some and none are, no label.

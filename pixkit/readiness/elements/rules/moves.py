@@ -80,8 +80,7 @@ def _folded(given: Given) -> Code:
     pixels = torch.arange(1, height * width + 1, dtype=torch.float64, device=code.device).view(1, 1, height, width)
     windows = [given[name] for name in ("kernel_size", "dilation", "padding", "stride")]
     places = torch.ops.aten.im2col(pixels, *windows).long().flatten()
-    channels = code.shape[1] * code.shape[2] // max(1, places.numel())
-    flat = code.reshape(code.shape[0], channels, -1)
+    flat = code.reshape(code.shape[0], given.shape[-3], -1)
     zeros = flat.new_zeros(*flat.shape[:2], height * width + 1)
     return zeros.scatter_reduce(2, places.expand_as(flat), flat, "amax")[..., 1:].reshape(given.shape)
 
