@@ -67,6 +67,13 @@ EXACT = {
         [real(1, 2, 4, 2), real(1, 1, 4, 2).expand(1, 2, 4, 2), real(1, 2, 4, 2)],
         {"attn_mask": Known(SEEN)},
     ),
+    "encoder layer that only normalises": (
+        aten._transformer_encoder_layer_fwd.default,
+        [
+            *(real(2, 2, 4), 4, 2, *QKV[:2], Known(torch.zeros(4, 4).double()), QKV[3], True, False, 1e-5, *NORMS),
+            *(*INNER[:2], Known(torch.zeros(4, 3).double()), INNER[3]),
+        ],
+    ),
     "mm": (aten.mm.default, [zeroed(2, 3), zeroed(3, 2)]),
     "mm of a fixed NaN": (aten.mm.default, [Known(torch.full((2, 3), math.nan)), torch.randn(3, 2)]),
     "mm with a fixed NaN": (aten.mm.default, [real(3, 2), Known(torch.tensor([[math.nan, 1], [1, 1]]).double())]),

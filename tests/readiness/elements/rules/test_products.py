@@ -41,6 +41,8 @@ def test_a_product_has_the_largest_code_of_what_is_not_nothing(cells, sizes, see
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(contraction, "CELLS", cells)
         assert torch.equal(contract(a, b), defined(a, b).expand(batch, 2, i, j))
+        one, others = a.flatten(0, -3)[0], b[:, 0]
+        assert torch.equal(contract(one, others), defined(one, others)), "along a single axis of batches"
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
