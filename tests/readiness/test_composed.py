@@ -72,6 +72,18 @@ def test_one_whose_parts_do_not_speak_for_its_call_stays(change):
             undo.remove()
 
 
+def test_parts_are_as_they_are_proved():
+    """Where the module lies, in evaluation, without gradients."""
+
+    class Mapped(Down):
+        def parts(self):
+            return nn.Sequential(nn.Linear(1, 1), nn.Dropout())
+
+    (part,) = taken_apart(nn.Sequential(Mapped()).to("meta"))
+    assert not any(each.training for each in part.modules())
+    assert all(each.device.type == "meta" and not each.requires_grad for each in part.parameters())
+
+
 def test_a_subclass_may_say_it_again():
     class Again(Helper):
         def parts(self):
