@@ -3,11 +3,15 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from leaks import GREY, Base
+from nets import net_of
 from torch import nn
 
 from pixkit.layers import ConcatenatedELU
 from pixkit.layers.base import PointwiseLayer
 from pixkit.readiness.alone import TOLERANCE, read_elsewhere
+from pixkit.readiness.law import find_leak, law_error
+from pixkit.readiness.trace import Trace
 
 pytestmark = pytest.mark.quick
 NAN = float("nan")
@@ -114,3 +118,16 @@ def test_only_layers_of_plugins_that_say_so_are_tried():
     own, other = ConcatenatedELU(), Other()
     own.forward = other.forward = never
     assert not any(read_elsewhere(module, [X]) for module in (None, own, other))
+
+
+@pytest.mark.parametrize(("down", "right"), [(0, 1), (1, 0), (-1, 1)])
+@pytest.mark.usefixtures("nothing_adopted")
+def test_a_network_with_a_layer_that_reads_a_neighbour_is_not_proved(down, right):
+    class Peeking(Base):
+        def plant(self, spec):
+            self.bad = Plugged(lambda x: x + shifted(x, down, right))
+
+    trace = Trace(net_of(Peeking, GREY))
+    leak = find_leak(trace)
+    assert leak.blamed.label == "backbone.bad (Plugged)"
+    assert "backbone.bad (Plugged) does not give for each site of an image" in law_error(trace, leak).message
