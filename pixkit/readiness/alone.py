@@ -39,20 +39,47 @@ def read_elsewhere(module: nn.Module | None, inputs: Sequence[Any]) -> bool:
     def each(value: Tensor) -> Tensor:
         return value.expand(images, -1, *grid).movedim(1, 3).flatten(0, 2)[:, :, None, None]
 
-    return any(_differs(module, inputs, whole, cut) for cut in (last, each))
+    return any(_differs(module, _changed(inputs, cut), cut(whole)) for cut in (last, each))
 
 
-def _differs(module: nn.Module, inputs: Sequence[Any], whole: Tensor, cut: Callable[[Tensor], Tensor]) -> bool:
-    """Whether the module gives something else for sites that are cut out, or fails."""
+def mixes_colours(module: nn.Module | None, inputs: Sequence[Any], groups: int) -> bool:
+    """Whether a plugin's PointwiseLayer returns other values in maps of a colour group if other groups' maps change.
+
+    Args:
+        module: a module in evaluation mode that reads nothing elsewhere and says that it keeps groups apart, or None.
+        inputs: the arguments of a call; they are not changed.
+        groups: how many there are; map m belongs to m % groups.
+    """
+    if groups == 1 or not isinstance(module, PointwiseLayer) or is_own(type(module).__module__):
+        return False
+    whole = _called(module, inputs)
+
+    def mixes(group: int) -> bool:
+        def keep(value: Tensor) -> Tensor:
+            own = torch.arange(value.shape[1], device=value.device) % groups == group
+            return value if value.shape[1] % groups else torch.where(own[:, None, None], value, value.flip(0, 2, 3))
+
+        own = slice(group, None, groups)
+        return _differs(module, _changed(inputs, keep), whole[:, own], own)
+
+    return any(map(mixes, range(groups)))
+
+
+def _changed(inputs: Sequence[Any], change: Callable[[Tensor], Tensor]) -> list[Any]:
+    """Inputs of which all images are changed."""
+    return [change(x) if isinstance(x, Tensor) and x.ndim == 4 else x for x in inputs]
+
+
+def _differs(module: nn.Module, inputs: Sequence[Any], expected: Tensor, maps: slice = slice(None)) -> bool:
+    """Whether the module gives something else in these maps, or fails."""
     try:
-        found = _called(module, [cut(x) if isinstance(x, Tensor) and x.ndim == 4 else x for x in inputs])
+        found = _called(module, inputs)
     except (RuntimeError, ValueError, IndexError, AssertionError):
         return True
-    expected = cut(whole)
-    if not isinstance(found, Tensor) or found.shape != expected.shape:
+    if not isinstance(found, Tensor) or found[:, maps].shape != expected.shape:
         return True
     size = TOLERANCE * float(expected.nan_to_num().abs().amax())
-    return not torch.allclose(found, expected, rtol=0, atol=size, equal_nan=True)
+    return not torch.allclose(found[:, maps], expected, rtol=0, atol=size, equal_nan=True)
 
 
 def _called(module: nn.Module, inputs: Sequence[Any]) -> Any:

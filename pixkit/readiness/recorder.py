@@ -11,7 +11,7 @@ from typing import Any, cast
 from torch import Tensor, fx, nn
 
 from pixkit.layers.base import MixingLayer
-from pixkit.readiness.alone import read_elsewhere
+from pixkit.readiness.alone import mixes_colours, read_elsewhere
 from pixkit.readiness.changeable import Changeable
 from pixkit.readiness.operations import Kind, call_of, kind_of, row_of
 from pixkit.readiness.untraceable import Untraceable, changed_by_hook, overwritten, require_said
@@ -166,8 +166,11 @@ class Recorder(fx.Interpreter):
         sample = result[0] if isinstance(result, tuple | list) else result
         image = isinstance(sample, Tensor) and sample.ndim == 4
         kind = self._kind(node, module, before, image) if watched else self._changed(node, module, before)
-        if kind not in ("static", "all") and read_elsewhere(module, [self.env[each] for each in sources]):
+        given = [self.env[each] for each in sources]
+        if kind not in ("static", "all") and read_elsewhere(module, given):
             kind = "all"
+        if kind == "elementwise" and mixes_colours(module, given, self.groups):
+            kind = "channels"
         if kind == "mixing":
             require_said(cast(MixingLayer, module), _label(node, module))
         image = image or (kind == "static" and isinstance(sample, Tensor) and sample.ndim < 4)

@@ -3,13 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from leaks import GREY, Base
+from leaks import COLOUR, GREY, Base
 from nets import net_of
 from torch import nn
 
 from pixkit.layers import ConcatenatedELU
 from pixkit.layers.base import PointwiseLayer
-from pixkit.readiness.alone import TOLERANCE, read_elsewhere
+from pixkit.readiness.alone import TOLERANCE, mixes_colours, read_elsewhere
 from pixkit.readiness.law import find_leak, law_error
 from pixkit.readiness.trace import Trace
 
@@ -118,6 +118,59 @@ def test_only_layers_of_plugins_that_say_so_are_tried():
     own, other = ConcatenatedELU(), Other()
     own.forward = other.forward = never
     assert not any(read_elsewhere(module, [X]) for module in (None, own, other))
+
+
+MAPS = drawn(2, 6, 2, 3)
+COLOURS = {
+    "itself": (lambda x: 2 * x, []),
+    "maps three apart": (lambda x: x + x.roll(3, 1), [2]),
+    "halves": (lambda x: x[:, :3] * x[:, 3:], [2]),
+    "thirds": (lambda x: x[:, :2] + x[:, 2:4] * x[:, 4:], [3]),
+    "all maps": (lambda x: x.softmax(1), [2, 3]),
+    "the norm of all maps": (lambda x: x / x.norm(dim=1, keepdim=True), [2, 3]),
+    "the first map": (lambda x: x + x[:, :1], [2, 3]),
+    "the last map in the last one": (lambda x: torch.cat([x[:, :5], x[:, 5:] * x[:, 4:5]], 1), [2, 3]),
+    "what is smaller than rounding": (lambda x: x + x[:, :1] * 1e-5, []),
+    "a colour that fails beside another's": (lambda x: failing_unless(x, MAPS), [2, 3]),
+}  # fmt: skip
+
+
+def failing_unless(x, expected):
+    if not torch.equal(x, expected):
+        raise ValueError
+    return x
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_what_mixes_colours_is_noticed(name):
+    forward, mixing = COLOURS[name]
+    given = MAPS.clone()
+    assert [groups for groups in (1, 2, 3) if mixes_colours(Plugged(forward), [given], groups)] == mixing
+    assert torch.equal(given, MAPS)
+
+
+def test_maps_that_are_one_for_all_are_left_as_they_are():
+    shade = Plugged(lambda x, one, by: x * one * by)
+    assert not mixes_colours(shade, [MAPS, drawn(2, 1, 2, 3), 2.0], 3)
+    assert not mixes_colours(shade, [MAPS, drawn(2, 6, 1, 1), 2.0], 3)
+    assert not mixes_colours(None, [MAPS], 3) and not mixes_colours(nn.Softmax(1), [MAPS], 3)
+
+
+def test_a_network_with_a_layer_that_mixes_colours_and_does_not_say_so_is_not_proved():
+    class Mixing(Base):
+        says = False
+
+        def plant(self, spec):
+            self.bad = Plugged(lambda x: x.softmax(1))
+            self.bad.mixes_colours = self.says
+
+    class Saying(Mixing):
+        says = True
+
+    for cls in (Mixing, Saying):
+        leak = find_leak(Trace(net_of(cls, COLOUR)))
+        assert leak.blamed.label == "backbone.bad (Plugged)" and leak.blamed.kind == "channels"
+    assert find_leak(Trace(net_of(Mixing, GREY))) is None
 
 
 @pytest.mark.parametrize(("down", "right"), [(0, 1), (1, 0), (-1, 1)])
