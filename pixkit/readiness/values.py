@@ -39,8 +39,9 @@ class Values(ABC):
     def __init__(self) -> None:
         self.said: list[Any] = []
         self.references = References()
-        self._held: list[Any] = []  # so that no other object gets the same id
         self._numbers: dict[int, int] = {}
+        # Both are kept, so that no other object gets the same id.
+        self._held: list[Any] = []
         self._waiting: list[Any] = []
 
     @abstractmethod
@@ -72,7 +73,6 @@ class Values(ABC):
             return
         if number > MOST:
             raise Untold("too many values")
-        self._held.append(value)
         self._waiting.append(value)
 
     def _each(self, values: Iterable[Any]) -> None:
