@@ -281,6 +281,16 @@ def test_rms_norms_of_torchs_modules_are_taken_over(dtype, threads, monkeypatch)
             assert torch.allclose(one, other, rtol=apart, atol=apart)
 
 
+def test_rms_norms_that_are_not_of_the_last_maps_are_torchs():
+    """Of several axes, or with a weight of another size, of which torch says so."""
+    x, rms = torch.randn(3, 2, 6), torch.nn.functional.rms_norm
+    with FusedOnCPU():
+        assert torch.allclose(rms(x, [2, 6], torch.ones(2, 6)), rms(x.flatten(1), [12]).view_as(x))
+        for sizes, weight in (([6], torch.ones(5)), ([5], torch.ones(5)), ([5], torch.ones(6)), ([], torch.ones(6))):
+            with pytest.raises(RuntimeError, match="normalized_shape"):
+                rms(x, sizes, weight)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 def test_dropout_of_torchs_modules_is_taken_over(dtype):
     x = torch.randn(30, 40, 5).to(dtype).transpose(0, 1).requires_grad_()
@@ -296,6 +306,9 @@ def test_dropout_of_torchs_modules_is_taken_over(dtype):
         whole = x.detach().clone()
         assert torch.equal(torch.nn.functional.dropout(whole, 1.0), torch.zeros_like(x))
         assert torch.nn.functional.dropout(whole, 0.5, inplace=True) is whole
+        before = torch.get_rng_state()
+        assert torch.equal(torch.nn.functional.dropout(whole, 0.0), whole)
+        assert torch.equal(torch.get_rng_state(), before), "nothing is drawn"
 
 
 def test_runs_from_before_recurrences_dropout_and_norms_were_fused_leave_them_to_torch():

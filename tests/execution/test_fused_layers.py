@@ -63,9 +63,16 @@ def test_other_linear_layers_are_left_to_torch(monkeypatch):
             assert ("_Multiplied" in str(F.linear(x, weight).grad_fn)) == taken
         for others in ((x, narrow), (x[:, :31], weight[:, :31]), (x, weight[0])):
             assert "_Multiplied" not in str(F.linear(*others).grad_fn)
-        for wrong in ((x, long), (x, weight.double()), (x, weight, weight[:, 0].double())):
-            with pytest.raises(RuntimeError, match=r"mat1 and mat2|dtype"):
+        for wrong, why in (
+            ((x, long), "mat1 and mat2"),
+            ((x, weight.double()), "dtype"),
+            ((x, weight, weight[:, 0].double()), "dtype"),
+            ((x, weight, narrow[:, 0]), "size of the tensor"),
+            ((x[0, 0], weight[0]), "at least 1D"),
+        ):
+            with pytest.raises(RuntimeError, match=why):
                 F.linear(*wrong)
+        assert torch.equal(F.linear(x, weight, torch.ones(1)), F.linear(x, weight) + 1), "one number for all maps"
         assert F.linear(x.bfloat16(), weight.bfloat16()).dtype == torch.bfloat16
         with torch.autocast("cpu", torch.bfloat16):
             assert F.linear(x, weight).dtype == torch.bfloat16

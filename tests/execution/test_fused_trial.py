@@ -162,6 +162,16 @@ def test_other_attention_is_left_to_torch(monkeypatch):
         assert rounded.dtype == torch.bfloat16
         with torch.no_grad():
             F.scaled_dot_product_attention(query, key, value, is_causal=True)
+    with FusedOnCPU(lean=1):
+        F.scaled_dot_product_attention(query, key, value, is_causal=True)
+
+
+@pytest.mark.parametrize(("lean", "kernel"), [(1, "gate_tanh"), (2, "gate_quotient")])
+def test_older_runs_keep_their_gate(lean, kernel, monkeypatch):
+    asked = []
+    monkeypatch.setattr(on_cpu, "launch", lambda dtype, name, *rest: asked.append(name))
+    FusedOnCPU(lean=lean).gate(torch.zeros(1, 2, 1, 1))
+    assert asked == [kernel]
 
 
 def test_second_derivatives_of_attention_are_refused():

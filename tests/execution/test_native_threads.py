@@ -131,6 +131,35 @@ class Calls:
         return threads
 
 
+class Waiting:
+    """In place of the compiled kernel: a team of which one thread is left after the first steps."""
+
+    def __init__(self, executor):
+        self.executor, self.asked, self.drew = executor, [], []
+
+    def run(self, program, *given):
+        self.asked.append(given)
+        self.drew.append(self.executor.packed.program.draws is not None)
+        return 1
+
+
+def test_a_team_that_was_kept_waiting_is_one_again_in_the_next_walk(monkeypatch):
+    """Steps are walked in order, and drawn; after a walk nothing is drawn any more."""
+    network = pixelcnn(GREY)
+    monkeypatch.setattr(Threaded, "suits", lambda packed, threads: True)
+    with many_threads(2):
+        executor = NativeExecutor(make_plan(Trace(network)), IMAGES)
+    executor.library = library = Waiting(executor)
+    told = []
+    for _ in range(2):
+        executor.walk(network.uniforms(Noise(3, range(IMAGES))).flatten(3), 0.9, lambda *given: told.append(given))
+    executor.advance(3)
+    steps = [(step, step + 1) for step in range(12)]
+    walk = [(*each, 0, IMAGES, 1 if each[0] else 2, native.PATIENCE) for each in steps]
+    assert library.asked == [*walk, *walk, walk[3]] and library.drew == [True] * 24 + [False]
+    assert told == [(stop, 12) for _, stop in steps] * 2
+
+
 def test_an_interrupted_walk_leaves_the_threads_the_plan_that_they_walk():
     """Else they would read, and write to, memory that is nobody's any more."""
     with many_threads(2):

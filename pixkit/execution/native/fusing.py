@@ -149,8 +149,6 @@ def tried() -> None:
     Raises:
         NoCompiler: if they are unavailable or wrong.
     """
-    for real in ("float", "double"):
-        kernel(real)
     if (fault := _fault(kernel("float"), kernel("double"))) is not None:
         raise NoCompiler("fused operations give other results than torch's", found=fault)
 

@@ -47,8 +47,8 @@ def _suits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     if x.dtype not in (torch.float32, torch.float64) or weight.ndim != 2 or torch.is_autocast_enabled("cpu"):
         return False
     alike = all(one is None or (one.dtype == x.dtype and one.device.type == "cpu") for one in (x, weight, bias))
-    fits = x.ndim > 0 and x.shape[-1] == weight.shape[1] and min(weight.shape) >= NARROWEST
-    return alike and fits and x.numel() * len(weight) >= LEAST
+    fits = x.shape[-1:] == weight.shape[1:] and (bias is None or bias.shape == weight.shape[:1])
+    return alike and fits and min(weight.shape) >= NARROWEST and x.numel() * len(weight) >= LEAST
 
 
 class _Multiplied(torch.autograd.Function):

@@ -41,9 +41,11 @@ def normalised_rows(
     eps: float | None = None,
 ) -> Tensor:
     """torch.nn.functional.rms_norm."""
-    alone = len(normalized_shape) == 1 and weight is not None and weight.dtype == input.dtype != torch.bfloat16
-    if not alone or weight is None or not _suits(input) or input.shape[-1] != normalized_shape[0]:
-        return F.rms_norm(input, list(normalized_shape), weight, eps)
+    sizes = torch.Size(normalized_shape)
+    if weight is None or len(sizes) != 1 or not weight.shape == input.shape[-1:] == sizes:
+        return F.rms_norm(input, sizes, weight, eps)
+    if weight.dtype != input.dtype or input.dtype == torch.bfloat16 or not _suits(input):
+        return F.rms_norm(input, sizes, weight, eps)
     added = torch.finfo(input.dtype).eps if eps is None else eps
     return _Normalised.apply(library_for(libraries, input.dtype), input, weight, added)
 
