@@ -242,14 +242,21 @@ def tables(spec, share=0.6):
 
 
 def test_sums_over_the_sites_of_a_table():
-    """In colour they come back to colour groups by a rearrangement, which puts some constants among them."""
+    """In colour they come back to colour groups by a rearrangement, which puts some constants among them, and another
+    one takes the groups' maps as they are.
+    """
     table, constants = torch.arange(18 * 12).view(18, 12), torch.linspace(-1, 1, 18 * 12).view(18, 12)
     table[4:9, 5] = -1
-    makers = [tables, lambda spec: Rearrange([(18, 3, 4)], table, (3, 4), constants)]
+    same = torch.arange(18 * 12).view(18, 12)
+    makers = [
+        tables,
+        lambda spec: Rearrange([(18, 3, 4)], table, (3, 4), constants),
+        lambda spec: Rearrange([(18, 3, 4)], same, (3, 4), together=True),
+    ]
 
     def work(h, tools):
         summed, linear = tools[0]
-        return summed(h) + tools[1](linear(h))
+        return summed(h) + tools[1](linear(h) + linear(tools[2](h) * 2))
 
     for spec in (GREY, COLOUR):
         check(net_of(backbone(work, 18, None, makers), spec), torch.float64, 3, (NativeExecutor, threaded))

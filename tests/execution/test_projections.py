@@ -137,6 +137,45 @@ class Twice(pixkit.Backbone):
         return torch.addcmul(self.next(h + both) * self.scale(context), h, both) + self.single(context)
 
 
+class Joined(pixkit.Backbone):
+    """A layer and a projection, joined somehow."""
+
+    conditional = True
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.width = 16
+        self.stem, self.next = (
+            MaskedConv2d(maps, 16, 3, kind, spec.ordering) for maps, kind in ((spec.inputs, "A"), (16, "B"))
+        )
+        self.projected = nn.Conv2d(spec.context, 16, 1)
+
+    def forward(self, x, context):
+        return self.join(self.next(self.stem(x)), self.projected(context))
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize(
+    ("join", "together"),
+    [
+        (torch.add, True),
+        (lambda one, other: other + one, True),
+        (lambda one, other: torch.add(one, other, alpha=2), False),
+        (torch.sub, False),
+        (torch.mul, False),
+    ],
+)
+def test_only_a_plain_sum_with_a_projection_stays_in_registers(join, together):
+    net = network(
+        component("backbone", type("Some", (Joined,), {"join": staticmethod(join)})), GREY, conditioner=Encoded()
+    )
+    packed = make("native", make_plan(Trace(net)), 1, net.example_context(1)).packed
+    kinds = [part.kind for _, part in packed._parts]
+    chains = [kinds[head : head + 1 + fused] for head, fused in enumerate(packed._fused)]
+    assert (["LINEAR", "LINEAR", "ADD"] in chains) == together
+    check_both(net)
+
+
 def test_other_uses_of_a_projection(spec=GREY):
     net = network(component("backbone", Twice), spec, conditioner=Encoded())
     assert moved(make_plan(Trace(net))) == {"backbone_scale"}

@@ -55,10 +55,10 @@ class Threaded(Teamwork):
 
     def _projects(self, number: int) -> bool:
         """Whether an operation projects a context, and the next one adds this to the result of the previous one."""
-        name, part = self._parts[number]
+        part = self._parts[number][1]
         given = [self.plan.trace.operations.get(each) for each in part.inputs if isinstance(each, str)]
         at_site = self.groups == part.taps == 1 and [each.kind for each in given if each] == ["static"]
-        if not at_site or self.plan.trace.operations[name].kind != "channels" or number + 1 == len(self._parts):
+        if not at_site or number + 1 == len(self._parts):
             return False
         added = self._parts[number + 1][1]
         results = {self._result(number - 1), self._result(number)}
