@@ -86,6 +86,8 @@ def test_a_model_is_made_of_the_locked_recipe_and_gets_the_weights_that_are_aske
         (run.recipe(), run.spec, 10, torch.device("cpu")),
         (model, {}, str(folder)),
     ]
+    assert not model.weight.requires_grad
+    assert load.load(str(run.path), device="cpu", checkpoint="step-5", trainable=True).weight.requires_grad
 
 
 def test_the_recipe_of_a_run_to_resume_is_the_locked_one(run, tmp_path, monkeypatch):
