@@ -22,8 +22,9 @@ def small(monkeypatch):
 
 def test_the_last_used_are_kept(small):
     kept, made = Keep(), [Made() for _ in range(4)]
-    for each in made[:3]:
+    for each in (*made[:2], *made[:3]):
         kept.use(each)
+        assert len(set(kept.entries)) == len(kept.entries)
     assert kept.entries == (made[2], made[1], made[0])
     kept.use(made[0])
     assert kept.entries == (made[0], made[2], made[1])
