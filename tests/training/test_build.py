@@ -378,6 +378,7 @@ def test_starting_from_another_run(recipe, whole, tmp_path):
     assert "the model has float32[12" in caught.value.found and "..." not in caught.value.found
     assert caught.value.lines == ("  from its recipe to this one:", "    model.backbone.width: 8 -> 12")
     assert "strict: false" in caught.value.hint
+    assert caught.value.where == f"train.init_from, {whole.checkpoint('best')}"
     assert not (tmp_path / "wide").exists()
 
 
