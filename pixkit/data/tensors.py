@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -70,7 +71,8 @@ class TorchFile(Container):
     """A file written by torch.save: a tensor, or a dictionary or list of them; read without running any code in it."""
 
     format = "a file of torch"
-    damage = (zipfile.BadZipFile, *Container.damage)
+    # torch's unpickler raises whatever its stack and its memo do, if the program is damaged.
+    damage = (zipfile.BadZipFile, LookupError, AssertionError, AttributeError, struct.error, *Container.damage)
 
     def __init__(self, path: Path, limit: int) -> None:
         super().__init__(path, limit)

@@ -31,6 +31,20 @@ def test_files_of_torch_with_anything_else_are_refused(tmp_path):
         assert said_of(TorchFile, path, 10**6) == (ONLY, str(path), found, TENSORS, TRUSTED)
 
 
+@pytest.mark.parametrize("program", [b"h\x07.", b"a.", b"K\x01Q.", b"}K\x01K\x02s\x85R.", b"J\x01", b".", b""])
+def test_damaged_files_of_torch_are_told_whatever_its_unpickler_raises(tmp_path, program):
+    """An unknown place of its memo, an empty stack, a number for a tensor's storage, no end ..."""
+    path, damaged = tmp_path / "a.pt", tmp_path / "b.pt"
+    torch.save([torch.zeros(3)], path)
+    with zipfile.ZipFile(path) as sound, zipfile.ZipFile(damaged, "w") as archive:
+        for info in sound.infolist():
+            content = b"\x80\x02" + program if info.filename.endswith("data.pkl") else sound.read(info)
+            archive.writestr(info.filename, content)
+    message, where, _, expected, _ = said_of(TorchFile, damaged, 10**6)
+    assert message in ("the file is damaged", ONLY) and where == str(damaged)
+    assert expected in ("a file of torch", TENSORS)
+
+
 def test_a_file_of_torch_may_unpack_to_four_times_the_limit(tmp_path, monkeypatch):
     path = tmp_path / "a.pt"
     torch.save([torch.zeros(3), "no tensor", torch.ones(2)], path)
