@@ -10,11 +10,16 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
 from _pytest.runner import runtestprotocol
 
 # Without a handler, Python writes warnings of loggers to stderr, which tests read.
 logging.getLogger().addHandler(logging.NullHandler())
+
+# An example takes as long as it does: on a busy machine ten times as long as elsewhere.
+hypothesis.settings.register_profile("untimed", hypothesis.settings(deadline=None))
+hypothesis.settings.load_profile("untimed")
 
 HERE = Path(__file__).parent
 QUICK = (

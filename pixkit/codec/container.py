@@ -201,7 +201,7 @@ class Reader:
             whole = unpacker.eof and not unpacker.unused_data
         except (zlib.error, ValueError, RecursionError):
             names, whole = None, False
-        if not whole or names is None or len(names) != images:
+        if not whole or names is None:
             raise self._damaged("damaged", "invalid names, or not as many as images")
         return names
 

@@ -27,6 +27,7 @@ from pixkit.codec.freezing import freeze
 from pixkit.codec.frozen import NUMBERS, Frozen
 from pixkit.codec.names import in_runs, out_of_runs, told
 from pixkit.codec.packing import Packer, Unpacker
+from pixkit.codec.part import joined
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.sound import check
 from pixkit.codec.strict import StrictWalk
@@ -100,8 +101,10 @@ def test_the_kernel_goes_on_wherever_the_coder_is(program, images, low, width, h
     assert found[0] == found[1]
 
 
-def test_no_images_are_a_file_too(numpy_codec, images):
+def test_no_images_are_a_file_too(numpy_codec, program, images):
     assert numpy_codec.decode(numpy_codec.encode(images[:0])).shape == (0, *GREY.shape)
+    assert joined(program, [])[1] is None
+    assert joined(replace(program, labels=2), [])[1].tolist() == []  # which were asked for, and are none
 
 
 def test_every_flipped_bit_and_every_cut_is_refused_before_its_block_is_decoded(file):
@@ -171,6 +174,9 @@ def test_what_is_read_of_names_is_what_may_be_written_however_many_a_run_says(mo
     monkeypatch.setattr(naming, "MOST_NAMES", 60)
     for images, fits in ((15, True), (16, False), (1 << 35, False)):
         assert (out_of_runs([["", 8, 2, ".p", images]], images) is not None) == fits
+    for images, fits in ((7, True), (8, False)):  # of all runs together
+        assert (out_of_runs([["", 8, 2, ".p", 8], ["", 8, 2, ".p", images]], 8 + images) is not None) == fits
+    assert [naming.Run("", 8, 1, "p", many).length for many in (2, 3)] == [2 * len("9p"), 3 * len("10p")]
     names = [f"{number:02d}.p" for number in range(8, 24)]
     assert json.loads(told(["xxxx", *names[:14]])) == ["xxxx", ["", 8, 2, ".p", 14]]
     for wrong in (["xxxxx", *names[:14]], names, ["x" * 57]):

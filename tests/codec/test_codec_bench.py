@@ -3,6 +3,7 @@
 import io
 import json
 import lzma
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -16,9 +17,12 @@ from PIL import Image
 from pixkit.cli.commands import bench_compress
 from pixkit.cli.main import main
 from pixkit.errors import UsageError
-from pixkit.tasks import general_codecs
+from pixkit.runs.run import Run
+from pixkit.tasks import codec_bench, codec_of, general_codecs, read_images
 from pixkit.tasks.codec_bench import CodecTimes, bench_codec
 from pixkit.tasks.general_codecs import GeneralRow, general_sizes
+from pixkit.tasks.networks import build_model
+from pixkit.testing.parts import randomise
 
 LEGACY = Path(__file__).resolve().parents[1] / "legacy" / "runs" / "digits-tiny"
 
@@ -95,6 +99,27 @@ def test_the_command_tells_the_models_bytes_and_the_others(tmp_path, capsys, mon
         "2 images/s encoded, 8 decoded",
     ]
     assert capsys.readouterr().out.splitlines() == lines
+
+
+@pytest.mark.needs_compiler
+def test_the_models_nats_are_those_of_all_images_given_their_labels(monkeypatch):
+    """Whatever the batches in which they are scored."""
+    described = {"type": "autoregressive", "backbone": {"type": "pixelcnn", "width": 4, "layers": 1}}
+    model = build_model({**described, "context": {"type": "label", "dropout": 0.5}}, (1, 8, 8, 17), classes=3).eval()
+    randomise(model.network, 0)
+    monkeypatch.setattr(codec_bench, "load", lambda *given, **named: model)
+    monkeypatch.setattr(codec_bench, "general_sizes", lambda images, levels, told: ([], {"PNG": "left out"}))
+    monkeypatch.setattr(codec_bench, "BATCH", 2)
+    names, told = [f"test:{number}" for number in range(5)], []
+    found = bench_codec(LEGACY, names, labels=[2, 0, 1, 2, 0], loading=lambda *said: told.append(said))
+    x = read_images(names, model.spec, Run.open(LEGACY))
+    nats = -model.network.log_prob(x, torch.tensor([2, 0, 1, 2, 0])).detach().sum()
+    assert found.ideal == pytest.approx(float(nats) / math.log(2) / 8, rel=1e-5)
+    assert [said for said in told if said[0] != "reading"][:3] == [("scoring", start, 5) for start in (0, 2, 4)]
+    assert (found.images, found.codec_size) == (5, len(codec_of(model).content))
+    assert 0 < found.words < found.size - 40 < found.words + 20
+    assert (found.general, found.left_out) == ([], {"PNG": "left out"})
+    assert min(found.encode_seconds, found.decode_seconds) > 0
 
 
 def test_images_that_are_none_are_refused():

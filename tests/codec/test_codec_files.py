@@ -1,5 +1,6 @@
 """What a codec says of files it cannot take, which walks it keeps, and what codes where no compiler is."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -16,6 +17,7 @@ from pixkit.codec.frozen import Frozen
 from pixkit.codec.names import told
 from pixkit.codec.part import lost
 from pixkit.codec.portable import PortableWalk
+from pixkit.codec.trial import trial
 from pixkit.errors import DataError
 from pixkit.execution.native.compile import NoCompiler
 
@@ -41,6 +43,12 @@ def rewritten(program, change):
 
 def without(facts, name):
     return json.dumps({key: value for key, value in facts.items() if key != name})
+
+
+def test_a_program_has_the_same_bytes_whatever_version_writes_it():
+    """By which a file names its codec, also where the run is frozen anew to decode it."""
+    content = trial().to_bytes()
+    assert hashlib.sha256(content).hexdigest() == "4dc85601505f3a65b5a956a67ea0174256f74a4ee6eb627ba6b88ad1b813c4c5"
 
 
 def test_a_codec_file_of_another_version_is_told_from_what_is_none(program):

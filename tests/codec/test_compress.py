@@ -119,9 +119,11 @@ def test_some_images_and_what_there_is(run, file, tmp_path, capsys):
     assert (written.images, written.count, written.first) == (None, 3, 0)
     with pytest.raises(UsageError, match="without `out`"):
         written.save(tmp_path / "third.npz")
-    for wrong in (slice(3, 4), slice(0, 3, 2)):
-        with pytest.raises(UsageError, match="0:3"):
+    for wrong, found in ((slice(3, 4), "3:4"), (slice(0, 3, 2), "0:3"), (slice(None, 0), ":0")):
+        with pytest.raises(UsageError) as refused:
             pixkit.decompress(file, run=run, images=wrong)
+        assert (refused.value.message, refused.value.found) == ("no such images", found)
+        assert refused.value.expected == "a part of 0:3"
     capsys.readouterr()
     assert main(["decompress", str(file), "--list", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
@@ -157,7 +159,7 @@ def test_labels_come_from_the_data_a_file_or_a_word(run, tmp_path):
     model, opened = pixkit.build_model(model, (1, 8, 8, 17, 10)), pixkit.Run.open(run)
     own = load_data(opened).labels("test")[:2]
     np.save(tmp_path / "some.npy", [3, 4])
-    np.savez(tmp_path / "some.npz", x=np.zeros(5), labels=[5, 6])
+    np.savez(tmp_path / "some.npz", x=[1, 2], labels=[5, 6])
 
     def labels(given, names=("test:0", "test:1")):
         return labels_of(model, names, 2, given, opened).tolist()
@@ -166,6 +168,9 @@ def test_labels_come_from_the_data_a_file_or_a_word(run, tmp_path):
     assert labels(None, ()) == [10, 10]
     assert labels(tmp_path / "some.npy") == [3, 4]
     assert labels(str(tmp_path / "some.npz")) == labels(f"{tmp_path / 'some.npz'}:labels") == [5, 6]
+    np.savez(tmp_path / "other.npz", numbers=[7, 8])
+    for name, expected in (("some.npz:x", [1, 2]), ("other.npz", [7, 8])):
+        assert labels(str(tmp_path / name)) == expected
     assert labels("7") == [7, 7]
     assert labels(torch.tensor([1, 2])) == [1, 2]
     assert labels("none") == [10, 10]

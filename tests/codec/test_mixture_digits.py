@@ -1,5 +1,7 @@
 """Frequencies of mixtures are their probabilities, whatever the parameters, and never 0."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,10 @@ from pixkit.codec.codec import Codec
 from pixkit.codec.freezing import freeze
 from pixkit.codec.frozen import Mixture
 from pixkit.codec.mixture import MixtureDigits
-from pixkit.codec.packing import edge
+from pixkit.codec.packing import Packer, Unpacker, edge
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.strict import StrictWalk
+from pixkit.codec.trial import trials_of_heads
 from pixkit.testing.parts import randomise
 
 HEADS = {"logistic_mixture": "logistic", "normal_mixture": "normal"}
@@ -66,6 +69,42 @@ def test_wild_parameters_have_frequencies_too(family, scale):
     params = (random.standard_normal((8, 18)) * scale).astype(np.float32)
     level = random.integers(100, size=(8, 2))
     assert (shares(MixtureDigits(params, Mixture(family, 3, -7.0, 7.0), 100, level[:, :1], 2), level[:, 1]) > 0).all()
+
+
+WILD = {
+    "log-scales at both bounds, and beyond": {9: -60, 10: -5, 11: 5, 12: 60, 13: 1e30, 14: -1e30},
+    "log-scales that are no numbers": {9: np.nan, 11: np.inf, 12: -np.inf},
+    "means far away": {3: 1e30, 4: -1e30, 5: np.inf, 6: -np.inf},
+    "a mean that is no number": {4: np.nan},
+    "couplings of every size": {6: 3, 15: 60, 16: -60, 17: np.nan},
+    "logits that differ by far": {0: 60, 1: -60},
+    "the first logit is no number": {0: np.nan},
+    "another logit is no number": {1: np.nan},
+    "a logit is infinite, and another is minus infinity": {2: np.inf, 0: -np.inf},
+}
+"""Parameters of three components and two colours by their numbers: logits, means, log-scales, and couplings."""
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("program", trials_of_heads()[1:], ids=["normal", "logistic"])
+def test_wild_parameters_have_the_same_frequencies_by_the_kernel_and_numpy(program):
+    """Those of a site each, whatever the levels."""
+    *others, last = program.operations
+    levels = np.arange(2 * 6).reshape(3, 2, 2) * 7 % program.levels
+    for start in range(0, len(WILD), 3):
+        names = [*WILD][start : start + 3]
+        bias = np.resize(np.linspace(-1, 1, 18, dtype=np.float32), (3, last.width))
+        for site, name in enumerate(names):
+            bias[site, [*WILD[name]]] = [*WILD[name].values()]
+        own = replace(last, first=1, weight=np.zeros((3, *last.weight.shape[1:]), np.float32), bias=bias)
+        wild, words = replace(program, operations=(*others, own)), []
+        for kind in (StrictWalk, PortableWalk):
+            kind(wild, 2).encode(levels, packer := Packer())
+            words.append(packer.finish())
+        assert words[0] == words[1], names
+        for kind in (StrictWalk, PortableWalk):
+            (walk := kind(wild, 2)).decode(Unpacker(words[0]))
+            assert (walk.levels == levels).all(), names
 
 
 @pytest.mark.needs_compiler

@@ -10,9 +10,10 @@ from leaks import WrongMaskType
 from nets import NETS, net_of
 from teacher import COLOUR, GREY
 
-from pixkit.codec import attention, freezing, portable
+from pixkit.codec import attention, freezing, portable, strict
 from pixkit.codec.freezing import freeze
 from pixkit.codec.frozen import NUMBERS, Frozen, Operation
+from pixkit.codec.packing import Packer
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.strict import StrictWalk
 from pixkit.codec.trial import trials_of_heads
@@ -74,6 +75,25 @@ def test_parameters_are_those_of_a_colour_at_a_site_or_of_all_sites(groups, vari
     walk = Rows(replace(program, places=places, groups=groups), 1)
     assert [walk.logits(2, colour).tolist() for colour in range(2)] == [[[each]] for each in expected]
     assert walk.params(2)[0].tolist() == [*range(expected[0], expected[0] + 2 // groups)]
+
+
+@pytest.mark.needs_compiler
+def test_images_that_a_model_holds_for_all_but_impossible_have_room_for_their_words(monkeypatch):
+    """299 has an unlikely digit after 0, another after 256, and the third after 288: more words than levels."""
+    program = trials_of_heads()[-1]
+    *others, last = program.operations
+    bias = np.zeros_like(last.bias)
+    bias[:, :3], bias[:, 9:15] = [0, -13, -26], -5
+    bias[:, 3:9] = np.repeat([0, 256, 288], 2) / 149.5 - 1  # each is next to certain of a digit
+    program = replace(program, operations=(*others, replace(last, weight=0 * last.weight, bias=bias)))
+    levels, words = np.full((program.count, 9, 2), 299), []
+    rooms, zeros = [], np.zeros
+    monkeypatch.setattr(strict.np, "zeros", lambda *given: rooms.append(zeros(*given)) or rooms[-1])
+    for kind in (StrictWalk, PortableWalk):
+        kind(program, 9).encode(levels, packer := Packer())
+        words.append(packer.finish())
+    room = next(each for each in rooms if each.dtype == np.uint32)
+    assert words[0] == words[1] and levels.size < len(words[0]) <= len(room) <= 3 * levels.size + 2
 
 
 def test_logits_that_are_no_numbers_count_as_nothing_where_attention_is_masked_as_in_the_kernel():

@@ -6,6 +6,7 @@ from PIL import Image
 from pixkit.figures import fields
 from pixkit.figures.fields import LINE, MARGIN, RAMP, _panel
 from pixkit.figures.panels import HIDDEN, SIDE, Panel, completion_panels, save_panels, shades
+from pixkit.readiness.report import WORDS, Sight
 
 
 def panels(channels=1):
@@ -17,6 +18,13 @@ def panels(channels=1):
     uncertainty = torch.zeros(3, 4, dtype=torch.float64)
     uncertainty[1, 2], uncertainty[2, 3] = 0.5, 1.25
     return completion_panels(original, known, samples, uncertainty, 5), original, known, samples
+
+
+def test_a_field_of_what_a_prediction_sees_is_its_picture(tmp_path):
+    kinds = np.resize([int(Sight.SEEN), int(Sight.LATER), int(Sight.ITSELF)], (2, 3, 4))
+    legend = {int(kind): (word, fields.SIGHT_COLOURS[kind.name]) for kind, word in WORDS.items()}
+    paths = fields.save_field(kinds, legend, tmp_path / "a.png"), fields.save_sight(kinds, tmp_path / "b.png")
+    assert paths[0] == tmp_path / "a.png" and paths[0].read_bytes() == paths[1].read_bytes()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

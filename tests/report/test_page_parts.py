@@ -21,6 +21,7 @@ from pixkit.report.curve import Curve
 from pixkit.report.facts import _count
 from pixkit.report.learning import learning
 from pixkit.report.markup import beside, element, escaped
+from pixkit.report.scores import _cells, _here, _running, _so_far, _sorted, _state
 from pixkit.report.subject import read_subjects
 
 
@@ -156,9 +157,45 @@ def test_recipes_are_compared_with_the_packaged_one_and_with_each_other(copied, 
     assert own["model.backbone.type"] == "pixelcnn"
     ((name, recipe, here, *published),) = cells(root, "Beside published figures")[1:]
     assert name.startswith("#1 ") and recipe == "mnist-gated" and published == [*vars(PUBLISHED[recipe]).values()]
-    assert re.fullmatch(r"test: 2\.\d{4} bits/dim; \d+\.\d{3} \+- \d\.\d{3}", here)
+    assert here == "test: 2.8464 bits/dim; 115.179 +- 1.823"  # of averaged weights
     assert "Of a recipe that does not come with pixkit" in "".join(root.itertext())
     assert ["images of a step", "32", "16"] in cells(root, "Time, without")
+
+
+def test_beside_a_published_figure_stands_what_there_is(copied):
+    (one,) = read_subjects(copied("run"))
+
+    def here(*scores, **changes):
+        told = [row for row in one.about["scores"] if (row["split"], row["weights"]) in scores]
+        return _here(replace(one, about={**one.about, "scores": told}, **changes))
+
+    assert here(("test", "raw"), ("train", "ema")) == "test: 2.5828 bits/dim; 114.578 +- 1.684"
+    assert here(("validation", "ema")) == "validation: 2.5827 bits/dim"
+    assert here(validation=None) == "not scored yet"
+
+
+def test_a_part_of_the_page_for_each_fact_that_a_run_may_lack(copied):
+    (one,) = read_subjects(copied("run"))
+    row = _sorted(one.about["scores"])[0]
+    assert _cells({**row, "parts": {"kl_1": 1.5, "more": 2.0}, "samples": 5, "kind": "estimate"})[3:] == (
+        "~ 2.5703 bits/dim", "~ 114.023 +- 0.802", "kl_1 1.500, more 2.000; 5 importance samples",
+    )  # fmt: skip
+    assert _cells({**row, "stderr": None, "bits_per_token": 2.5})[3:5] == ("2.5000 bits/token", "114.023")
+    assert _cells({**row, "kind": "none", "parts": {"error": 0.5}})[3:] == ("", "", "error 0.500")
+    assert [_state({"state": "stopped", "nonfinite": each}) for each in (True, False)] == [
+        "stopped, not finite", "stopped",
+    ]  # fmt: skip
+    assert _state({"state": "running", "nonfinite": True}) == "running"
+    about = {**one.about, "state": "running", "checkpoints": [], "step": 3}
+    told = [[*_running([replace(one, about={**about, "builder": by})])] for by in ("4711 on x", None)]
+    assert told == [
+        [f"#1 is still being trained{by}: this is its state at step 3.", "#1 has no checkpoint yet."]
+        for by in (" (4711 on x)", "")
+    ]
+    order = _sorted([{"split": split} for split in ("other", "train", "test", "validation")])
+    assert [each["split"] for each in order] == ["validation", "test", "train", "other"]
+    other = one.validation.__class__(**{**vars(one.validation), "unit": "error", "nats": None, "score": 0.25})
+    assert _so_far(replace(one, validation=other))[3:] == ("", "", "0.250 error; step 16, as it was logged")
 
 
 def test_of_scores_of_a_part_the_images_of_the_whole_are_counted():
