@@ -120,19 +120,21 @@ def upscale_each(
             replace(found, completion=replace(found.completion, name=name))
             for names, group in pairs
             for name, each in zip(names, group, strict=True)
-            for found in [_upscaled(drawer, each[None], lattice, n, label)]
+            for found in [_upscaled(drawer, each[None], lattice, n, label, name=name)]
         ]
     return [_upscaled(drawer, each[None].cpu(), lattice, n, label) for each in images]
 
 
-def _upscaled(drawer: Drawer, given: Tensor, lattice: Lattice, n: int, label: int | str | Tensor | None) -> Upscaling:
+def _upscaled(
+    drawer: Drawer, given: Tensor, lattice: Lattice, n: int, label: int | str | Tensor | None, *, name: str = ""
+) -> Upscaling:
     """Upscale a small image, or every n-th pixel of a whole one, int64 [1, C, h, w]."""
     spec = drawer.model.spec
     form = small_spec(spec, lattice)
     whole = tuple(given.shape[1:]) == spec.shape
     small = _sites(given, lattice) if whole else form.check(given, where="the small image")
     known = known_sites(small, lattice, spec)
-    context = context_of(drawer, "", given if whole else known.values, label)
+    context = context_of(drawer, name, given if whole else known.values, label)
     found = complete_with(drawer, given if whole else known.values, known.mask, n, label=context)
     return Upscaling(found if whole else replace(found, nats=None), small, given if whole else None, lattice, spec)
 

@@ -19,8 +19,10 @@ from pixkit.codec import tiles as tiling_module
 from pixkit.codec.codec import Codec
 from pixkit.codec.container import Head, Reader, Writer
 from pixkit.codec.freezing import freeze
+from pixkit.codec.packing import Packer
 from pixkit.codec.part import Part
 from pixkit.codec.portable import PortableWalk
+from pixkit.codec.strict import StrictWalk
 from pixkit.codec.tiles import MOST_SIZES, MOST_SUBPIXELS, Size, Tiles, Tiling, assembled
 from pixkit.codec.walk import likeliest
 from pixkit.errors import DataError
@@ -81,6 +83,17 @@ def test_of_any_levels_the_likeliest_digits_are_put(codec):
     ]
     assert walk.levels.ravel().tolist() == [digit for _, digit in put]
     assert likeliest([0, 2, 5, 8, 9]) == 1
+
+
+@pytest.mark.needs_compiler
+def test_of_digits_that_are_equally_likely_the_first_is_put_by_the_kernel_and_numpy():
+    network = net_of(NETS["Plain"], GREY).float().eval()
+    for parameter in network.parameters():
+        parameter.requires_grad_(False).zero_()
+    for kind in (StrictWalk, PortableWalk):
+        walk = kind(freeze(network), 2)
+        walk.encode(np.full(walk.levels.shape, -1), Packer())
+        assert not walk.levels.any()
 
 
 @pytest.mark.needs_compiler

@@ -1,6 +1,7 @@
 """The verbs from Python: they take a run's folder as str or Path, a run or a model, and images by name."""
 
 import inspect
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -194,6 +195,16 @@ def test_upscale_takes_whole_and_small_images(runs, as_given):
         pixkit.upscale(run, "test:5", factor=3)
     with pytest.raises(pixkit.UsageError, match="factor: the factor does not enlarge the image"):
         pixkit.upscale(run, "test:5", factor=1)
+
+
+def test_an_image_of_the_runs_data_is_upscaled_given_its_conditions(runs, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        sys.modules["pixkit.tasks.upscale"], "context_of", lambda drawer, name, *others: asked.append(name)
+    )
+    upscale_each(runs / "coarse", ["test:5", "test:6"], 1)
+    upscale_each(runs / "coarse", random_images(pixkit.ImageSpec(1, 8, 8, 17), 1), 1)
+    assert asked == ["test:5", "test:6", ""]
 
 
 def test_several_images_are_drawn_each_as_alone_and_refused_where_one_is_asked_for(runs):
