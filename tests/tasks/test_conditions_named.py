@@ -157,12 +157,17 @@ def test_codes_come_from_a_picture_that_has_them_as_its_levels(stand, tmp_path):
         Image.fromarray(np.ascontiguousarray(wrong)).save(tmp_path / "wrong.png")
         with pytest.raises(DataError, match=message):
             asked.value("grid", tmp_path / "wrong.png")
+    two, mask = Conditioning(stand(ContextSpec("mask", (2, 3), 2)), None), codes % 2
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    assert two.value("mask", tmp_path / "mask.png").tolist() == [mask.tolist()]
 
 
 def test_a_picture_is_read_in_the_levels_of_an_image_as_a_condition(stand, tmp_path):
     asked = Conditioning(stand(ContextSpec("small", (1, 2, 3), 17)), None)
     Image.fromarray(np.array([[0, 255, 128], [0, 0, 255]], np.uint8)).save(tmp_path / "small.png")
     assert asked.value("small", tmp_path / "small.png").tolist() == [[[[0, 16, 8], [0, 0, 16]]]]
+    two = Conditioning(stand(ContextSpec("small", (1, 2, 3), 2)), None)
+    assert two.value("small", tmp_path / "small.png").tolist() == [[[[0, 1, 1], [0, 0, 1]]]]
 
 
 def test_a_single_array_needs_no_axis_for_it(stand):
