@@ -64,7 +64,7 @@ BOUNDED = {
     "masked softmax": (aten._masked_softmax.default, [real(1, 1, 3, 3), Known(CAUSAL[:3, :3] < 0), 3, 0]),
     "unpacked": (aten._pad_packed_sequence.default, [real(3, 2), places(2, 1), True, 0.0, 3]),
     "dot products in matrices": (aten.matmul.default, [real(3), zeroed(3, 2)]),
-    "grid known": (aten.grid_sampler_2d.default, [real(1, 1, 3, 2), Known(real(1, 2, 2, 2).tanh()), 0, 0, False]),
+    "grid known": (aten.grid_sampler_2d.default, [real(2, 2, 3, 2), Known(real(2, 2, 1, 2).tanh()), 0, 0, False]),
     "fractional": (
         aten.fractional_max_pool2d.default,
         [real(1, 1, 4, 4), [2, 2], [2, 2], Known(torch.full((1, 1, 2), 0.4).double())],
@@ -176,6 +176,10 @@ BOUNDED = {
     "native attention": (
         aten._native_multi_head_attention.default,
         [*[real(1, 3, 4)] * 3, 4, 2, *QKV, Known(CAUSAL[:3, :3] < 0), True, True, 0],
+    ),
+    "native attention, other steps hidden of each, all weights": (
+        aten._native_multi_head_attention.default,
+        [*[real(2, 3, 4)] * 3, 4, 2, *QKV, Known(torch.tensor([[0, 0, 1], [0, 0, 0]]).bool()), True, False, 1],
     ),
     "encoder layer, norms first": (
         aten._transformer_encoder_layer_fwd.default,
