@@ -247,6 +247,7 @@ def test_what_is_given_has_to_fit(every):
     bad[0, every.places["c"]] = 5
     with pytest.raises(DataError, match="out of range"):
         every.check(bad)
+    every.check(torch.zeros(2, every.width, device="meta"))  # which has no values
 
 
 class Silent(ArrayConditioner):

@@ -33,6 +33,9 @@ def test_labels_that_do_not_fit_are_told_with_those_that_do(labels, found):
     assert error.value.expected == "int64 [B] with values 0..4, or 5 for no label"
     context.check(torch.arange(6))
     context.check(torch.zeros(0, dtype=torch.int64))
+    context.check(torch.zeros(2, dtype=torch.int64, device="meta"))  # which has no values
+    with pytest.raises(UsageError, match=r"torch.float32 \(2,\)"):
+        context.check(torch.zeros(2, device="meta"))
     assert context.example(7).tolist() == [0, 1, 2, 3, 4, 0, 1]
 
 
