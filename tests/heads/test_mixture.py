@@ -272,6 +272,11 @@ def test_uniforms_that_round_to_0_or_1_are_levels_too(name, dtype, uniform):
     """Of two far components, the one of weight 1 is drawn; its bulk is at level 6, the other's at level 0."""
     params = torch.tensor([0.0, -1e4, 0.5, -0.9, -4.0, -4.0], dtype=dtype).view(1, 6, 1, 1)
     uniforms = torch.full((1, 2, 1, 1, 1), uniform, dtype=torch.float64)
-    level = int(head_of(name, ImageSpec(1, 1, 1, 9), components=2).distribution(params).quantile(uniforms))
+    head = head_of(name, ImageSpec(1, 1, 1, 9), components=2)
+    level = int(head.distribution(params).quantile(uniforms))
     low, high = (6, 6) if uniform == 0.5 else (3, 6) if uniform < 0.5 else (6, 8)
     assert low <= level <= high
+    params[:, 4:] = -7.0
+    assert int(head.distribution(params).quantile(uniforms)) == 6, "of narrow ones none is far off"
+    component, deviate = head.numbers(uniforms).flatten().tolist()
+    assert component == min(max(uniform, 2.0**-54), 1 - 2.0**-53) and abs(deviate) < 40

@@ -109,7 +109,7 @@ def test_other_scans_are_refused(ordering):
 
 def test_sequential_colours_and_uneven_heads_are_refused():
     with pytest.raises(RecipeError, match="attention works on sites"):
-        network(backbone(), ImageSpec(3, 4, 4, 2), ordering=named("ordering", "raster"), head=named("head", "softmax"))
+        network(backbone(), ImageSpec(2, 4, 4, 2), ordering=named("ordering", "raster"), head=named("head", "softmax"))
     with pytest.raises(RecipeError, match="share the maps evenly") as error:
         network(backbone(heads=2), ImageSpec(1, 4, 4, 2))
     assert "value_width" in str(error.value)
