@@ -226,11 +226,12 @@ def test_in_turn_layers_compute_the_same_fused_or_not():
         ([point, activation("elu"), mask], []),
     ):
         stack = torch.nn.Sequential(*layers)
-        plain = results(in_turn(stack, x, added=True), [x, point.weight])
-        with Asked() as ops:
-            ours = results(in_turn(stack, x, added=True), [x, point.weight])
-        assert ops.counts == counts and rectifies(stack) == bool(counts)
-        assert all(torch.allclose(one, other, rtol=1e-13) for one, other in zip(ours, plain, strict=True))
+        for added in (True, False):
+            plain = results(in_turn(stack, x, added=added), [x, point.weight])
+            with Asked() as ops:
+                ours = results(in_turn(stack, x, added=added), [x, point.weight])
+            assert ops.counts == [(count, one and added) for count, one in counts] and rectifies(stack) == bool(counts)
+            assert all(torch.allclose(one, other, rtol=1e-13) for one, other in zip(ours, plain, strict=True))
 
 
 def test_pixelcnn_fuses_its_blocks_and_is_traced_as_before():
