@@ -122,6 +122,15 @@ def test_a_call_of_a_model_puts_all_images_through_at_once(name):
         assert tuple(model(x[:0]).shape) == (0,)
 
 
+def test_losses_that_are_means_over_images_say_so():
+    others = {"any_order": {"backbone": MODELS["order_agnostic"]["backbone"]},
+              "pixelgan": {"backbone": SMALL, "gaussian": 2}}  # fmt: skip
+    built = [named("model", name, **config).build(SPEC, None) for name, config in others.items()]
+    said = [{phase.name: phase.mean for phase in model.phases()} for model in (*map(model_of, MODELS), *built)]
+    adversarial = dict.fromkeys(("reconstruction", "discriminator", "adversarial"), False)
+    assert said == [{"likelihood": True}] * 3 + [{"bound": True}, {"likelihood": True}, adversarial]
+
+
 def test_gradients_are_the_same_in_batches():
     model, x = model_of("autoregressive"), random_images(SPEC, 7)
     whole, parts = (gradients(model, model.log_prob(x, batch_size=size)) for size in (None, 3))

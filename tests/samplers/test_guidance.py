@@ -82,8 +82,9 @@ def test_every_sampler_draws_the_same(spec, head, config):
     expected = guided(2.0).sample(net, Noise(4, range(5)), context=labels)
     for name in ("auto", "cached", "fixed_point"):
         for size in (None, 2):
-            drawn = guided(2.0, sampler_for(name)).sample(net, Noise(4, range(5)), context=labels, batch_size=size)
-            assert torch.equal(drawn, expected), (name, size)
+            drawn = guided(2.0, sampler_for(name)).draw(net, Noise(4, range(5)), context=labels, batch_size=size)
+            assert torch.equal(drawn.images, expected), (name, size)
+            assert drawn.summary.startswith("fixed point: " if name == "fixed_point" else "cached sampling by ")
 
 
 def test_weight_0_is_the_model_for_one_colour():
