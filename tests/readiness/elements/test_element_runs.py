@@ -57,6 +57,24 @@ def test_a_storage_that_has_grown_holds_nothing_known_behind_what_it_held():
     assert grown.held(grown.output).marks.fixed.tolist() == [True] * 4 + [False] * 2
 
 
+def test_a_run_records_no_gradients_unless_the_module_needs_them():
+    asked = []
+
+    def plain(x):
+        asked.append(torch.is_grad_enabled())
+        return x * 1
+
+    def takes_one(x):
+        x = plain(x).requires_grad_()
+        return torch.autograd.grad(x.sum(), x)[0]
+
+    for forward, recorded in ((plain, False), (takes_one, True)):
+        with torch.enable_grad():
+            Run.of(forward, [Given(torch.zeros(2, 4), STEPS)])
+        assert (asked[0], asked[-1]) == (False, recorded)
+        asked.clear()
+
+
 def test_free_memory_is_filled_before_a_call_is_compared_and_twice_where_constants_may_lie_in_it(monkeypatch):
     filled, constant = [], torch.ones(4)
     monkeypatch.setattr(run_of_elements, "fill_free_memory", lambda *given: filled.append(given))
