@@ -102,7 +102,6 @@ class Values(ABC):
 
     def _items(self, value: Any) -> None:
         """A container's items and, for a subclass, its attributes."""
-        self.said.append(len(value))
         if isinstance(value, dict):
             self._table(value)
         elif isinstance(value, set | frozenset):
@@ -127,8 +126,7 @@ class Values(ABC):
         self.references.tests.append(lambda: told == (value.dtype.str, value.shape, value.tobytes()))
 
     def _reference(self, value: weakref.ref[Any]) -> None:
-        self.references.others.append(lambda: [value()])
-        self._note(value())
+        self._note(value())  # which is kept from now on
 
     def _partial(self, value: functools.partial[Any]) -> None:
         self._each((value.func, value.args, value.keywords))

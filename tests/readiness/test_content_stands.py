@@ -1,5 +1,7 @@
 """Whatever a network holds, a change of it is noticed, also if what is there now is equal to what was."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -29,6 +31,12 @@ def renamed(table):
     table["b"] = table.pop("a")
 
 
+class Alike:
+    """Whose instances have the slots of another class."""
+
+    __slots__ = ("one", "two")
+
+
 class Owned:
     """Whose class is of its own."""
 
@@ -40,7 +48,22 @@ def owned(**kept):
     return type("Own", (Owned,), {"__module__": __name__, **kept})()
 
 
+def within(name, wrap):
+    """An object whose class has a function within something else, and a change of that function."""
+
+    def change(held):
+        getattr(vars(type(held))["two"], name).__defaults__ = (2,)
+
+    return lambda: owned(two=wrap(closing(1))), change
+
+
 CHANGED = {
+    "how a property is read": within("fget", property),
+    "how a property is set": within("fset", lambda function: property(twice, function)),
+    "a static method": within("__func__", staticmethod),
+    "a class's method": within("__func__", classmethod),
+    "a property that is kept": within("func", functools.cached_property),
+    "a function whose results are kept": within("__wrapped__", functools.lru_cache(2)),
     "an item that moves to another list": (lambda: [[1], [2]], lambda held: held[0].append(held[1].pop())),
     "an entry that moves to another table": (
         lambda: [{"a": 1}, {"b": 2}], lambda held: held[0].update(b=held[1].pop("b"))
@@ -57,6 +80,10 @@ CHANGED = {
     "a slot": (lambda: Slotted(one=1), lambda held: setattr(held, "one", 2)),
     "a slot that was empty": (lambda: Slotted(one=1), lambda held: setattr(held, "two", 2)),
     "a class": (lambda: Plain(one=1), lambda held: setattr(held, "__class__", Other)),
+    "a class of slots": (lambda: Slotted(one=1), lambda held: setattr(held, "__class__", Alike)),
+    "an attribute of a list's class": (
+        type("Own", (list,), {"__module__": __name__}), lambda held: setattr(type(held), "two", 2)
+    ),
     "an attribute of a class": (owned, lambda held: setattr(type(held), "two", 2)),
     "another of a class": (lambda: owned(two=1), lambda held: setattr(type(held), "two", 2)),
     "the bases of a class": (owned, lambda held: setattr(type(held), "__bases__", (Plain,))),
