@@ -214,7 +214,11 @@ def test_a_module_is_told_up_to_some_size(monkeypatch):
         Content(held)
 
 
-@pytest.mark.parametrize("held", [{Calm(), 1}, np.array([None]), torch.zeros(2).to_sparse(), iter([1])])
+UNTOLD = [{Calm(), 1}, np.array([None]), torch.zeros(2).to_sparse(), iter([1]), torch._neg_view(torch.zeros(2))]
+UNTOLD += [torch.zeros(2, dtype=torch.complex64).conj(), torch.zeros(2, dtype=torch.complex128)]
+
+
+@pytest.mark.parametrize("held", UNTOLD)
 def test_what_cannot_be_told(held):
     module = nn.Identity()
     module.held = [1.0]

@@ -81,6 +81,7 @@ CHANGED = {
     "a slot that was empty": (lambda: Slotted(one=1), lambda held: setattr(held, "two", 2)),
     "a class": (lambda: Plain(one=1), lambda held: setattr(held, "__class__", Other)),
     "a class of slots": (lambda: Slotted(one=1), lambda held: setattr(held, "__class__", Alike)),
+    "what a method in C is of": (lambda: {"a": 1}.get, lambda held: held.__self__.update(a=2)),
     "an attribute of a list's class": (
         type("Own", (list,), {"__module__": __name__}), lambda held: setattr(type(held), "two", 2)
     ),

@@ -318,6 +318,9 @@ CHOSEN = {
     "a table": lambda x: F.embedding((3 * x[..., 0]).abs().long().clamp(0, 4), steps(5, 3)),
     "one of a few": lambda x: F.one_hot(x.argmax(2), 4).to(x.dtype) + steps(4, 4)[x.argmin(2)],
     "along maps": lambda x: x.gather(2, x.argsort(2)) + x.gather(2, x.argmax(2, keepdim=True)),
+    "along one of three axes of maps": lambda x: (
+        x.unflatten(2, (2, 2, 1)).gather(2, x.unflatten(2, (2, 2, 1)).argsort(2)).flatten(2)
+    ),
     "put along maps": lambda x: x.scatter(2, x.argsort(2), 2 * x) - x.scatter_add(2, x.argmin(2, keepdim=True), x),
     "put where they are low": lambda x: x.index_put((x < 0,), steps(2)[1]),
     "the lower": lambda x: torch.where(x < 0.5, x, 2 * x).masked_fill(x > 1, 0.25),
