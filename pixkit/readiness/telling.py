@@ -70,7 +70,6 @@ class Telling(Values):
         plain = value.layout is torch.strided and not (value.is_conj() or value.is_neg() or value.is_quantized)
         if type(value) not in (Tensor, nn.Parameter, nn.Buffer) or not plain or value.element_size() not in SIZES:
             raise Untold("a tensor of an unsupported kind")
-        self.said += (value.dtype, value.device, value.shape, value.requires_grad)
         self.tensors.append(value)
         self._table(vars(value))
 

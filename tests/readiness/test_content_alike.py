@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from pixkit.memory.keep import Keep
 from pixkit.readiness.content import Content, Untold
 
 pytestmark = pytest.mark.quick
@@ -219,3 +220,12 @@ def test_a_change_of_the_other_is_noticed_as_well():
     assert content.holds(other)
     other.held[1].add_(1)
     assert not content.holds(other) and content.holds(one)
+
+
+def test_what_is_cached_in_a_network_does_not_count():
+    one, other = holding(1), holding(1)
+    one.cache = Keep()
+    content = Content(one)
+    assert content.holds(other) and Content(other).holds(one)
+    one.cache = Keep()
+    assert content.stands() and content.holds(one)
