@@ -46,7 +46,9 @@ class Late(Base):
 
 def test_a_broken_law_is_told_in_full():
     trace = Trace(net_of(Late, GREY))
-    error = law_error(trace, find_leak(trace))
+    leak = find_leak(trace)
+    assert (leak.deadline, leak.readiness) == (11, 12), "at the last step"
+    error = law_error(trace, leak)
     assert (error.where, error.message) == (
         "Late",
         "not causal: the output of backbone.last (Last) is ready too late",

@@ -283,19 +283,6 @@ def test_of_what_is_late_from_the_pixel_on_the_first_layer_is_blamed():
     assert find_leak(Trace(net)).blamed.label == "encoding (ScaledLevels)"
 
 
-def test_a_leak_at_the_last_step_alone_is_found_there():
-    class Late(Base):
-        def plant(self, spec):
-            self.last = Last()
-            self.grow = nn.Conv2d(spec.inputs, 6, 1)
-
-        def forward(self, x):
-            return self.body(F.elu(self.stem(x))) + self.grow(self.last(x))
-
-    leak = find_leak(Trace(net_of(Late, GREY)))
-    assert (leak.deadline, leak.readiness) == (11, 12)
-
-
 def test_in_place_operations_are_fine_where_nobody_reads_their_input_again():
     class Chain(Base):
         def plant(self, spec):
