@@ -1,5 +1,6 @@
 """Whatever a network holds, a change of it is noticed, also if what is there now is equal to what was."""
 
+import enum
 import functools
 
 import numpy as np
@@ -84,6 +85,10 @@ CHANGED = {
     "what a method in C is of": (lambda: {"a": 1}.get, lambda held: held.__self__.update(a=2)),
     "an attribute of a list's class": (
         type("Own", (list,), {"__module__": __name__}), lambda held: setattr(type(held), "two", 2)
+    ),
+    "an attribute of a class that is held": (lambda: type(owned()), lambda held: setattr(held, "two", 2)),
+    "an attribute of a member's class": (
+        lambda: enum.Enum("Own", "ONE", module=__name__).ONE, lambda held: setattr(type(held), "two", 2)
     ),
     "an attribute of a class": (owned, lambda held: setattr(type(held), "two", 2)),
     "another of a class": (lambda: owned(two=1), lambda held: setattr(type(held), "two", 2)),
