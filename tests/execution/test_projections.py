@@ -8,17 +8,19 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from teacher import COLOUR, GREY, check_both
+from teacher import COLOUR, GREY, check, check_both
 from torch import nn
 
 import pixkit
 from pixkit.backbones.conditioners import FeatureContext, LabelContext
 from pixkit.execution.choose import make
 from pixkit.execution.native import buffers, projections
-from pixkit.execution.native.executor import shares
+from pixkit.execution.native.executor import NativeExecutor, shares
 from pixkit.execution.native.projections import runner, with_projections
 from pixkit.execution.plan import make_plan
-from pixkit.layers import MaskedConv2d
+from pixkit.layers import MaskedConv2d, Pointwise, Shift, ShiftedConv2d
+from pixkit.layers.contraction import SiteLinear
+from pixkit.layers.rearrange import Rearrange
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
 from pixkit.testing import component, named, network
@@ -27,10 +29,10 @@ from pixkit.testing import component, named, network
 class Encoded(FeatureContext):
     """Features through convolutions, as of a smaller picture."""
 
-    def __init__(self):
+    def __init__(self, maps=6):
         super().__init__(2, (1, 2))
-        self.body, self.maps = nn.Conv2d(2, 6, 3, padding=1), 6
-        self.enlarge = nn.ConvTranspose2d(6, 6, (3, 2), stride=(3, 2))
+        self.body, self.maps = nn.Conv2d(2, maps, 3, padding=1), maps
+        self.enlarge = nn.ConvTranspose2d(maps, maps, (3, 2), stride=(3, 2))
 
     def forward(self, context):
         return self.enlarge(self.body(context).relu())
@@ -174,6 +176,54 @@ def test_only_a_plain_sum_with_a_projection_stays_in_registers(join, together):
     chains = [kinds[head : head + 1 + fused] for head, fused in enumerate(packed._fused)]
     assert (["LINEAR", "LINEAR", "ADD"] in chains) == together
     check_both(net)
+
+
+class Around(pixkit.Backbone):
+    """Layers, some of which are ready rows ahead of others, and projections."""
+
+    conditional = True
+
+    def __init__(self, config, spec):
+        super().__init__(config, spec)
+        self.width, ordering = 18, spec.ordering
+        self.stem, self.next, self.other = (
+            MaskedConv2d(maps, 18, 3, kind, ordering) for maps, kind in ((spec.inputs, "A"), (18, "B"), (18, "B"))
+        )
+        self.above, self.down = ShiftedConv2d(spec.inputs, 18, (-2, -1), (-1, 1)), Shift(1, 0)
+        self.point = Pointwise(18, 18, ordering)
+        self.first, self.second = (nn.Conv2d(spec.context, 18, 1) for _ in range(2))
+        sites, every = torch.ones(12, 12, dtype=torch.bool), torch.arange(18 * 12).view(18, 12)
+        self.mixed = SiteLinear(torch.randn(12, 18, 12, 18) / 9, None, sites.tril(-1), (3, 4))
+        self.back = Rearrange([(18, 3, 4)], every, (3, 4))
+
+    def forward(self, x, context):
+        return self.work(x, self.stem(x), self.first(context), self.second(context))
+
+
+PLACES = {
+    "what is summed is read from another site": lambda own, x, h, p, q: (own.down(own.next(h)) + p) * h,
+    "the layer is read before its sum is due": lambda own, x, h, p, q: (
+        own.point(a := own.above(x)) + (a + h.tanh() + p)
+    ),
+    "it is shifted before": lambda own, x, h, p, q: h + own.down(p),
+    "the sum is read by others as well": lambda own, x, h, p, q: own.down(s := own.next(h) + h) + (s + p),
+    "a sum of two layers": lambda own, x, h, p, q: (own.next(h) + own.other(h)) + p,
+    "another operand comes later": lambda own, x, h, p, q: torch.addcmul(own.next(h), torch.tanh(own.other(h)), p),
+    "two projections, one after the other": lambda own, x, h, p, q: (own.next(h) + p) + q,
+    "the sum is due later than the layer": lambda own, x, h, p, q: own.above(x) + p + h,
+    "colours are mixed": lambda own, x, h, p, q: own.back(own.mixed(h) + p),
+    "the maps are beside others": lambda own, x, h, p, q: h + torch.cat([p, h], 1).chunk(2, 1)[0],
+}
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
+@pytest.mark.parametrize("place", PLACES)
+def test_wherever_a_projection_is_read_the_parameters_are_the_networks(place, spec):
+    """Of a context of six maps, which colours share, and of four."""
+    made = component("backbone", type("Some", (Around,), {"work": PLACES[place]}))
+    for maps in (6, 4):
+        check(network(made, spec, conditioner=Encoded(maps)), torch.float64, 3, (NativeExecutor,))
 
 
 def test_other_uses_of_a_projection(spec=GREY):
