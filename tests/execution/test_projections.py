@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -217,13 +218,13 @@ PLACES = {
 
 
 @pytest.mark.needs_compiler
-@pytest.mark.parametrize("spec", [GREY, COLOUR], ids=str)
-@pytest.mark.parametrize("place", PLACES)
-def test_wherever_a_projection_is_read_the_parameters_are_the_networks(place, spec):
+@pytest.mark.parametrize(
+    ("place", "spec", "maps"), [*itertools.product(PLACES, (GREY, COLOUR), (6,)), ("a sum of two layers", COLOUR, 4)]
+)
+def test_wherever_a_projection_is_read_the_parameters_are_the_networks(place, spec, maps):
     """Of a context of six maps, which colours share, and of four."""
     made = component("backbone", type("Some", (Around,), {"work": PLACES[place]}))
-    for maps in (6, 4):
-        check(network(made, spec, conditioner=Encoded(maps)), torch.float64, 3, (NativeExecutor,))
+    check(network(made, spec, conditioner=Encoded(maps)), torch.float64, 3, (NativeExecutor,))
 
 
 def test_other_uses_of_a_projection(spec=GREY):
