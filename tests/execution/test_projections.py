@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import itertools
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -219,7 +218,13 @@ PLACES = {
 
 @pytest.mark.needs_compiler
 @pytest.mark.parametrize(
-    ("place", "spec", "maps"), [*itertools.product(PLACES, (GREY, COLOUR), (6,)), ("a sum of two layers", COLOUR, 4)]
+    ("place", "spec", "maps"),
+    [
+        *((place, GREY, 6) for place in PLACES),
+        ("it is shifted before", COLOUR, 6),
+        ("colours are mixed", COLOUR, 6),
+        ("a sum of two layers", COLOUR, 4),
+    ],
 )
 def test_wherever_a_projection_is_read_the_parameters_are_the_networks(place, spec, maps):
     """Of a context of six maps, which colours share, and of four."""
