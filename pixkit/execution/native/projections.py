@@ -70,7 +70,7 @@ def _delayed(plan: Plan, found: dict[str, str]) -> dict[str, str]:
         for name in operations[reader].inputs:
             layers = [each for each in operations[name].inputs if isinstance(operations[each].module, TapLayer)]
             own = operations[name].kind == "elementwise" and readers[name] == len(layers) == 1
-            if own and readers[layers[0]] == 1 and name not in found:
+            if own and readers[layers[0]] == 1:
                 late[layers[0]] = name
     return late
 
