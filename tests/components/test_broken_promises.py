@@ -64,6 +64,8 @@ def test_a_backbone_is_held_to_its_promises(made, rule, advice):
         checked(network(made, GREY))
     assert rule in error.value.message and advice in str(error.value)
     assert error.value.where.split(".")[-1] in ("test", "Slip")
+    if rule == "does not give features":
+        assert error.value.expected == f"[3, width, {SIZE[0]}, {SIZE[1]}], width being 6" and advice in error.value.hint
 
 
 @pytest.mark.parametrize(("text", "advice"), [

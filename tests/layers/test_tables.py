@@ -75,10 +75,12 @@ def test_attention_by_a_table_is_torchs():
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 6, 1, 5, generator=generator, dtype=torch.float64) for _ in range(3))
     visible, bias = torch.ones(5, 5).tril().bool(), torch.randn(1, 5, 5, generator=generator, dtype=torch.float64)
+    visible[3] = False
     found = SiteAttention(visible, heads=3, scale=0.7, bias=bias)(q, k, v)
     split = (x.view(2, 3, 2, 5).transpose(2, 3) for x in (q, k, v))
     mask = bias.masked_fill(~visible, -torch.inf)
-    expected = F.scaled_dot_product_attention(*split, attn_mask=mask, scale=0.7)
+    expected = F.scaled_dot_product_attention(*split, attn_mask=mask, scale=0.7).nan_to_num(0.0)
+    assert found[..., 3].eq(0).all(), "a site that sees nothing"
     assert torch.allclose(found, expected.transpose(2, 3).reshape(2, 6, 1, 5), rtol=0, atol=1e-12)
 
 
