@@ -114,6 +114,20 @@ def test_a_network_that_counts_its_calls_is_not_traced():
         Trace(net_of(Counting, GREY))
 
 
+class Remembering(Sound):
+    """It reads what it kept of its last call, where it finds proxies."""
+
+    def wrong(self, h):
+        if isinstance(h, torch.Tensor):
+            self.kept = h[:1].mean((2, 3), keepdim=True).detach()
+        return h + self.kept
+
+
+def test_what_a_network_kept_of_a_call_is_not_that_of_the_images_that_a_trace_is_compared_by():
+    with pytest.raises(Untraceable, match="its trace computes something different from its forward"):
+        Trace(net_of(Remembering, GREY))
+
+
 def test_tracing_leaves_the_network_as_it_was():
     class Constant(Sound):
         def wrong(self, h):
