@@ -21,7 +21,8 @@ from pixkit.report.curve import Curve
 from pixkit.report.facts import _count
 from pixkit.report.learning import learning
 from pixkit.report.markup import beside, element, escaped
-from pixkit.report.scores import _cells, _here, _running, _so_far, _sorted, _state
+from pixkit.report.page import _title
+from pixkit.report.scores import _behind, _cells, _here, _running, _so_far, _sorted, _state, recipe_name
 from pixkit.report.subject import read_subjects
 
 
@@ -196,6 +197,21 @@ def test_a_part_of_the_page_for_each_fact_that_a_run_may_lack(copied):
     assert [each["split"] for each in order] == ["validation", "test", "train", "other"]
     other = one.validation.__class__(**{**vars(one.validation), "unit": "error", "nats": None, "score": 0.25})
     assert _so_far(replace(one, validation=other))[3:] == ("", "", "0.250 error; step 16, as it was logged")
+
+
+def test_several_runs_have_a_title_their_recipes_and_distances_if_they_compare(copied):
+    (one,) = read_subjects(copied("run"))
+
+    def named(name, recipe=""):
+        settings = {**one.settings, "name": name, "lock": {**one.settings["lock"], "recipe": recipe}}
+        return replace(one, settings=settings, about={**one.about, "name": name})
+
+    titles = [_title([named(str(number)) for number in range(count)]) for count in (4, 5)]
+    assert titles == ["0, 1, 2, 3: 4 runs", "0, 1, 2, 3 and 1 more: 5 runs"]
+    built = [recipe_name(named("mnist-gated", f"there/{name}.yaml")) for name in ("cifar10-gated", "own")]
+    assert built == ["cifar10-gated", "mnist-gated"]
+    unlike = replace(one, validation=replace(one.validation, unit="error"))
+    assert (_behind([one, unlike]), _behind([one, one])) == ([None, None], [0.0, 0.0])
 
 
 def test_of_scores_of_a_part_the_images_of_the_whole_are_counted():
