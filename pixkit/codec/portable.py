@@ -105,7 +105,8 @@ class PortableWalk(Walk):
         values = np.empty((len(sites), op.inner, colours // groups, self.batch), np.float32)
         for share in range(colours // groups):
             colour = group if groups > 1 else share
-            values[:, :, share] = table[colour][self.levels[sites, :, colour]].swapaxes(1, 2)
+            known = np.maximum(self.levels[sites, :, colour], 0)  # one that is not chosen yet is 0, as in decoding
+            values[:, :, share] = table[colour][known].swapaxes(1, 2)
         return values.reshape(len(sites), -1, self.batch)
 
     def _linear(self, op: Operation, group: int, sites: Array, maps: int) -> Array:

@@ -16,7 +16,7 @@ from pixkit.codec.frozen import NUMBERS, Frozen, Operation
 from pixkit.codec.packing import Packer
 from pixkit.codec.portable import PortableWalk
 from pixkit.codec.strict import StrictWalk
-from pixkit.codec.trial import trials_of_heads
+from pixkit.codec.trial import trial, trials_of_heads
 from pixkit.codec.walk import Walk
 from pixkit.errors import CausalityError, DataError, UsageError
 from pixkit.heads.softmax import Softmax
@@ -148,6 +148,19 @@ def test_a_program_is_the_same_after_it_was_written_and_read():
     for damaged in (b"", data[:100], data[:-1], data.replace(b'"format":1', b'"format":2')):
         with pytest.raises(DataError, match="codec file"):
             Frozen.from_bytes(damaged)
+
+
+@pytest.mark.needs_compiler
+def test_a_level_that_an_encoder_has_not_chosen_yet_is_read_as_0():
+    program = trial()
+    for kind in (PortableWalk, StrictWalk):
+        found = []
+        for level in (-1, 0, 1):
+            walk = kind(program, 2)
+            walk.levels[:] = level
+            walk.advance(0)
+            found.append(np.stack([walk.logits(site, 0) for site in range(program.count)]))
+        assert np.array_equal(found[0], found[1]) and not np.array_equal(found[1], found[2])
 
 
 def test_what_has_no_portable_arithmetic_is_refused(monkeypatch):

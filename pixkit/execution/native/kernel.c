@@ -74,6 +74,7 @@ static void embed(const Program *p, const Op *op, const Buffer *out, i32 group, 
         for (i32 c = 0; c < share; c++) {
             i32 colour = p->groups > 1 ? group : c;
             i64 level = p->pixels[(site * p->batch + first + r) * p->colours + colour];
+            if (level < 0) level = 0; /* code.h has not chosen it yet: only a damaged program asks */
             const real *entry = op->weight + (colour * levels + level) * entries;
             for (i32 e = 0; e < entries; e++) y[e * share + c] = entry[e];
         }
