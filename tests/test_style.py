@@ -15,8 +15,8 @@ from pixkit import public
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = (
-    *("errors", "numerals", "distribution", "files", "locks", "cache", "randomness", "precision", "context", "image"),
-    *("noise", "ranks", "modes", "memory", "catalogue"),
+    *("errors", "numerals", "bits", "distribution", "files", "locks", "cache", "randomness", "precision"),
+    *("context", "image", "noise", "ranks", "modes", "memory", "catalogue"),
     *("components", "orderings", "layers", "backbones", "heads", "network", "wrappers"),
     *("readiness", "execution", "samplers", "models", "optimisers"),
     *("data", "recipe", "runs", "codec", "figures", "trackers", "tasks", "report"),

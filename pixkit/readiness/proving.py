@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pixkit.bits import bytes_of
 from pixkit.errors import UsageError, listed
 from pixkit.readiness.asked import Output, Question, question
 from pixkit.readiness.elements.marked import plainly
@@ -160,6 +161,6 @@ def _reliances(module: Any, run: Run) -> Iterator[Reliance]:
     own = dict(module.named_parameters()) | dict(module.named_buffers()) if isinstance(module, nn.Module) else {}
     tensors = {**run.constants, **own}
     for name in sorted(run.relies_on):
-        values = tensors[name].detach().cpu().contiguous()
-        digest = hashlib.sha256(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+        values = tensors[name]
+        digest = hashlib.sha256(bytes_of(values).cpu().numpy().tobytes())
         yield Reliance(name, tuple(values.shape), digest.hexdigest())

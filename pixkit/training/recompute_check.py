@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixkit.bits import bytes_of
 from pixkit.errors import UsageError
 from pixkit.layers.modes import rehearsing
 from pixkit.training.memory import first
@@ -85,11 +86,6 @@ def _keeping(work: Callable[[], Any]) -> tuple[Any, list[Tensor]]:
 
 def _alike(some: list[Tensor], others: list[Tensor]) -> bool:
     return len(some) == len(others) and all(
-        one.shape == other.shape and torch.equal(_bits(one), _bits(other))
+        one.shape == other.shape and torch.equal(bytes_of(one), bytes_of(other))
         for one, other in zip(some, others, strict=True)
     )
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    """The bytes of its values: as numbers, NaN differs from itself, and -0 does not differ from 0."""
-    return tensor.detach().resolve_conj().resolve_neg().reshape(-1).contiguous().view(torch.uint8)

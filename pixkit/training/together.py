@@ -8,6 +8,7 @@ from zlib import crc32
 import torch
 from torch import nn
 
+from pixkit.bits import bytes_of
 from pixkit.errors import RankError, UsageError
 from pixkit.ranks import Ranks, named
 from pixkit.recipe import LoadedRecipe
@@ -81,5 +82,5 @@ def check_alike(ranks: Ranks, model: nn.Module, step: int) -> None:
         return
     found = 0
     for tensor in model.state_dict().values():
-        found = crc32(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy(), found)
+        found = crc32(bytes_of(tensor).cpu().numpy().data, found)
     check_same(ranks, f"the weights after step {step}", f"CRC-32 {found:08x}")

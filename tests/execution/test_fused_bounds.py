@@ -36,8 +36,8 @@ class Lending:
         self.lent.append((own, guarded.fenced(own, self.at_end), own.clone()))
         return Pointer(self.lent[-1][1])
 
-    def shared(self, *given):
-        self.share(*given)
+    def shared(self, *given, **named):
+        self.share(*given, **named)
         for own, copy, before in self.lent:
             if not torch.equal(copy.view(torch.uint8), before.view(torch.uint8)):
                 ctypes.memmove(own.data_ptr(), copy.data_ptr(), own.nbytes)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pixkit.bits import bytes_of
 from pixkit.execution.lowering.colours import at_once
 from pixkit.execution.lowering.lower import LANES, Kept, Unsupported, lower, static_inputs
 from pixkit.execution.native.projections import runner
@@ -207,4 +208,4 @@ def one_for_all(context: Tensor | None) -> bool:
 
 
 def _same_bits(one: Tensor, other: Tensor) -> bool:
-    return torch.equal(one.contiguous().view(torch.uint8), other.contiguous().view(torch.uint8))
+    return torch.equal(bytes_of(one), bytes_of(other))

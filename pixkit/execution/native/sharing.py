@@ -57,15 +57,14 @@ def work_on(
     def run(first: ctypes.c_int64, last: ctypes.c_int64) -> None:
         work(first, last, *given, *own())
 
-    if alone:
-        run(ctypes.c_int64(0), ctypes.c_int64(rows))
-    else:
-        share(run, rows, like.numel())
+    share(run, rows, like.numel(), alone=alone)
 
 
-def share(work: Callable[[ctypes.c_int64, ctypes.c_int64], object], rows: int, elements: int) -> None:
-    """Run `work` on all rows, of `elements` elements in total, shared among torch's number of threads."""
-    threads = min(torch.get_num_threads(), rows) if elements >= LEAST else 1
+def share(
+    work: Callable[[ctypes.c_int64, ctypes.c_int64], object], rows: int, elements: int, *, alone: bool = False
+) -> None:
+    """Run `work` on all rows, of `elements` elements in total, shared among torch's number of threads, or `alone`."""
+    threads = min(torch.get_num_threads(), rows) if elements >= LEAST and not alone else 1
     if threads == 1:
         work(ctypes.c_int64(0), ctypes.c_int64(rows))
         return

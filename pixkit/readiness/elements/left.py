@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pixkit.bits import bytes_of
 from pixkit.readiness.code import Places, inside
 from pixkit.readiness.elements.marked import Marked, plainly
 from pixkit.readiness.elements.marks import Marks, core_of
@@ -176,5 +177,4 @@ def _known(marks: Marks) -> Hashable:
 
 
 def _digest(plane: Tensor) -> bytes:
-    whole = core_of(plane.detach()).resolve_conj().resolve_neg().cpu().contiguous().flatten()
-    return hashlib.sha256(whole.view(torch.uint8).numpy().tobytes()).digest()
+    return hashlib.sha256(bytes_of(core_of(plane.detach())).cpu().numpy().tobytes()).digest()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from pixkit.bits import bytes_of
 from pixkit.modes import OperationMode
 from pixkit.readiness.elements.marked import Marked, plainly, tensors_in
 from pixkit.readiness.elements.operation import describe, gives_memory
@@ -129,7 +130,7 @@ class Performed:
         with plainly() if isinstance(tensor, Marked) else nullcontext():
             # A copy: memory that numpy has seen can no longer grow.
             values = tensor.detach().resolve_conj().resolve_neg().cpu().clone(memory_format=torch.contiguous_format)
-            return _Window(key, (*kind, hashlib.sha256(values.flatten().view(torch.uint8).numpy().tobytes()).digest()))
+            return _Window(key, (*kind, hashlib.sha256(bytes_of(values).numpy().tobytes()).digest()))
 
 
 class Performing(OperationMode):
