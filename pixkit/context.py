@@ -97,6 +97,12 @@ class ContextSpec:
             kind = f"{found.dtype}, {found.layout}"
             raise DataError("not an array of numbers", where=where, found=kind, expected=f"{self}")
         if found.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch compares none of these
+            numbers = found.cpu().numpy()
+            if numbers.size and int(numbers.max()) >= 2**63:
+                span = f"{int(numbers.min())}..{int(numbers.max())}"
+                raise DataError(
+                    "values out of range", where=where, found=span, expected=f"0..{(self.levels or 2**63) - 1}"
+                )
             found = found.long()
         found = self._one_each(found)
         expected = f"({', '.join(map(str, ('n', *self.shape)))})"

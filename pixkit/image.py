@@ -205,8 +205,8 @@ class ImageSpec:
             )
         if values and has_values(x) and x.numel():
             # torch has no minimum for most unsigned types
-            signed = x.long() if x.dtype in (torch.uint16, torch.uint32, torch.uint64) else x
-            least, most = int(signed.min()), int(signed.max())
+            levels = x.cpu().numpy() if x.dtype in (torch.uint16, torch.uint32, torch.uint64) else x
+            least, most = int(levels.min()), int(levels.max())
             if not 0 <= least <= most < self.levels:
                 raise DataError(
                     "values out of range", where=where, found=f"{least}..{most}", expected=f"0..{self.levels - 1}"

@@ -18,7 +18,7 @@ from pixkit.data.classes import by_value
 from pixkit.data.dataset import Dataset, Part
 from pixkit.data.layout import AXES, OtherLayout, as_images, axes_of
 from pixkit.data.missing import NotNumbers
-from pixkit.data.values import NotLevels, OutOfRange, levels_of
+from pixkit.data.values import NotLevels, OutOfRange, levels_of, signed
 from pixkit.errors import DataError, listed, quoted
 from pixkit.image import ImageSpec
 
@@ -185,7 +185,7 @@ def _numbers(labels: Array, images: int, where: str) -> Tensor:
             expected=f"integers, ({images},)",
             hint=_numbered(numbers, images),
         )
-    return torch.from_numpy(numbers.astype(np.int64))
+    return torch.from_numpy(signed(numbers, where))
 
 
 def _numbered(labels: NDArray[Any], images: int) -> str | None:

@@ -117,6 +117,18 @@ def _words(value_range: Range) -> str:
     return f"{value_range[0]:g}..{value_range[1]:g}"
 
 
+def signed(numbers: NDArray[Any], where: str) -> NDArray[np.int64]:
+    """Whole numbers of any type as int64, copied.
+
+    Raises:
+        DataError: for 2**63 and above.
+    """
+    if numbers.size and int(numbers.max()) >= 2**63:
+        span = f"{int(numbers.min())}..{int(numbers.max())}"
+        raise DataError("values out of range", where=where, found=span, expected=f"below {2**63}")
+    return numbers.astype(np.int64)
+
+
 def labels_of(array: NDArray[Any], images: int, where: str) -> NDArray[np.int64]:
     """Labels int64 [N] from whole numbers [N] or [N, 1], or from one-hot rows, [N, classes].
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pixkit.data import Progress
 from pixkit.data.given_array import MAX_BYTES
 from pixkit.data.npy import ArrayFile
+from pixkit.data.values import signed
 from pixkit.errors import DataError, UsageError
 from pixkit.models.base import Model
 from pixkit.runs.load import load_data
@@ -74,7 +76,7 @@ def _own(model: Model, names: Sequence[str], count: int, run: Run, loading: Prog
         raise
 
 
-def _stored(path: Path, name: str | None) -> np.ndarray:
+def _stored(path: Path, name: str | None) -> NDArray[np.int64]:
     """Class numbers, [N]."""
     arrays = ArrayFile(path, MAX_BYTES)
     names = arrays.names()
@@ -87,4 +89,4 @@ def _stored(path: Path, name: str | None) -> np.ndarray:
     found = arrays.read_levels(name if arrays.zipped else None)
     if found.ndim != 1:
         raise DataError("not labels", where=str(path), found=f"an array {found.shape}", expected="(N,)")
-    return np.ascontiguousarray(found, np.int64)
+    return signed(found, str(path))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -122,11 +123,12 @@ def _repeat(chosen: Choice, values: int, count: int, message: str, where: str) -
     """Each of the chosen numbers below `values`, `count` times, int64."""
     if isinstance(chosen, str) and chosen != "all":
         raise UsageError(message, where=where, found=chosen, expected=f"0..{values - 1}, several of these, or all")
-    numbers = torch.arange(values) if isinstance(chosen, str) else torch.as_tensor(chosen).flatten().long().cpu()
-    for number in numbers.tolist():
+    given = chosen.cpu() if isinstance(chosen, Tensor) else range(values) if isinstance(chosen, str) else chosen
+    numbers = np.ravel(given).tolist()
+    for number in numbers:
         if not 0 <= number < values:
             raise UsageError(message, where=where, found=str(number), expected=f"0..{values - 1}")
-    return numbers.repeat_interleave(count)
+    return torch.tensor(numbers, dtype=torch.int64).repeat_interleave(count)
 
 
 def check_classes(model: Model, data: ComponentSpec, base: Path) -> None:

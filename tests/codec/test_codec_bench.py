@@ -16,6 +16,7 @@ from PIL import Image
 
 from pixkit.cli.commands import bench_compress
 from pixkit.cli.main import main
+from pixkit.codec.codec import Codec
 from pixkit.errors import UsageError
 from pixkit.tasks import codec_bench, codec_of, general_codecs
 from pixkit.tasks.codec_bench import CodecTimes, bench_codec
@@ -109,10 +110,17 @@ def test_the_models_nats_are_those_of_all_images_given_their_labels(monkeypatch)
     monkeypatch.setattr(codec_bench, "load", lambda *given, **named: model)
     monkeypatch.setattr(codec_bench, "general_sizes", lambda images, levels, told: ([], {"PNG": "left out"}))
     monkeypatch.setattr(codec_bench, "BATCH", 2)
-    x, told = random_images(model.spec, 5), []
+    x, told, encoded, encode = random_images(model.spec, 5), [], [], Codec.encode
+
+    def noted(own, images, *, labels, **named):
+        encoded.append(labels.tolist())
+        return encode(own, images, labels=labels, **named)
+
+    monkeypatch.setattr(Codec, "encode", noted)
     found = bench_codec(LEGACY, x, labels=[2, 0, 1, 2, 0], loading=lambda *said: told.append(said))
     nats = -model.network.log_prob(x, torch.tensor([2, 0, 1, 2, 0])).detach().sum()
     assert found.ideal == pytest.approx(float(nats) / math.log(2) / 8, rel=1e-5)
+    assert encoded == [[2], [2, 0, 1, 2, 0]]
     assert told[:3] == [("scoring", start, 5) for start in (0, 2, 4)]
     assert (found.images, found.codec_size) == (5, len(codec_of(model).content))
     assert 0 < found.words < found.size - 40 < found.words + 20

@@ -176,9 +176,10 @@ def test_labels_come_from_the_data_a_file_or_a_word(run, tmp_path):
     assert labels("none") == [10, 10]
     with pytest.raises(DataError, match="3 labels"):
         labels([1, 2, 3])
-    np.save(tmp_path / "some.npy", [[3, 4]])
-    with pytest.raises(DataError, match="not labels"):
-        labels(tmp_path / "some.npy")
+    for wrong, found in (([[3, 4]], "not labels"), (np.array([3, 2**63], "u8"), f"found: 3..{2**63}\n")):
+        np.save(tmp_path / "some.npy", wrong)
+        with pytest.raises(DataError, match=found):
+            labels(tmp_path / "some.npy")
     with pytest.raises(UsageError, match="no label"):
         labels_of(pixkit.load(run), (), 2, "7", opened)
     np.savez(tmp_path / "some.npz", x=np.zeros(2), y=np.zeros(2))

@@ -362,6 +362,7 @@ def test_parameters_are_every_images_own():
         ({"components": 0}, "components"),
         ({"components": 5}, None),
         ({"components": 9}, "maps of an operand"),
+        ({"components": (1 << 16) - 1}, "maps of an operand"),
         ({"components": 1 << 16}, "components"),
         ({"components": 1.0}, "components"),
         ({"low": "-5"}, "scales"),

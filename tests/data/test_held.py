@@ -123,6 +123,13 @@ def test_labels_of_a_program_that_are_none_are_told_how_to_become_some(labels, s
     assert said_of(lambda: given_images(X, LABELS, test_images=X, test_labels=labels, levels=5))[1] == "test_labels"
 
 
+def test_labels_of_a_program_are_below_2_to_the_63rd():
+    labels = np.array([7, 2**63, 9, 7], np.uint64)
+    expected = ("values out of range", "labels", f"7..{2**63}", f"below {2**63}")
+    assert said_of(lambda: given_images(X, labels, levels=5)) == expected
+    assert given_images(X, labels - np.uint64(7), levels=5).class_names == ("0", "2", str(2**63 - 7))
+
+
 def test_images_of_a_program_have_labels_in_both_sets_or_in_none():
     apart = ("labels are given for one of images and test_images only", "labels")
     assert said_of(lambda: given_images(X, LABELS, test_images=X, levels=5)) == apart

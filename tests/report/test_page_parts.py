@@ -14,8 +14,10 @@ import pytest
 from PIL import Image
 
 from pixkit.catalogue.published import PUBLISHED
+from pixkit.errors import RecipeError
 from pixkit.figures.grids import in_colour
 from pixkit.report import page, samples
+from pixkit.report import recipes as recipes_of
 from pixkit.report.chart import HEIGHT, LEFT, LINE, TOP, WIDTH, Line, chart
 from pixkit.report.curve import Curve
 from pixkit.report.facts import _count
@@ -23,7 +25,7 @@ from pixkit.report.learning import learning
 from pixkit.report.markup import beside, element, escaped
 from pixkit.report.page import _title
 from pixkit.report.scores import _behind, _cells, _here, _running, _so_far, _sorted, _state, recipe_name
-from pixkit.report.subject import read_subjects
+from pixkit.report.subject import images_of_step, read_subjects
 
 
 def test_elements_escape_what_is_put_into_them():
@@ -220,3 +222,34 @@ def test_of_scores_of_a_part_the_images_of_the_whole_are_counted():
     assert [_count(one, split) for split in ("test", "validation", "train")] == [300, 7, None]
     one.about = {"scores": []}
     assert [_count(one, split) for split in ("test", "validation")] == [None, 9]
+
+
+def test_of_one_run_no_differences_are_told_nor_its_name_and_a_recipe_that_cannot_be_read_is(copied, monkeypatch):
+    (one,) = read_subjects(copied("run"))
+    assert (recipes_of._between([one]), str(recipes_of._between([one, one]))) == (
+        None, "<p>All runs have the same recipe.</p>",
+    )  # fmt: skip
+    packaged = recipes_of._packaged("mnist-gated")
+    lock = {"recipe": "there/mnist-gated.yaml"}
+    for name, lr, said in (("own", 0.5, "train.optimizer.lr"), ("mnist-gated", None, "As the packaged recipe")):
+        train = packaged["train"]
+        changed = train if lr is None else {**train, "optimizer": {**train["optimizer"], "lr": lr}}
+        own = replace(one, settings={**packaged, "pixkit": 0, "name": name, "train": changed, "lock": lock})
+        text = str(recipes_of._beside_packaged(own, {"mnist-gated": packaged}))
+        assert said in text and text.count("<tr>") == (0 if lr is None else 2)
+
+    def fail(path):
+        raise RecipeError("no", where=path.stem)
+
+    told = []
+    monkeypatch.setattr(recipes_of, "load_recipe", fail)
+    why = "the packaged recipe mnist-gated cannot be read: mnist-gated: no"
+    shown = str(recipes_of.recipes([own], told.append))
+    assert told == [why] and f'<p class="note">T{why[1:]}</p>' in shown
+
+
+@pytest.mark.parametrize(("train", "images"), [
+    ({"batch_size": 6}, 6), ({"batch_size": 6, "accumulate": 2}, 12), ({}, 1), ({"batch_size": "x", "accumulate": 3}, 3),
+    ({"batch_size": 6, "accumulate": 0}, 6), ({"batch_size": 6, "accumulate": -2}, 6), ({"batch_size": 2.5}, 1)])  # fmt: skip
+def test_a_step_has_the_images_of_all_its_parts(train, images):
+    assert images_of_step({"train": train}) == images

@@ -66,11 +66,22 @@ def test_floats_are_shown_by_their_range_and_colours_as_the_model_has_them(stand
     floats = ContextSpec("floats", (1, 2, 2))
     (picture,) = pictures_of(stand(floats), torch.tensor([[-1.0, -0.4, 0.1, 1.0]]))
     assert picture[0, ::2, ::3].tolist() == [[0, 2], [4, 7]]
+    assert pictures_of(stand(floats), torch.full((1, 4), -3.0)).unique().tolist() == [0], "of values that are all equal"
+    assert pictures_of(stand(floats), torch.zeros(0, 4)) is None
     colours = ContextSpec("colours", (3, 2, 2), 256)
     rows = torch.tensor([[255.0] * 4 + [0.0] * 4 + [128.0] * 4])
     assert pictures_of(stand(colours, channels=3), rows)[0, :, 0, 0].tolist() == [7, 0, 4]
     assert pictures_of(stand(colours), rows).unique().tolist() == [7]
     assert pictures_of(stand(GRID, channels=3), torch.full((2, 6), 3.0)).shape == (2, 3, 4, 6)
+
+
+def test_the_picture_of_a_condition_is_the_first_grids_or_the_one_that_is_asked_for(stand):
+    model = stand(VECTOR, GRID, ContextSpec("other", (2, 3), 2))
+    rows = torch.tensor([[0.0, 0.0, *[1] * 6, *[1] * 6]])  # of 4 and of 2 values: 2 and 4 of 8 levels
+    for asked, level in (({}, 2), ({"of": "other"}, 4), ({"of": "grid"}, 2), ({"but": "grid"}, 4), ({"but": "other"}, 2)):
+        assert pictures_of(model, rows, **asked).unique().tolist() == [level]
+    for asked in ({"of": "vector"}, {"of": "missing"}, {"of": "grid", "but": "grid"}):
+        assert pictures_of(model, rows, **asked) is None
 
 
 def test_conditions_in_turn_begin_again_at_the_end(stand):
@@ -191,6 +202,17 @@ def test_whole_images_in_place_of_smaller_ones_are_told_how_to_shrink(by):
     with pytest.raises(DataError, match="wrong shape") as caught:
         VECTOR.check(x, "context, vector")
     assert caught.value.hint is None
+
+
+@pytest.mark.parametrize(("levels", "expected"), [(4, "0..3"), (None, f"0..{2**63 - 1}")])
+def test_numbers_beyond_signed_ones_are_refused_as_they_are(levels, expected):
+    number = ContextSpec("number", (), levels)
+    for kind in (np.array, lambda *given: torch.from_numpy(np.array(*given))):
+        with pytest.raises(DataError, match="there: values out of range") as caught:
+            number.check(kind([1, 2**63], np.uint64), "there")
+        assert (caught.value.found, caught.value.expected) == (f"1..{2**63}", expected)
+        assert number.check(kind([1, 3], np.uint64), "there").tolist() == [1, 3]
+    assert ContextSpec("number", ()).check(np.array([2**63 - 1], np.uint64), "there").tolist() == [2**63 - 1]
 
 
 @pytest.mark.parametrize(("given", "found"), [(5, "int"), (torch.zeros(1, 4), "Tensor"), (["test:0", 5], "list")])
