@@ -87,6 +87,6 @@ def _read(number: int, run: Run) -> Subject:
 def images_of_step(settings: dict[str, Any]) -> int:
     """Images in a step, by the recipe; a lock of 0.1 has no `accumulate`."""
     train = settings["train"]
-    found = [train.get("batch_size"), train.get("accumulate", 1)]
+    found = [train.get("batch_size"), train.get("accumulate")]
     batch, parts = (value if isinstance(value, int) and value > 0 else 1 for value in found)
     return batch * parts

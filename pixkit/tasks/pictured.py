@@ -28,8 +28,9 @@ def pictures_of(model: Model, rows: Tensor, *, of: str | None = None, but: str |
         return None
     spec, values = model.spec, found.by_name(rows[:, rows.shape[1] - found.beside :].cpu())[array.name].double()
     values = values[:, None] if values.ndim == 3 else values
-    low, high = (0.0, float(array.levels)) if array.levels else (float(values.min()), float(values.max()) + 1e-9)
-    levels = ((values - low) * (spec.levels / (high - low))).floor().long().clamp(0, spec.levels - 1)
+    low, high = (0.0, float(array.levels)) if array.levels else (float(values.min()), float(values.max()))
+    scale = spec.levels / (high - low) if high > low else 0.0
+    levels = ((values - low) * scale).floor().long().clamp(0, spec.levels - 1)
     levels = levels if levels.shape[1] == spec.channels else levels[:, :1].expand(-1, spec.channels, -1, -1)
     down, across = (
         torch.arange(size) * own // size for size, own in zip(spec.shape[1:], levels.shape[2:], strict=True)

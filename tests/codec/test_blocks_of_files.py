@@ -81,6 +81,12 @@ def test_so_many_images_may_be_in_lockstep_and_no_more():
     assert said_of(written(Head(bytes(16), (1, 3, 4), 5, MOST_TOGETHER + 1, 1)))[1] == "another checksum of its head"
 
 
+def test_only_blocks_with_wanted_images_are_read():
+    data = written(blocks=[(images, (1, 2)) for images in (3, 2, 4)])
+    for wanted, firsts in ((range(3, 5), [3]), (range(2, 5), [0, 3]), (range(4, 6), [3, 5]), (range(9, 9), [])):
+        assert [block.first for block in Reader(io.BytesIO(data)).blocks(wanted)] == firsts
+
+
 @pytest.mark.parametrize("number", [0, 1, 127, 128, 16383, 16384, 1 << 35])
 def test_numbers_come_back_up_to_the_largest(number):
     file = io.BytesIO(FILE + container._number(number))

@@ -222,6 +222,19 @@ def test_counts_that_do_not_match_are_refused_before_memory_is_taken(codec, size
     assert (error.value.message, error.value.found, error.value.exit_code) == (*said, 3)
 
 
+def test_a_block_has_at_most_the_tiles_that_an_encoder_puts_into_one(codec, monkeypatch):
+    """Whole batches of three until there are 4 * 12 sub-pixels: six."""
+
+    class Asked(Exception):
+        """A block of this many is decoded."""
+
+    monkeypatch.setattr(coding, "MOST", 4 * 12)
+    monkeypatch.setattr(coding, "check_fits", mock.Mock(side_effect=Asked))
+    for tiles, refused in ((6, Asked), (7, DataError)):
+        with pytest.raises(refused):
+            codec.decode(forged(codec, [(tiles, 3, 4)], [tiles]))
+
+
 def test_memory_is_asked_for_the_largest_image_that_is_wanted(codec, images, file, monkeypatch):
     asked = []
     monkeypatch.setattr(coding, "check_fits", lambda needed, device, what, hint: asked.append((what, needed)))

@@ -13,6 +13,7 @@ from pixkit.backbones.encodings import InputConfig
 from pixkit.execution.choose import choose
 from pixkit.execution.cuda.fused import Fused
 from pixkit.execution.lowering import taps
+from pixkit.execution.lowering.colours import at_once
 from pixkit.execution.lowering.lower import Unsupported
 from pixkit.execution.native.executor import NativeExecutor
 from pixkit.execution.native.layout import KINDS
@@ -264,6 +265,26 @@ def test_sums_over_the_sites_of_a_table():
         one = net_of(backbone(lambda h, tools, read=read: tools[0][read](h), 18, None, makers), GREY)
         with pytest.raises(Unsupported, match=f"the kernel for GPUs has no instruction for .*{name}"):
             Fused(make_plan(Trace(one)), 1)
+
+
+def test_what_is_computed_in_all_colours_at_once():
+    """Mixed colours along a sequence, or as maps that groups cannot share, until they are of the head's form again."""
+    every = torch.arange(18 * 12).view(18, 12)
+    makers = [
+        tables,
+        lambda spec: Rearrange([(18, 3, 4)], every, (1, 12)),
+        lambda spec: Rearrange([(18, 1, 12)], every, (3, 4)),
+        lambda spec: Rearrange([(18, 3, 4)], every[:17], (3, 4)),
+        lambda spec: Rearrange([(17, 3, 4)], every % (17 * 12), (3, 4)),
+    ]
+
+    def work(h, tools):
+        along, back, fewer, more = tools[1:]
+        return back(torch.relu(along(tools[0][1](h)))) + more(torch.tanh(fewer(tools[0][1](h))))
+
+    plan = make_plan(Trace(net_of(backbone(work, 18, None, makers), COLOUR)))
+    mixed = {"backbone_tools_0_1", "backbone_tools_0_2", "backbone_tools_1", "relu", "backbone_tools_3", "tanh"}
+    assert at_once(plan) == mixed
 
 
 def test_tables_of_which_no_site_reads_anything_give_their_biases():

@@ -249,7 +249,7 @@ def test_of_one_run_no_differences_are_told_nor_its_name_and_a_recipe_that_canno
 
 
 @pytest.mark.parametrize(("train", "images"), [
-    ({"batch_size": 6}, 6), ({"batch_size": 6, "accumulate": 2}, 12), ({}, 1), ({"batch_size": "x", "accumulate": 3}, 3),
-    ({"batch_size": 6, "accumulate": 0}, 6), ({"batch_size": 6, "accumulate": -2}, 6), ({"batch_size": 2.5}, 1)])  # fmt: skip
+    ({"batch_size": 6}, 6), ({"batch_size": 6, "accumulate": 2}, 12), ({}, 1), ({"batch_size": 2.5}, 1),
+    ({"batch_size": 6, "accumulate": 0}, 6), ({"batch_size": "x", "accumulate": 3}, 3)])  # fmt: skip
 def test_a_step_has_the_images_of_all_its_parts(train, images):
     assert images_of_step({"train": train}) == images

@@ -64,7 +64,7 @@ def test_codes_are_shown_as_levels_of_grey_each_as_a_block(stand):
 
 def test_floats_are_shown_by_their_range_and_colours_as_the_model_has_them(stand):
     floats = ContextSpec("floats", (1, 2, 2))
-    (picture,) = pictures_of(stand(floats), torch.tensor([[-1.0, -0.4, 0.1, 1.0]]))
+    (picture,) = pictures_of(stand(floats), torch.tensor([[-1.0, -0.4, 0.0, 1.0]]))
     assert picture[0, ::2, ::3].tolist() == [[0, 2], [4, 7]]
     assert pictures_of(stand(floats), torch.full((1, 4), -3.0)).unique().tolist() == [0], "of values that are all equal"
     assert pictures_of(stand(floats), torch.zeros(0, 4)) is None
@@ -78,7 +78,8 @@ def test_floats_are_shown_by_their_range_and_colours_as_the_model_has_them(stand
 def test_the_picture_of_a_condition_is_the_first_grids_or_the_one_that_is_asked_for(stand):
     model = stand(VECTOR, GRID, ContextSpec("other", (2, 3), 2))
     rows = torch.tensor([[0.0, 0.0, *[1] * 6, *[1] * 6]])  # of 4 and of 2 values: 2 and 4 of 8 levels
-    for asked, level in (({}, 2), ({"of": "other"}, 4), ({"of": "grid"}, 2), ({"but": "grid"}, 4), ({"but": "other"}, 2)):
+    first, second = ({}, {"of": "grid"}, {"but": "other"}), ({"of": "other"}, {"but": "grid"})
+    for asked, level in (*((each, 2) for each in first), *((each, 4) for each in second)):
         assert pictures_of(model, rows, **asked).unique().tolist() == [level]
     for asked in ({"of": "vector"}, {"of": "missing"}, {"of": "grid", "but": "grid"}):
         assert pictures_of(model, rows, **asked) is None

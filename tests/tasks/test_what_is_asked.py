@@ -78,7 +78,8 @@ def test_labels_are_named_numbered_or_all(labels, found):
 @pytest.mark.parametrize(("model", "labels", "said", "expected"), [
     (Stand(), "dog", "dog", "ant, bee, cat, several of these, or all"), (Stand(), 3, "3", "0..2"),
     (Stand(names=None), "dog", "dog", "0..2, several of these, or all"), (Stand(names=None), -1, "-1", "0..2"),
-    (Stand(), torch.tensor([2**64 - 1], dtype=torch.uint64), str(2**64 - 1), "0..2"), (Stand(), 2**63, str(2**63), "0..2"),
+    (Stand(), torch.tensor([2**64 - 1], dtype=torch.uint64), str(2**64 - 1), "0..2"),
+    (Stand(), 2**63, str(2**63), "0..2"),
     (Stand(names=("0", "1", "2")), "x", "x", "0..2, several of these, or all"),
 ])  # fmt: skip
 def test_classes_that_there_are_not_are_refused_with_those_that_there_are(model, labels, said, expected):
