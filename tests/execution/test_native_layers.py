@@ -301,3 +301,7 @@ def test_what_there_is_so_far_along_a_sequence():
 
     made = net_of(backbone(work, 6, None, makers), ImageSpec(1, 1, 7, 3))
     check(made, torch.float64, 3, (NativeExecutor, threaded))
+    column = net_of(backbone(work, 6, None, makers), ImageSpec(1, 5, 1, 3))  # each is read in its own step, and later
+    passing = NativeExecutor(make_plan(Trace(column)), 1).packed._passing
+    assert passing and passing.isdisjoint(f"backbone_tools_{number}" for number in range(4))
+    check(column, torch.float64, 3, (NativeExecutor,))
