@@ -75,6 +75,10 @@ def test_the_own_group_bounds(system):
     assert room.name.endswith("sys/fs/cgroup/job")
 
 
+def test_a_groups_name_may_have_colons(system):
+    assert system("0::/job:a:b", V2, **group("sys/fs/cgroup/job:a:b", 4 * GIB, GIB)).size == 4 * GIB
+
+
 def test_a_group_around_it_bounds(system):
     files = group("sys/fs/cgroup/user/job", "max", GIB) | group("sys/fs/cgroup/user", 2 * GIB, GIB)
     assert system("0::/user/job", V2, **files).free == GIB

@@ -8,6 +8,7 @@ import torch
 from pixkit.errors import UsageError
 from pixkit.image import Batch, ImageSpec
 from pixkit.models.autoregressive import mutated
+from pixkit.models.field import field_of
 from pixkit.models.mixed import mixed, mixed_sites
 from pixkit.testing import every_image, named, random_images, randomise
 
@@ -104,6 +105,11 @@ def test_a_model_without_sites_says_so():
     for call in (lambda: model.nll_map(random_images(spec, 1)), lambda: model.assess_sites(None)):
         with pytest.raises(UsageError, match="each site's share of its score"):
             call()
+
+
+def test_what_has_no_network_has_no_receptive_field():
+    with pytest.raises(UsageError, match=r"no autoregressive network\n  found: Linear"):
+        field_of(torch.nn.Linear(1, 1), None)
 
 
 def test_mutated_images_keep_the_levels_that_chance_leaves():
