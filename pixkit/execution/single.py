@@ -72,18 +72,17 @@ class Single:
     def _reads_its_site(self, reader: Operation) -> bool:
         return reader.name in self.attended or (reader.name in self.linear and self.linear[reader.name].own)
 
-    def runs(self, memory: dict[str, Any], static: dict[str, Any], batch: int) -> dict[str, Run]:
-        """By operation, how it is computed at a site; those missing have no faster way than the general one."""
+    def runs(self, memory: dict[str, Any], static: dict[str, Any], batch: int) -> dict[str, Run | None]:
+        """By operation, how it is computed at a site; None, or missing, if no way is faster than the general one."""
         self.memory, self.static, self.batch = memory, static, batch
         self._rows = functools.cache(self._rows_of)
         if self.plan.trace.groups > 1:
             return {}
-        found = {
+        return {
             name: self._run(operation)
             for name, operation in self.operations.items()
             if operation.kind in (*POINTWISE, "mixing") and self._of_images(operation)
         }
-        return {name: run for name, run in found.items() if run is not None}
 
     def _run(self, operation: Operation) -> Run | None:
         name, kind = operation.name, operation.kind

@@ -225,6 +225,13 @@ def test_a_file_that_changes_while_it_is_imported_is_not_kept(place):
     assert store.find() is None
 
 
+def test_names_of_the_environment_are_asked_for_as_before_once_nothing_is_watched():
+    before = os.environ.encodekey
+    with watch.watching():
+        assert os.environ.encodekey is not before
+    assert os.environ.encodekey is before
+
+
 def test_however_often_is_watched_python_calls_no_more_than_it_did(monkeypatch):
     with watch.watching():
         pass

@@ -41,6 +41,6 @@ def test_what_cannot_be_measured_says_why(pixkit, workplace, monkeypatch):
     assert "it would take about" in reference["note"]
 
 
-@pytest.mark.parametrize("batch", ["0", "", "1,x"])
+@pytest.mark.parametrize("batch", ["0", "0,2", "", "1,x"])
 def test_batch_sizes_are_checked(pixkit, workplace, batch):
     assert pixkit("bench", "sample", "tiny.yaml", "--batch", batch).code == 2

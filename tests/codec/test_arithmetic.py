@@ -2,6 +2,7 @@
 
 import ctypes
 import itertools
+import math
 import platform
 import re
 import shutil
@@ -15,7 +16,7 @@ import torch
 
 from pixkit.codec import arithmetic, strict
 from pixkit.codec.arithmetic import WrongArithmetic, computed, require, require_unflushed
-from pixkit.codec.elementary import ELEMENTS
+from pixkit.codec.elementary import ELEMENTS, UNARY
 from pixkit.codec.freezing import FAMILIES, HEADS
 from pixkit.codec.portable import KINDS, PortableWalk
 from pixkit.codec.sound import check
@@ -63,6 +64,11 @@ def test_the_text_of_the_format_has_every_instruction_and_head():
     text = Path(arithmetic.__file__).with_name("FORMAT.md").read_text(encoding="utf-8")
     words = set(re.findall(r"[A-Za-z_]+", text))
     assert {*KINDS, *HEADS[:2], *FAMILIES.values()} <= words
+
+
+def test_softplus_is_the_number_itself_only_beyond_its_threshold():
+    at, beyond = (UNARY["SOFTPLUS"](x, np.float32(2), np.float32(3)) for x in np.float32([1.5, 1.75]))
+    assert (at, beyond) == (pytest.approx(math.log1p(math.exp(3)) / 2), 1.75)
 
 
 @pytest.mark.needs_compiler

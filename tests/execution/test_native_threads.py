@@ -51,7 +51,7 @@ NETWORKS = {
     "embedding": (lambda: pixelcnn(COLOUR, inputs=InputConfig(type="embedded", size=5)), {"EMBED", "LINEAR"}),
     "attention": (lambda: net_of(NETS["Attending"], GREY, gain=0.5), {"ATTEND"}),
     "whole vectors": (
-        lambda: net_of(backbone(lambda h, _: torch.tanh(h) * F.elu(h), 96), GREY, gain=0.5),  # of more than a panel
+        lambda: net_of(backbone(lambda h, _: torch.tanh(h) * F.elu(h), 160), GREY, gain=0.5),  # of several panels
         {"LINEAR", "TANH", "MUL"},
     ),
     "constants": (
