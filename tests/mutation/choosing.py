@@ -32,7 +32,10 @@ FOLDERS = {
 files that are named go before folders."""
 NATIVE = "pixkit/execution/native/executor.py:NativeExecutor._run"
 """What runs the kernel."""
-KERNELS = ("tests/execution/test_elementwise", "tests/execution/test_native", "tests/execution/test_pointwise")
+KERNELS = (
+    *("tests/execution/test_elementwise", "tests/execution/test_native", "tests/execution/test_pointwise"),
+    *("tests/execution/test_projections", "tests/codec/test_walks"),
+)
 """The tests of what is in the kernel, some of which call it by themselves."""
 TRAINED = ("tests/execution/test_fused", "tests/training/test_kernels", *KERNELS)
 OWN = {
