@@ -8,8 +8,9 @@ import pytest
 import torch
 from numpy import empty as unwritten
 
+from pixkit.readiness.elements import found as found_memory
 from pixkit.readiness.elements.arrays import raw_arrays
-from pixkit.readiness.elements.found import differing, fill_free_memory
+from pixkit.readiness.elements.found import PATTERNS, differing, fill_free_memory
 from pixkit.readiness.elements.tape import line_here
 
 pytestmark = pytest.mark.quick
@@ -58,6 +59,14 @@ def test_what_is_the_same_in_each_call_is_looked_at_once_if_it_was_there_before(
         found.append((len(calls), [one.file for one in noted]))
         calls.clear()
     assert found == [(1, []), (3, []), (3, [__file__])]
+
+
+def test_memory_of_the_sizes_that_were_read_is_filled_before_each_further_call(monkeypatch):
+    filled = []
+    monkeypatch.setattr(found_memory, "fill_free_memory", lambda sizes, pattern: filled.append(({*sizes}, pattern)))
+    there, frame = torch.ones(2), sys._getframe()
+    assert not list(differing(lambda: torch.from_numpy(np.ones(2)) * there, [there], lambda: line_here({}, frame)))
+    assert filled == [(set(), 0), *(({16}, pattern) for pattern in PATTERNS)]
 
 
 def test_who_asks_for_memory_that_was_filled_finds_that():
