@@ -142,10 +142,12 @@ def test_heads_that_start_wrong(cls, text):
 
 
 class Moody(Ordering):
-    """Another permutation every time."""
+    """Another permutation every time; one drawn at random would be the same now and then."""
+
+    asked = itertools.count()
 
     def site_steps(self, height, width):
-        return torch.randperm(height * width).view(height, width)
+        return torch.arange(height * width).roll(next(self.asked)).view(height, width)
 
 
 class Bare(Ordering):
