@@ -143,7 +143,7 @@ def test_each_of_several_colours_is_measured_by_its_own_largest_logit():
     with torch.no_grad():
         net.projection.weight.zero_()
         net.projection.bias.copy_(1000.0 * torch.eye(4, 3).roll(1, 0).flatten())
-    uniforms = torch.tensor([FIRST, 0.5, LAST], dtype=torch.float64)[:, None].expand(3, 3)[..., None, None]
+    uniforms = torch.tensor([FIRST, 0.5, LAST], dtype=torch.float64)[:, None].expand(3, 3)[:, None, :, None]
     plan = make_plan(Trace(net))
     for make in (NativeExecutor, ReferenceExecutor):
         assert walked(make, plan, uniforms, 1.0).flatten(1).tolist() == [[1, 2, 3]] * 3
