@@ -5,7 +5,7 @@ import torch
 
 import pixkit
 from pixkit.backbones.arrays import Area, ArrayConditioner, to_grid
-from pixkit.backbones.conditions import Conditions
+from pixkit.backbones.conditions import FAR, Conditions
 from pixkit.context import ContextSpec
 from pixkit.errors import DataError, PluginError, RecipeError, UsageError
 from pixkit.image import ImageSpec
@@ -248,6 +248,60 @@ def test_what_is_given_has_to_fit(every):
     with pytest.raises(DataError, match="out of range"):
         every.check(bad)
     every.check(torch.zeros(2, every.width, device="meta"))  # which has no values
+
+
+BOUNDS = {"label": (0, 2), "n": (-3e38, 3e38), "p": (0, 3), "c": (0, 4)}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("label", -1),
+        ("label", 3),
+        ("p", -1),
+        ("p", 4),
+        ("c", 5),
+        *(("n", float(odd)) for odd in ("inf", "-inf", "nan")),
+    ],
+)
+def test_numbers_are_checked_up_to_their_bounds(every, name, wrong):
+    rows = every.given(arrays(2), 2)
+    for bound in (*BOUNDS[name], float(FAR), -float(FAR))[: 4 if name == "n" else 2]:
+        rows[1, every.places[name]] = bound
+        every.check(rows)
+    rows[1, every.places[name]] = wrong
+    with pytest.raises(DataError, match=f"context, {name}"):
+        every.check(rows)
+
+
+def test_bounds_are_whole_numbers_in_any_precision():
+    many = ImageSpec(1, 2, 4, 2, context=(ContextSpec("k", (), 1000),))
+    rounded = conditions(("label", {"from": "k", "size": 1}), spec=many, classes=None).bfloat16()  # 999 is 1000 in it
+    rounded.check(torch.tensor([[1.0, 999.0]]))
+    with pytest.raises(DataError, match="out of range"):
+        rounded.check(torch.tensor([[1.0, 1000.0]]))
+
+
+class Positive(ArrayConditioner):
+    """Of positive numbers."""
+
+    maps = 3
+
+    def forward(self, context):
+        return context[:, :, None, None]
+
+    def check(self, context):
+        if bool((context <= 0).any()):
+            raise UsageError("not positive")
+
+
+def test_a_conditioner_may_check_more_than_bounds():
+    found = Conditions([component("conditioner", Positive, **{"from": "v"})], SPEC, None)
+    rows = torch.ones(2, found.width)
+    found.check(rows)
+    rows[1, found.places["v"]] = 0
+    with pytest.raises(UsageError, match="not positive"):
+        found.check(rows)
 
 
 class Silent(ArrayConditioner):

@@ -162,8 +162,8 @@ class Buffers:
         the most maps.
         """
         image, operations = as_image(value), self.plan.trace.operations
-        readers = [reader for reader in operations.values() if name in reader.inputs]
         if image.shape[1] == 1:
+            readers = [reader for reader in operations.values() if name in reader.inputs]
             image = image.expand(-1, max((reader.maps for reader in readers), default=1), -1, -1)
         groups = self._groups_of(name)
         if image.shape[1] % groups or len(image) not in (1, self._contexts):
