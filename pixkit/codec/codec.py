@@ -4,42 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
-import threading
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
 import torch
 
 from pixkit.codec.ahead import ahead
-from pixkit.codec.arithmetic import ARITHMETIC, WrongArithmetic, require, require_unflushed
-from pixkit.codec.container import Block, Head, Reader, Writer, checksum_of
+from pixkit.codec.arithmetic import ARITHMETIC, WrongArithmetic
+from pixkit.codec.coder import CPU, Coder, quickest
+from pixkit.codec.container import Block, Reader, Writer
 from pixkit.codec.frozen import Array, Frozen
 from pixkit.codec.names import told
-from pixkit.codec.packing import Packer, Unpacker, damaged
-from pixkit.codec.part import Part, checked_images, checked_labels, joined, lost
-from pixkit.codec.portable import PortableWalk
+from pixkit.codec.packing import damaged
+from pixkit.codec.part import Part, checked_images, checked_labels, joined
 from pixkit.codec.sound import check
-from pixkit.codec.strict import StrictWalk
 from pixkit.codec.tiles import Tiles, assembled
 from pixkit.codec.walk import Walk
-from pixkit.errors import DataError, message
-from pixkit.execution.native.compile import NoCompiler, kernel
+from pixkit.errors import DataError
 from pixkit.memory import check_fits
-
-CPU = torch.device("cpu")
-
-TOGETHER = 64
-"""Images coded in lockstep: a batch, on which no result depends."""
-BLOCK = 1 << 17
-"""The least number of bits in a block, except the last one, or one with MOST sub-pixels."""
-MOST = 1 << 24
-"""Sub-pixels in a block, except for the images coded last: images that a model is sure of take no bits, and a decoder
-has to bound the memory of a block, and the time that a forged one takes."""
 
 Progress = Callable[[int, int], None]
 """Called as progress(done, total), in images; raises to stop. The total is 0 if unknown."""
@@ -54,6 +38,7 @@ class Codec:
         sha: their SHA-256, in hexadecimal.
         walk: the class that runs the program.
         threads: how many blocks are decoded at a time; by default torch's number of threads.
+        coder: encodes and decodes its blocks.
 
     Raises:
         WrongArithmetic: if this machine's arithmetic differs from that of others.
@@ -70,11 +55,9 @@ class Codec:
         self.program = program
         self.content = program.to_bytes() if content is None else content
         self.sha = hashlib.sha256(self.content).hexdigest()
-        self.walk = walk or _quickest()
-        require(self.walk)
+        self.walk = walk or quickest()
         self.threads = torch.get_num_threads() if threads is None else threads
-        self._made: list[Walk] = []
-        self._lock = threading.Lock()
+        self.coder = Coder(program, self.walk, self.threads)
 
     @classmethod
     def from_bytes(cls, content: bytes, where: str = "a codec file", walk: type[Walk] | None = None) -> Codec:
@@ -146,7 +129,7 @@ class Codec:
             raise DataError("names do not fit the images", found=f"{len(names)} names", expected=f"{count}, or none")
         if cut is not None and labels is not None:
             labels = labels.repeat(cut.each)
-        writer = Writer(file, self._head(cut))
+        writer = Writer(file, self.coder.head(self.sha, () if cut is None else tuple(cut.tiling.sizes)))
         parts = _written(writer, self.blocks(coded, labels, verify), len(coded), progress)
         if cut is None or not verify:
             deque(parts, 0)
@@ -158,33 +141,14 @@ class Codec:
         """The blocks of a file, in order, each with its decoded content if `verify`.
 
         `write` compares tiles that come with a block. A subclass may override this method, for example to code blocks
-        elsewhere; for the same bytes, each has to be `block` from the first image that those before do not have. Where
-        it decodes blocks itself, it gives None, and compares the images.
+        elsewhere; for the same bytes, each has to be `coder.block` from the first image that those before do not have.
+        Where it decodes blocks itself, it gives None, and compares the images.
 
         Raises:
             DataError: with `verify`, if decoding gives something else.
         """
         coded = self._in_turn(images, labels)
-        return ahead(self.verified, coded, self.threads) if verify else ((block, None) for block in coded)
-
-    def block(self, images: Array | Tiles, labels: Array | None = None, first: int = 0) -> Block:
-        """The block that begins with image `first`."""
-        found, words = self._packed(images, labels, first)
-        end = first + len(found)
-        pixels = found if isinstance(images, Tiles) else images[first:end]
-        checksum = checksum_of(pixels, None if labels is None else labels[first:end])
-        return Block(first, len(found), np.asarray(words, np.uint32), checksum)
-
-    def verified(self, block: Block) -> tuple[Block, Part]:
-        """The block, and its decoded content.
-
-        Raises:
-            DataError: if that does not have the block's checksum.
-        """
-        try:
-            return block, self._decoded(block, TOGETHER)
-        except DataError as error:
-            raise lost(block.first, block.images) from error
+        return ahead(self.coder.verified, coded, self.threads) if verify else ((block, None) for block in coded)
 
     def read(self, reader: Reader, images: range | None = None, progress: Progress | None = None) -> Iterator[Part]:
         """Read a compressed file, block by block.
@@ -212,7 +176,7 @@ class Codec:
         if tiling is None:
             yield from self._parts(reader, images, progress)
             return
-        if any(self._too_many(count, head.together) for count in reader.scan()):
+        if any(self.coder.too_many(count, head.together) for count in reader.scan()):
             raise damaged()
         wanted = range(tiling.images)[slice(None) if images is None else slice(images.start, images.stop)]
         sizes = tiling.within(wanted)
@@ -221,15 +185,10 @@ class Codec:
         tiles = range(tiling.before(wanted.start), tiling.before(wanted.stop))
         yield from assembled(self._parts(reader, tiles, progress), tiling, wanted)
 
-    def _head(self, cut: Tiles | None) -> Head:
-        program, sizes = self.program, () if cut is None else tuple(cut.tiling.sizes)
-        about = program.shape, program.levels, TOGETHER, ARITHMETIC, program.labels
-        return Head(bytes.fromhex(self.sha)[:16], *about, sizes)
-
     def _parts(self, reader: Reader, images: range | None, progress: Progress | None) -> Iterator[Part]:
         """The contents of blocks, or the wanted part: images, or tiles."""
         done, together = 0, reader.head.together
-        for found in ahead(lambda block: self._decoded(block, together), reader.blocks(images), self.threads):
+        for found in ahead(lambda block: self.coder.decoded(block, together), reader.blocks(images), self.threads):
             part = found if images is None else found.within(images)
             done += len(part.images)
             yield part
@@ -239,57 +198,8 @@ class Codec:
     def _in_turn(self, images: Array | Tiles, labels: Array | None) -> Iterator[Block]:
         done = 0
         while done < len(images):
-            yield (block := self.block(images, labels, done))
+            yield (block := self.coder.block(images, labels, done))
             done += block.images
-
-    def _packed(self, images: Array | Tiles, labels: Array | None, first: int) -> tuple[Array, list[int]]:
-        """The images of a block starting at image `first`, as they will be decoded, and its words."""
-        require_unflushed()
-        packer, done, each, coded = Packer(), first, math.prod(self.program.shape), []
-        while done < len(images) and packer.bits < BLOCK and (done - first) * each < MOST:
-            part = images[done : done + TOGETHER]
-            with self._walk(len(part)) as walk:
-                walk.encode(_by_sites(part), packer, None if labels is None else labels[done : done + TOGETHER])
-                coded.append(walk.images())
-            done += len(part)
-        return np.concatenate(coded), packer.finish()
-
-    def _too_many(self, images: int, together: int) -> bool:
-        """Whether this is too many images for a block."""
-        return (images - together) * math.prod(self.program.shape) >= MOST
-
-    def _decoded(self, block: Block, together: int) -> Part:
-        require_unflushed()
-        if self._too_many(block.images, together):
-            raise damaged()
-        unpacker, found, labels = Unpacker(block.words.tolist()), [], []
-        for start in range(0, block.images, together):
-            with self._walk(min(together, block.images - start)) as walk:
-                walk.decode(unpacker)
-                found.append(walk.images())
-                labels.append(walk.labels.copy())
-            if unpacker.beyond:  # rather than as many images as a forged number says
-                raise damaged()
-        part = Part(block.first, np.concatenate(found), np.concatenate(labels) if self.program.labels else None)
-        if checksum_of(part.images, part.labels) != block.checksum:
-            raise damaged()
-        return part
-
-    @contextmanager
-    def _walk(self, batch: int) -> Iterator[Walk]:
-        """A walk for exclusive use; one more than there are threads is kept for other batches."""
-        with self._lock:
-            walk = next((each for each in self._made if each.batch == batch), None)
-            self._made = [each for each in self._made if each is not walk]
-        if walk is None:
-            program = self.program
-            needed = 4 * batch * sum(each.sites * each.row for each in program.memories)
-            needed += 8 * batch * (program.levels + program.count * program.shape[0])
-            check_fits(needed, CPU, f"{batch} images in lockstep", hint="use a machine with more memory")
-            walk = self.walk(self.program, batch)
-        yield walk
-        with self._lock:
-            self._made = [*self._made[-self.threads :], walk]
 
 
 def require_number(arithmetic: int, where: str = "a compressed file") -> None:
@@ -310,19 +220,3 @@ def _written(
             progress(block.first + block.images, total)
         if part is not None:
             yield part
-
-
-def _by_sites(images: Array) -> Array:
-    """[N, C, H, W] to [S, N, C]."""
-    return images.reshape(*images.shape[:2], -1).transpose(2, 0, 1)
-
-
-def _quickest() -> type[Walk]:
-    try:
-        kernel("strict")
-    except NoCompiler as error:
-        warnings.warn(
-            f"images are coded by numpy, which takes far longer than compiled code: {message(error)}", stacklevel=3
-        )
-        return PortableWalk
-    return StrictWalk

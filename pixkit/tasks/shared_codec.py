@@ -14,7 +14,8 @@ from zlib import crc32
 import numpy as np
 import torch
 
-from pixkit.codec.codec import BLOCK, MOST, TOGETHER, Codec
+from pixkit.codec.codec import Codec
+from pixkit.codec.coder import BLOCK, MOST, TOGETHER
 from pixkit.codec.container import Block, checksum_of
 from pixkit.codec.frozen import Array
 from pixkit.codec.part import Part, lost
@@ -71,10 +72,10 @@ class SharedCodec(Codec):
         Raises:
             DataError: if decoding gives something else.
         """
-        block = self.block(images, labels, start)
+        block = self.coder.block(images, labels, start)
         if verify:
             wanted = images[start : start + block.images]
-            _, part = self.verified(block)
+            _, part = self.coder.verified(block)
             if not ((part.images == wanted) | (wanted < 0)).all():
                 raise lost(start, block.images)
         return block

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 import pixkit
-from pixkit.codec import codec as coding
+from pixkit.codec import coder as coding
 from pixkit.codec import strict
 from pixkit.codec.codec import Codec
 from pixkit.codec.frozen import Array
@@ -90,7 +90,7 @@ def rates(codec: Codec, model: AutoregressiveModel, images: torch.Tensor) -> Non
         nats = -sum(float(model.log_prob(part).double().sum()) for part in images.split(256))
     file = codec.encode(images.numpy())
     block, coding.BLOCK = coding.BLOCK, 1 << 62
-    single = 4 * len(codec.block(images.numpy()).words)
+    single = 4 * len(codec.coder.block(images.numpy()).words)
     coding.BLOCK = block
     said = nats / np.log(2) / 8
     print(f"{len(images)} images: the model {said:.1f} bytes, {said / len(images):.3f} an image")

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 import pixkit
-from pixkit.codec import codec as coding
+from pixkit.codec import coder as coding
 from pixkit.codec.codec import Codec
 from pixkit.codec.container import Block, Head, Reader, Writer
 from pixkit.codec.freezing import freeze

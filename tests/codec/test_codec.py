@@ -17,11 +17,12 @@ from safetensors.numpy import load, save
 from teacher import COLOUR, GREY
 
 import pixkit
-from pixkit.codec import codec as coding
+from pixkit.codec import coder as coding
 from pixkit.codec import names as naming
 from pixkit.codec.ahead import ahead
 from pixkit.codec.arithmetic import WrongArithmetic
 from pixkit.codec.codec import Codec
+from pixkit.codec.coder import Coder
 from pixkit.codec.container import Head, Reader, Writer
 from pixkit.codec.freezing import freeze
 from pixkit.codec.frozen import NUMBERS, Frozen
@@ -265,7 +266,7 @@ def test_labels_are_kept_and_told_to_the_model(images):
 
 
 def test_blocks_are_decoded_by_several_threads_in_order(numpy_codec, images, file, monkeypatch):
-    decoded, barrier = Codec._decoded, threading.Barrier(2)
+    decoded, barrier = Coder.decoded, threading.Barrier(2)
 
     def together(codec, block, number):
         barrier.wait(60)  # for the other block's thread
@@ -274,7 +275,7 @@ def test_blocks_are_decoded_by_several_threads_in_order(numpy_codec, images, fil
     codec = Codec.from_bytes(numpy_codec.content, walk=PortableWalk)
     codec.threads = 2
     assert Codec.from_bytes(numpy_codec.content, walk=PortableWalk).threads == torch.get_num_threads()
-    monkeypatch.setattr(Codec, "_decoded", together)
+    monkeypatch.setattr(Coder, "decoded", together)
     assert codec.encode(images, [f"{number}.png" for number in range(11)]) == file
     assert (codec.decode(file) == images).all()
 
@@ -350,7 +351,7 @@ def test_the_memory_asked_for_is_that_of_as_many_images(program, numpy_codec, mo
     monkeypatch.setattr(coding, "check_fits", lambda needed, *others, **more: asked.append(needed))
     codec = Codec(program, walk=PortableWalk)
     for batch in (1, 3):
-        with codec._walk(batch):
+        with codec.coder.walking(batch):
             pass
     kept = sum(each.sites * each.row for each in program.memories)
     assert asked == [each * (4 * kept + 8 * (GREY.levels + GREY.height * GREY.width)) for each in (1, 3)]
@@ -414,9 +415,9 @@ def test_what_is_decoded_otherwise_is_not_written(numpy_codec, images, monkeypat
     monkeypatch.setattr(PortableWalk, "decode", lambda walk, decoder: walk.levels.fill(0))
     with pytest.raises(DataError, match=r"images 0..10: decoding does not give back what was encoded"):
         numpy_codec.encode(images)
-    later = replace(numpy_codec.block(images[:4]), first=4)
+    later = replace(numpy_codec.coder.block(images[:4]), first=4)
     with pytest.raises(DataError, match=r"images 4..7: decoding"):
-        numpy_codec.verified(later)
+        numpy_codec.coder.verified(later)
 
 
 def test_numbers_of_a_program_take_no_memory_before_they_are_refused(program):

@@ -9,7 +9,7 @@ from nets import NETS, net_of
 from safetensors.numpy import load, save
 from teacher import GREY
 
-from pixkit.codec import codec as coding
+from pixkit.codec import coder as coding
 from pixkit.codec import names as naming
 from pixkit.codec.codec import Codec
 from pixkit.codec.freezing import freeze
@@ -93,15 +93,15 @@ def test_bytes_that_are_no_file_of_arrays_are_no_codec_file():
 def test_one_walk_more_than_there_are_threads_is_kept_and_used_again(program):
     codec = Codec(program, walk=PortableWalk, threads=1)
     for batch in (1, 2, 3):
-        with codec._walk(batch):
+        with codec.coder.walking(batch):
             pass
-    first, second = codec._made
+    first, second = codec.coder.made
     assert (first.batch, second.batch) == (2, 3)
-    with codec._walk(2) as walk:
-        assert walk is first and codec._made == [second]
-        with codec._walk(2) as another:  # while that is in use
+    with codec.coder.walking(2) as walk:
+        assert walk is first and codec.coder.made == [second]
+        with codec.coder.walking(2) as another:  # while that is in use
             assert another is not first and another.batch == 2
-    assert codec._made == [another, first]
+    assert codec.coder.made == [another, first]
 
 
 def test_without_a_compiler_numpy_codes_and_that_is_said(program, monkeypatch):
@@ -114,7 +114,7 @@ def test_without_a_compiler_numpy_codes_and_that_is_said(program, monkeypatch):
     assert codec.walk is PortableWalk
     assert str(warned[0].message).endswith("compiled code: no kernel of strict") and warned[0].filename == __file__
     monkeypatch.setattr(coding, "kernel", lambda real: None)
-    assert coding._quickest() is coding.StrictWalk
+    assert coding.quickest() is coding.StrictWalk
 
 
 def test_names_that_are_too_long_are_told_by_their_length(monkeypatch):

@@ -12,8 +12,9 @@ from together import Together
 
 import pixkit
 from pixkit.cli.main import main
-from pixkit.codec import codec as codec_module
+from pixkit.codec import coder as coding
 from pixkit.codec.codec import Codec
+from pixkit.codec.coder import Coder
 from pixkit.codec.part import Part
 from pixkit.codec.portable import PortableWalk
 from pixkit.data.unchanged import shows
@@ -313,7 +314,7 @@ def test_no_images_are_refused(run, tmp_path):
 def test_numpy_decodes_what_the_kernel_encoded_of_images_that_are_no_noise(run, tmp_path, monkeypatch):
     names = [f"{split}:{number}" for split in ("test", "validation") for number in range(32)]
     pixkit.compress(run, names, tmp_path / "digits.pxk", verify=False)
-    monkeypatch.setattr("pixkit.codec.codec._quickest", lambda: PortableWalk)
+    monkeypatch.setattr("pixkit.codec.codec.quickest", lambda: PortableWalk)
     opened = pixkit.Run.open(run)
     expected = read_images(names, pixkit.load(run).spec, opened)
     assert torch.equal(pixkit.decompress(tmp_path / "digits.pxk", run=opened).images, expected)
@@ -326,14 +327,14 @@ def test_models_without_a_codec_are_refused(run, monkeypatch):
 
 
 def test_several_ranks_write_the_bytes_of_one_process(run, together, tmp_path, monkeypatch):
-    for module in codec_module, shared_codec:
+    for module in coding, shared_codec:
         monkeypatch.setattr(module, "BLOCK", 3000)
         monkeypatch.setattr(module, "TOGETHER", 4)
     noise = torch.randint(17, (44, 1, 8, 8), generator=torch.Generator().manual_seed(0))
     unlike = noise * (torch.arange(44)[:, None, None, None] % 13 < 7)  # blank ones take few bits
     cut = [image[:, :height] for image, height in zip(noise[:16], [8, 3] * 8, strict=True)]
     labelled = codec_of(build_model(LABELLED, (1, 8, 8, 17), classes=2))
-    labels, begun, block = np.arange(44) % 2, [], Codec.block
+    labels, begun, block = np.arange(44) % 2, [], Coder.block
 
     def noting(self, images, labels=None, first=0):
         begun.append(first)
@@ -349,7 +350,7 @@ def test_several_ranks_write_the_bytes_of_one_process(run, together, tmp_path, m
             found.append(out.read_bytes().hex())
         return found, begins
 
-    monkeypatch.setattr(Codec, "block", noting)
+    monkeypatch.setattr(Coder, "block", noting)
     expected, blocks = work(ALONE)
     begun.clear()
     (first, own), (second, others) = together.run(work, 2).values()
@@ -360,7 +361,7 @@ def test_several_ranks_write_the_bytes_of_one_process(run, together, tmp_path, m
 
 def test_ranks_refuse_to_compress_other_images_or_labels_and_what_does_not_come_back(together, monkeypatch):
     codec = codec_of(build_model(LABELLED, (1, 8, 8, 17), classes=2))
-    monkeypatch.setattr(Codec, "_decoded", lambda self, block, together: Part(0, np.ones((1, 1, 8, 8)), None))
+    monkeypatch.setattr(Coder, "decoded", lambda self, block, together: Part(0, np.ones((1, 1, 8, 8)), None))
 
     def work(image, label):
         def encode(ranks):

@@ -14,7 +14,8 @@ from nets import NETS, net_of
 from teacher import GREY
 
 import pixkit
-from pixkit.codec import codec as coding
+from pixkit.codec import codec as reading
+from pixkit.codec import coder as coding
 from pixkit.codec import tiles as tiling_module
 from pixkit.codec.codec import Codec
 from pixkit.codec.container import Head, Reader, Writer
@@ -216,7 +217,7 @@ def test_the_largest_sizes_are_read_and_more_of_them_are_not(codec, monkeypatch)
 def test_counts_that_do_not_match_are_refused_before_memory_is_taken(codec, sizes, tiles, said, monkeypatch):
     data = forged(codec, sizes, tiles)
     monkeypatch.setattr(coding, "MOST", 12 << 10)
-    monkeypatch.setattr(coding, "check_fits", None)  # what would be called next
+    monkeypatch.setattr(reading, "check_fits", None)  # what would be called next
     with pytest.raises(DataError) as error:
         codec.decode(data)
     assert (error.value.message, error.value.found, error.value.exit_code) == (*said, 3)
@@ -229,7 +230,7 @@ def test_a_block_has_at_most_the_tiles_that_an_encoder_puts_into_one(codec, monk
         """A block of this many is decoded."""
 
     monkeypatch.setattr(coding, "MOST", 4 * 12)
-    monkeypatch.setattr(coding, "check_fits", mock.Mock(side_effect=Asked))
+    monkeypatch.setattr(reading, "check_fits", mock.Mock(side_effect=Asked))
     for tiles, refused in ((6, Asked), (7, DataError)):
         with pytest.raises(refused):
             codec.decode(forged(codec, [(tiles, 3, 4)], [tiles]))
@@ -237,7 +238,7 @@ def test_a_block_has_at_most_the_tiles_that_an_encoder_puts_into_one(codec, monk
 
 def test_memory_is_asked_for_the_largest_image_that_is_wanted(codec, images, file, monkeypatch):
     asked = []
-    monkeypatch.setattr(coding, "check_fits", lambda needed, device, what, hint: asked.append((what, needed)))
+    monkeypatch.setattr(reading, "check_fits", lambda needed, device, what, hint: asked.append((what, needed)))
     for wanted, needed in ((range(2), 8 * 20), (range(1, 2), 8 * 12), (range(2, 2), 0)):
         asked.clear()
         assert same(codec.decode(file, images=wanted), images[wanted.start : wanted.stop])
