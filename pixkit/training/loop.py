@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import asdict, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,14 @@ from pixkit.errors import RunError
 from pixkit.recipe.schema import Recipe
 from pixkit.runs import checkpoint
 from pixkit.runs.manifest import read_manifest
-from pixkit.runs.metrics import MetricsLog, plain
-from pixkit.runs.places import step_name
+from pixkit.runs.metrics import MetricsLog
 from pixkit.runs.run import Run
-from pixkit.tasks.score import Scores
 from pixkit.training.ahead import Ahead
 from pixkit.training.ema import Ema
+from pixkit.training.observer import Observer
 from pixkit.training.optim import load_optimizer_tensors
 from pixkit.training.pace import Pace, is_due, next_due
 from pixkit.training.rescue import attempt, rescuing
-from pixkit.training.results import draw_samples, validate
 from pixkit.training.resume import LoopState
 from pixkit.training.saving import Saver
 from pixkit.training.step import NonFiniteStep, Stepper
@@ -57,21 +55,25 @@ class Trainer:
         self.model = stepper.model
         self.dataset = stepper.sequence.dataset
         self.state = LoopState()
-        self.ema: Ema | None = None
+        self.observer = Observer(run, recipe, stepper, interrupt, reporter)
         self._interrupt = interrupt
         self._reporter = reporter
         self._hooks = hooks
         self._saver = Saver(run, recipe, stepper, reporter)
-        self._scores: dict[str, Any] = {}
         self._pace = Pace(stepper, ahead)
         self._owing = False
         self._together = False
         self._since: float
         self._told: set[str] = set()
 
+    @property
+    def ema(self) -> Ema | None:
+        """The average of the weights, if there is one."""
+        return self.observer.ema
+
     def begin(self) -> None:
         """Start at step 0 with the model's current weights."""
-        self.ema = Ema(self.model, self.config.ema) if self.config.ema else None
+        self.observer.ema = Ema(self.model, self.config.ema) if self.config.ema else None
 
     def restore(self, folder: Path | None = None) -> None:
         """Continue from a checkpoint, by default the run's last one.
@@ -90,7 +92,7 @@ class Trainer:
             checkpoint.check_fit(self.model, averages, str(folder))
             self.ema.load(averages)
         self.state = state
-        self._scores = manifest.metrics
+        self.observer.scores = manifest.metrics
         if self._ranks.first:
             self._saver.restored(self.state)
         self._share_state()
@@ -151,8 +153,8 @@ class Trainer:
         try:
             if log is not None:
                 self._observe(log)
-            elif self._scoring_due():
-                self._validated()
+            elif self.observer.scoring_due(self.state):
+                self.observer.validated()
         except Interrupted:
             cut = True
         if due:
@@ -235,58 +237,19 @@ class Trainer:
         """Do all that is due at this step and not done yet."""
         step = self.state.step
         last = step == self.config.steps
-        scoring = last or step % self.config.eval_every == 0
-        every = self.config.sample_every
-        if self._scoring_due():
-            self._tell(log, "eval", self._evaluate(log))
+        if self.observer.scoring_due(self.state):
+            self._tell(log, "eval", self.observer.score(self.state, log))
         with self._ranks.waited_for():
-            if self.state.sampled < step and (scoring if every is None else last or step % every == 0):
+            if self.observer.sampling_due(self.state):
                 self._sample(log)
             owing = self._owing and is_due(self.config, step)  # then the others wait
             if step > 0 and (owing or last or step % self.config.checkpoint_every == 0 or self.state.best_step == step):
                 self._save(log)
                 self._owing = False
 
-    def _scoring_due(self) -> bool:
-        """Whether to score the validation images at this step; the same on all ranks."""
-        step = self.state.step
-        due = step == self.config.steps or step % self.config.eval_every == 0
-        return due and self.model.scorable and self.dataset.size("validation") > 0 and self.state.evaluated < step
-
-    def _evaluate(self, log: MetricsLog) -> dict[str, Any]:
-        """Score the validation images and return the row. If that fails, they count as not scored, and will be."""
-        before = replace(self.state), self._scores
-        try:
-            return self._scored(log)
-        except BaseException:
-            self.state, self._scores = before
-            raise
-
-    def _scored(self, log: MetricsLog) -> dict[str, Any]:
-        started = time.perf_counter()
-        row: dict[str, Any] = {"event": "eval", "step": self.state.step, "epoch": self.stepper.epochs(self.state.step)}
-        decisive, figures = self._validated()
-        self.state.judge(decisive.decisive(self.model.metric))
-        row |= figures
-        row |= {"decides": self.model.metric} if self.model.metric else {}
-        row |= {"best": self.state.best_step == self.state.step, "seconds": time.perf_counter() - started}
-        self._scores = {key: value for key, value in plain(row).items() if key != "seconds"}
-        log.add(row)
-        self._reporter.evaluated(self.state.step, row)
-        for remark in self.model.remarks(decisive.parts, self.state.step):
-            self._reporter.message(remark)
-        return row
-
-    def _validated(self) -> tuple[Scores, dict[str, Any]]:
-        """The scores that select checkpoints, and the values to log; several ranks share the batches."""
-        averaged = None if self.ema is None else self.averaged
-        watch = self._interrupt.watching(self._ranks)
-        with self.stepper.kernels.on(lenient=True):
-            return validate(self.model, self.recipe, self.dataset, averaged, watch, ranks=self._ranks)
-
     def _sample(self, log: MetricsLog) -> None:
         """Draw samples. If that fails, they are skipped, so that a resumed run does not fail on them again."""
-        found = attempt(self._draw)
+        found = attempt(lambda: self.observer.draw(self.state.step))
         self.state.sampled = self.state.step
         if isinstance(found, Path):
             self._reporter.sampled(found)
@@ -295,17 +258,6 @@ class Trainer:
         if found.kind not in self._told:
             self._told.add(found.kind)
             self._reporter.problem(f"step {self.state.step}: {found.text}; training goes on")
-
-    def _draw(self) -> Path:
-        with self.averaged():
-            watch = self._ranks.telling(self._interrupt.check)
-            return draw_samples(
-                self.model, self.recipe, self.run, self.dataset, step_name(self.state.step), watch=watch
-            )
-
-    def averaged(self) -> AbstractContextManager[None]:
-        """The model with averaged weights within the context, if there is an average."""
-        return nullcontext() if self.ema is None else self.ema.in_place(self.model, self.stepper.calibration)
 
     def _tell_of_steps(self) -> None:
         """Record in the lock how steps were found to be made, before the first checkpoint that depends on it."""
@@ -318,4 +270,4 @@ class Trainer:
     def _save(self, log: MetricsLog | None) -> None:
         if log is not None:
             self._tell_of_steps()
-            self._saver.save(self.state, self._scores, self.ema, log)
+            self._saver.save(self.state, self.observer.scores, self.ema, log)

@@ -112,7 +112,7 @@ def built(monkeypatch, tmp_path):
     """Builds on the device; training alone."""
     monkeypatch.setattr("pixkit.training.build.pick_device", lambda name, ranks=None: DEVICE)
     monkeypatch.setattr("pixkit.training.build.final_results", lambda run, *rest, **options: ([], None))
-    monkeypatch.setattr("pixkit.training.loop.draw_samples", lambda model, recipe, run, *rest, watch: run.path)
+    monkeypatch.setattr("pixkit.training.observer.draw_samples", lambda model, recipe, run, *rest, watch: run.path)
 
     def make(name, *overrides, recipe="digits-pixelcnn", **options):
         small = SMALL if recipe == "digits-pixelcnn" else SMALL[2:]

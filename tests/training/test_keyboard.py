@@ -11,7 +11,7 @@ from pixkit.cli.main import main
 from pixkit.components import hookspecs
 from pixkit.runs import checkpoint
 from pixkit.runs.run import Run
-from pixkit.training import loop
+from pixkit.training import observer
 from pixkit.training.watch import Quit
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
@@ -134,7 +134,7 @@ def test_a_build_ends_with_130(tmp_path, monkeypatch, capsys, second):
     build = ["build", "tiny.yaml", "-o", "run", "--quiet"]
     if second:
         monkeypatch.setattr(checkpoint, "save", lambda *_, **__: press())
-    monkeypatch.setattr(loop, "validate", lambda *_, **__: press())
+    monkeypatch.setattr(observer, "validate", lambda *_, **__: press())
     assert main(build) == 130
     said = capsys.readouterr().err
     assert "Traceback" not in said and not (tmp_path / "run" / "build.lock").exists()
