@@ -4,7 +4,7 @@
 # Verbs: what the command line does, as functions. Runs and recipes are taken as str or Path.
 from pixkit.runs.load import load as load
 from pixkit.build import build as build
-from pixkit.tasks.score import evaluate as evaluate
+from pixkit.tasks.evaluate import evaluate as evaluate
 from pixkit.tasks.scoring.score import score as score
 from pixkit.tasks.verify import verify as verify
 from pixkit.tasks.sample import sample as sample

@@ -43,7 +43,7 @@ class Environment(Record):
 
 
 class ScoreRow(Record):
-    """A row of scores.json, see `pixkit.tasks.score.Scores`."""
+    """A row of scores.json, see `pixkit.tasks.scores.Scores`."""
 
     split: str
     weights: str

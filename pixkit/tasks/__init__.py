@@ -10,7 +10,8 @@ from pixkit.tasks.inputs import read_images, read_mask
 from pixkit.tasks.latents import Reconstruction
 from pixkit.tasks.masks import hide_box, hide_random, keep_edge
 from pixkit.tasks.sampled import Sampled
-from pixkit.tasks.score import Scores, active_units
+from pixkit.tasks.score import active_units
+from pixkit.tasks.scores import Scores
 from pixkit.tasks.timing import Row, SamplingTimes, time_sampling
 from pixkit.tasks.upscale import Upscaling, upscale_each
 

@@ -28,7 +28,8 @@ from pixkit.runs.record import changed, environment, pick_device, repeatable, se
 from pixkit.runs.recovery import naming_another, resume_point
 from pixkit.runs.run import Run
 from pixkit.runs.versions import warn_of_others
-from pixkit.tasks.score import Scores, evaluate
+from pixkit.tasks.evaluate import evaluate
+from pixkit.tasks.scores import Scores
 from pixkit.training.dryrun import DryRun, dry_run
 from pixkit.training.loop import Trainer
 from pixkit.training.prepare import prepare_training

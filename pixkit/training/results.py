@@ -23,7 +23,8 @@ from pixkit.tasks.beside import rows_in_turn, scored_given
 from pixkit.tasks.decoded import PICTURE, decoded, decoder_of
 from pixkit.tasks.labels import class_titles
 from pixkit.tasks.pictured import PAIRS, beside_each, pictures_of
-from pixkit.tasks.score import TOKENS, Scores, score
+from pixkit.tasks.score import score
+from pixkit.tasks.scores import TOKENS, Scores
 from pixkit.training.precision import Arithmetic
 from pixkit.training.rescue import attempt
 from pixkit.training.rounding import remark

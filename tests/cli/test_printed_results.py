@@ -11,7 +11,7 @@ from pixkit.cli.commands import build, cache, complete, show, sweep, verify
 from pixkit.cli.commands.bench_train import _Over
 from pixkit.errors import DataError
 from pixkit.image import ImageSpec
-from pixkit.tasks.score import Scores
+from pixkit.tasks.scores import Scores
 
 
 @pytest.fixture(autouse=True)

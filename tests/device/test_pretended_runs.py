@@ -135,7 +135,14 @@ def test_every_sampler_draws_the_images_of_the_cpu(name, sampler, tmp_path):
 def chosen(monkeypatch):
     """What takes a device by name takes "pretended", too."""
     pick = record.pick_device
-    for module in ("runs.load", "training.build", "training.dryrun", "tasks.networks", "tasks.score", "tasks.drawer"):
+    for module in (
+        "runs.load",
+        "training.build",
+        "training.dryrun",
+        "tasks.networks",
+        "tasks.evaluate",
+        "tasks.drawer",
+    ):
         stand_in = lambda name, *more: DEVICE if name.startswith("pretended") else pick(name, *more)  # noqa: E731 - one for each
         monkeypatch.setattr(f"pixkit.{module}.pick_device", stand_in)
 

@@ -17,8 +17,8 @@ from pixkit.runs import load
 from pixkit.samplers import sampler_for
 from pixkit.tasks.bench import bench
 from pixkit.tasks.complete import complete
+from pixkit.tasks.evaluate import evaluate
 from pixkit.tasks.sample import sample
-from pixkit.tasks.score import evaluate
 from pixkit.tasks.verify import verify
 from pixkit.testing import component, named
 

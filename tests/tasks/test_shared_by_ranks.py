@@ -6,10 +6,10 @@ from together import Together
 
 from pixkit.samplers import sampler_for
 from pixkit.samplers.guidance import Guided
+from pixkit.tasks.evaluate import evaluate
 from pixkit.tasks.latents import reconstruct
 from pixkit.tasks.networks import build_model
 from pixkit.tasks.sample import sample
-from pixkit.tasks.score import evaluate
 from pixkit.tasks.scoring import score
 from pixkit.tasks.upscale import upscale_each
 from pixkit.training.timed import made_up

@@ -20,7 +20,7 @@ from pixkit.runs.holder import this_process
 from pixkit.runs.load import load
 from pixkit.runs.manifest import encode_manifest
 from pixkit.runs.run import Run
-from pixkit.tasks.score import evaluate
+from pixkit.tasks.evaluate import evaluate
 from pixkit.training.build import build, dry_run
 from pixkit.training.prepare import prepare_training
 from pixkit.training.watch import Quit, Reporter, Terminated

@@ -8,8 +8,8 @@ from pixkit.errors import RecipeError, RunError, UsageError
 from pixkit.recipe import load_recipe
 from pixkit.runs.load import load, load_data
 from pixkit.runs.run import Run
+from pixkit.tasks.evaluate import evaluate
 from pixkit.tasks.networks import find_examined
-from pixkit.tasks.score import evaluate
 from pixkit.training.build import build, dry_run
 
 SMALL = """

@@ -8,7 +8,8 @@ import torch
 from toys import Measured, NormedToy, Toy, Unscored, toy_dataset, toy_model, toy_recipe
 
 from pixkit.errors import UsageError
-from pixkit.tasks.score import Scores, active_units, score
+from pixkit.tasks.score import active_units, score
+from pixkit.tasks.scores import Scores
 
 
 class Indexed(Toy):

@@ -28,8 +28,10 @@ from pixkit.ranks import launched
 from pixkit.runs.load import load, load_data, locked_recipe
 from pixkit.runs.record import pick_device
 from pixkit.tasks.beside import scored_given
+from pixkit.tasks.evaluate import evaluate
 from pixkit.tasks.labels import check_classes
-from pixkit.tasks.score import TOKENS, active_units, evaluate
+from pixkit.tasks.score import active_units
+from pixkit.tasks.scores import TOKENS
 from pixkit.training.together import check_same
 
 
