@@ -6,31 +6,25 @@ sites has a grid of (1, 1). A network is causal if the units that predict a sub-
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
 
 from pixkit.errors import message, quoted
-from pixkit.layers.base import MixingLayer, PointwiseLayer
+from pixkit.layers.base import MixingLayer
 from pixkit.layers.fusing import unfused
 from pixkit.layers.modes import evaluating
 from pixkit.network import Autoregressive
 from pixkit.readiness.adoption import adopted
 from pixkit.readiness.adoption.export import SIZES, require_same
-from pixkit.readiness.changeable import Changeable
 from pixkit.readiness.composed import known, taken_apart
-from pixkit.readiness.elements.arrays import raw_arrays
-from pixkit.readiness.elements.found import differing
-from pixkit.readiness.elements.left import left
-from pixkit.readiness.elements.performed import Performing, Step, parted, performed_with
-from pixkit.readiness.elements.tape import line_here
+from pixkit.readiness.elements.performed import Performing, performed_with
+from pixkit.readiness.fidelity import require_followed, require_lasting, require_same_results
+from pixkit.readiness.graph import TRACING, traced
 from pixkit.readiness.libraries import OWN
 from pixkit.readiness.recorder import Operation, Recorder, as_image
-from pixkit.readiness.settings import memory_filled
 from pixkit.readiness.untraceable import (
     Untraceable,
     late,
@@ -39,7 +33,6 @@ from pixkit.readiness.untraceable import (
     require_own_call,
     untraceable,
 )
-from pixkit.readiness.watch import owned, tensors_in
 
 __all__ = ["Operation", "Trace", "Untraceable", "as_image"]
 
@@ -63,7 +56,7 @@ class Trace:
         with evaluating(network), torch.inference_mode(False), torch.no_grad(), unfused(network.reference):
             x, context = _examples(network)
             # State that a network keeps from its last call would pass for a constant if that call had the same x.
-            _require_lasting(network, ((network.spec.levels - 1 - x)[:1], None if context is None else context[:1]))
+            require_lasting(network, ((network.spec.levels - 1 - x)[:1], None if context is None else context[:1]))
             apart = taken_apart(network)
             # Without a mixing layer of pixkit, only operations that a trace cannot follow can mix sites.
             mixes = any(isinstance(part, MixingLayer) for part in apart.backbone.modules())
@@ -89,10 +82,10 @@ class Trace:
         rounding.
         """
         modules = dict(network.named_modules())
-        graph = _trace(network)
+        graph = traced(network)
         inputs = [each for each in (x, context) if each is not None]
-        traced, asks = performed_with(network, inputs), not known(network, *OWN)
-        recorder = Recorder(graph, self.groups, modules, network, Performing(traced) if asks else nullcontext())
+        performing, asks = performed_with(network, inputs), not known(network, *OWN)
+        recorder = Recorder(graph, self.groups, modules, network, Performing(performing) if asks else nullcontext())
         require_evaluation(network, type(network).__name__)
         who = type(self.network.backbone).__name__
         try:
@@ -101,9 +94,9 @@ class Trace:
             raise
         except Exception as error:  # raised while running its parts, as by a forward that takes gradients
             raise untraceable(who, quoted(error)) from error
-        _require_same(like, (x, context), (recorder.features, params), who)
+        require_same_results(like, (x, context), (recorder.features, params), who)
         if asks:
-            _require_followed(network, inputs, traced.gave(params), who)
+            require_followed(network, inputs, performing.gave(params), who)
         self.modules, self.graph = modules, graph
         self.operations: dict[str, Operation] = recorder.operations
         self.output: str = recorder.output_name
@@ -189,119 +182,3 @@ def _examples(network: Autoregressive) -> tuple[Tensor, Tensor | None]:
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(network.spec.levels, (3, *network.spec.shape), generator=generator)
     return x.to(network.reference.device), network.example_context(len(x))
-
-
-TRACING = threading.Lock()
-"""Torch.fx patches nn.Module itself while tracing: one thread at a time."""
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, MixingLayer | PointwiseLayer) or super().is_leaf_module(m, module_qualified_name)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.thread = threading.get_ident()
-
-    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        """Torch.fx patches attribute access for all modules; leave those of other threads alone."""
-        if threading.get_ident() != self.thread:
-            return attr_val
-        return super().getattr(attr, attr_val, parameter_proxy_cache)
-
-    def call_module(self, m: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Trace a call, checking that the module is in evaluation mode like the network; not calls of other threads."""
-        if threading.get_ident() != self.thread:
-            return forward(*args, **kwargs)
-        require_evaluation(m, self.path_of_module(m))
-        return super().call_module(m, forward, args, kwargs)
-
-
-class _Graph(fx.GraphModule):
-    """A graph that runs operation by operation, so torch need not generate and compile its code."""
-
-    def recompile(self) -> Any:
-        """Do nothing."""
-
-
-def _trace(network: Autoregressive) -> fx.GraphModule:
-    require_own_call(network)
-    attributes = set(vars(network))
-    try:
-        with TRACING, Changeable() as changeable, raw_arrays(network, changeable.raw):
-            graph = _Graph(network, _Tracer().trace(network))
-        changeable.require_none(type(network.backbone).__name__)
-        return graph
-    except Untraceable:
-        raise
-    except Exception as error:  # a foreign forward may raise anything on proxies
-        raise untraceable(type(network.backbone).__name__, quoted(error)) from error
-    finally:
-        for name in set(vars(network)) - attributes:  # torch.fx leaves tensors made by forward on the root
-            delattr(network, name)
-
-
-def _require_lasting(network: Autoregressive, inputs: tuple[Tensor, Tensor | None]) -> None:
-    """Call the network, and require that no array or state differs between calls.
-
-    Raises:
-        Untraceable: if an array or an attribute differs in another call.
-    """
-    own = [*inputs, *(tensor for part in network.modules() for _, tensor in owned(part, ""))]
-    changing = next(differing(lambda: network(*inputs), tensors_in(own), lambda: line_here({}, None)), None)
-    if changing is not None:
-        raise Untraceable(
-            "the network cannot be traced",
-            where=type(network.backbone).__name__,
-            found=f"data that no torch operation made differs from call to call: {changing}",
-            expected="a forward without randomness, and numpy.zeros in place of numpy.empty",
-        )
-    if known(network, *OWN):
-        return
-    before = left(network)
-    network(*inputs)
-    kept = before.differing(left(network))
-    if kept is not None:
-        raise Untraceable(
-            "the network cannot be traced",
-            where=kept[0],
-            found=f"a different value in its attribute `{kept[1]}` after each call, which a later call may use",
-            expected="a forward that does the same on every call",
-        )
-
-
-def _require_same(
-    network: Autoregressive, inputs: tuple[Tensor, Tensor | None], traced: tuple[Tensor | None, Tensor], who: str
-) -> None:
-    """Compare parameters, and features as well, since all parameters are equal until the head is trained."""
-    given: list[Tensor] = []
-    handle = network.projection.register_forward_pre_hook(lambda module, args: given.append(args[0]))
-    try:
-        with memory_filled():
-            params = network(*inputs)
-    finally:
-        handle.remove()
-    pairs = zip((given[0], params), traced, strict=True)
-    if any(found is None or not _close(value, found) for value, found in pairs):
-        raise Untraceable(
-            "the network cannot be traced",
-            where=who,
-            found="its trace computes something different from its forward",
-            expected="a forward without in-place changes (+=) of tensors that are read again, and without randomness",
-        )
-
-
-def _require_followed(network: Autoregressive, inputs: Sequence[Tensor], traced: list[Step], who: str) -> None:
-    """Compare operations as well: a forward may ask whether it is being traced."""
-    apart = parted(network, inputs, traced)
-    if apart is not None:
-        raise Untraceable(
-            "the network cannot be traced",
-            where=who,
-            found=f"its trace differs from its forward, which continues with {apart[0].op} ({apart[0].line})",
-            expected="a forward that does the same for every caller and every kind of tensor",
-        )
-
-
-def _close(one: Tensor, other: Tensor) -> bool:
-    return torch.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True)

@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from pixkit.errors import UsageError, message
 from pixkit.layers import MaskedConv2d, Shift
-from pixkit.readiness import trace as tracing
+from pixkit.readiness import fidelity
 from pixkit.readiness.changeable import RAW, Changeable
 from pixkit.readiness.elements.notes import RANDOM
 from pixkit.readiness.law import find_leak, law_error
@@ -175,7 +175,7 @@ def test_random_numbers_are_told_before_memory():
 def test_a_trace_may_be_off_by_rounding():
     one = torch.tensor([1.0, 100.0, 0.0, float("nan")])
     for off, close in (([2e-5, 2e-5, 2e-5, 0], False), ([9e-5, 9e-3, 9e-6, 0], True), ([3e-4, 0, 0, 0], False)):
-        assert tracing._close(one, one + torch.tensor(off)) is close
+        assert fidelity._close(one, one + torch.tensor(off)) is close
 
 
 class Pair(nn.Module):
