@@ -30,7 +30,7 @@ from pixkit.errors import CheckpointError, NonFiniteError, RunError
 from pixkit.runs import checkpoint
 from pixkit.runs.metrics import read_rows
 from pixkit.runs.run import Run
-from pixkit.training import loop
+from pixkit.training import loop, observer
 from pixkit.training.watch import Interrupt
 
 
@@ -440,7 +440,8 @@ def test_before_each_row_of_the_log_a_run_is_checked_once_a_second_at_most(tmp_p
 
 def test_how_fast_it_goes_is_told_in_images_a_second(tmp_path, monkeypatch):
     """Scores and samples do not count as a step's time."""
-    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: Timed.now))
+    for module in loop, observer:
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: Timed.now))
     told = Told()
     trained(tmp_path / "run", toy_recipe(Timed, steps=4, eval_every=2, accumulate=2, batch_size=5), reporter=told)
     assert [row["images_per_second"] for row in told.rows] == [2 * 5 / 4] * 4
