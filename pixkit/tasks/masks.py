@@ -30,6 +30,7 @@ def keep_edge(shape: Shape, side: Side, count: int) -> Tensor:
     if not 0 <= count <= length:
         raise UsageError(
             f"the image does not have that many {'rows' if axis == 1 else 'columns'}",
+            where=f"keep_{side}",
             found=str(count),
             expected=f"0..{length}",
         )
@@ -48,8 +49,9 @@ def hide_box(shape: Shape, top: int, left: int, height: int, width: int) -> Tens
     if min(top, left) < 0 or min(height, width) < 1 or top + height > shape[1] or left + width > shape[2]:
         raise UsageError(
             "the box is not within the image",
+            where="box",
             found=f"top {top}, left {left}, height {height}, width {width}",
-            expected=f"top + height <= {shape[1]}, left + width <= {shape[2]}",
+            expected=f"0 <= top, left; 1 <= height, width; top + height <= {shape[1]}, left + width <= {shape[2]}",
         )
     known = torch.ones(shape, dtype=torch.bool)
     known[:, top : top + height, left : left + width] = False

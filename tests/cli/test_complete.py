@@ -90,8 +90,10 @@ def test_random_pixels_belong_to_the_seed(pixkit, built, workplace):
 
 @pytest.mark.parametrize(("image", "options", "code", "text"), [
     ("test:0", (), 2, "--keep-top"), ("test:0", ("--keep-top", 3, "--random", 0.5), 2, "--keep-top and --random"),
-    ("test:0", ("--keep-top", 9), 2, "rows"), ("test:0", ("--keep-top", 8), 2, "nothing is missing"),
-    ("test:0", ("--box", "1,2,3"), 2, "top, left"), ("test:0", ("--box", "5,5,4,4"), 2, "within"),
+    ("test:0", ("--keep-top", 9), 2, "--keep-top: the image does not have that many rows"),
+    ("test:0", ("--keep-top", 8), 2, "nothing is missing"),
+    ("test:0", ("--box", "1,2,3"), 2, "top, left"),
+    ("test:0", ("--box", "5,5,4,4"), 2, "--box: the box is not within the image"),
     ("test:0", ("--mask", "absent.png"), 3, "absent.png"), ("test:0", ("--mask", "small.png"), 3, "8 x 8"),
     ("absent.png", ("--keep-top", 3), 3, "absent.png"), ("test:99999", ("--keep-top", 3), 2, "IMAGE"),
     ("test:0", ("--keep-top", 3, "--label", 1), 2, "model.context"), ("test:0", ("--random", 0), 2, "--random"),
