@@ -92,8 +92,7 @@ class TorchFile(Container):
         if tensor is None:
             raise self.missing(name)
         plain = tensor.layout == torch.strided and not tensor.is_quantized and not tensor.is_complex()
-        kind = "?" if not plain else "f" if tensor.is_floating_point() else "i"
-        self.check(name, tensor.shape, str(tensor.dtype), tensor.element_size(), kind)
+        self.check(name, tensor.shape, str(tensor.dtype), tensor.element_size(), "f" if plain else "?")
         shape, dtype = tuple(tensor.shape), _array(tensor[:0] if tensor.ndim else tensor).dtype
 
         def blocks() -> Blocks:

@@ -47,7 +47,8 @@ def place(tmp_path, monkeypatch):
                                          "except ImportError:\n    pass\n")  # fmt: skip
     (package / "reading.py").write_text(READING)
     (package / "part.py").write_text("try:\n    from catalogued_thing import absent\nexcept ImportError:\n    pass\n")
-    (package / "broken.py").write_text("raise RuntimeError('always')\n")
+    for broken in (package / "broken.py", place / "broken_thing.py"):
+        broken.write_text("raise RuntimeError('always')\n")
     (tmp_path / "earlier-place").mkdir()  # not the name of a module: a helper of other tests is called before
     monkeypatch.setattr(sys, "path", [str(tmp_path / "earlier-place"), str(place), *sys.path])
     monkeypatch.setenv("PIXKIT_CACHE", str(tmp_path / "cache"))
@@ -59,8 +60,9 @@ def place(tmp_path, monkeypatch):
     importlib.invalidate_caches()
     with watch.watching() as watched:
         importlib.import_module("catalogued_thing.reading")
-        with pytest.raises(RuntimeError):
-            importlib.import_module("catalogued_thing.broken")
+        for broken in ("catalogued_thing.broken", "broken_thing"):
+            with pytest.raises(RuntimeError, match="always"):
+                importlib.import_module(broken)
     store.keep(HELD, watched)
     monkeypatch.delenv("CATALOGUED_THING")  # which the plugin has set: the next process has it no longer
     yield place
@@ -91,6 +93,7 @@ CHANGES = {
     "a plugin's file, edited": lambda place: (place / "catalogued_thing" / "__init__.py").write_text("# other"),
     "a file that it imports, edited to the same length": lambda place: later(place / "catalogued_thing" / "part.py"),
     "a file that failed, edited": lambda place: later(place / "catalogued_thing" / "broken.py"),
+    "a module of its own that failed, edited": lambda place: later(place / "broken_thing.py"),
     "a file, removed": lambda place: (place / "catalogued_thing" / "part.py").unlink(),
     "a file, made unreadable": lambda place: (place / "catalogued_thing" / "part.py").chmod(0),
     "a part, which was looked for in vain": lambda place: (place / "catalogued_thing" / "absent.py").touch(),

@@ -240,9 +240,10 @@ def test_the_lock_keeps_levels_that_no_configuration_tells(stated, levels, kept)
     assert _of_source(SimpleNamespace(source=source, source_levels=levels, files=None)) == kept
 
 
-def test_a_model_that_takes_no_labels_refuses_them():
+@pytest.mark.parametrize("labels", ["all", "none", 1, [], "absent.npy"], ids=str)
+def test_a_model_that_takes_no_labels_refuses_them(labels):
     with pytest.raises(UsageError, match="takes no labels"):
-        pixkit.score(model_of(), random_images(SPEC, 1), labels="all")
+        pixkit.score(model_of(), random_images(SPEC, 1), labels=labels)
 
 
 def test_files_come_in_order_and_bad_ones_have_a_row(tmp_path):
@@ -332,6 +333,7 @@ def test_unlikely_sites_are_those_that_cost_more_than_knowing_nothing():
     sites = torch.tensor([[4.1, 4.2, 0.0]])
     assert unlikely(sites, spec).tolist() == [[False, True, False]]
     assert unlikely(sites, spec, 4.1 - 1e-6).tolist() == [[True, True, False]]
+    assert unlikely(sites, spec, 0.0).tolist() == [[True, True, False]], "and not those that cost just as much"
     with pytest.raises(UsageError, match="not a number"):
         unlikely(sites, spec, math.nan)
 

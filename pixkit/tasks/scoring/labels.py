@@ -24,6 +24,9 @@ class LabelsAsked:
             "none" for a model that supports images without a label; or "all": labels are unknown, and equally likely.
             By default, images of the run's own data have theirs, and those of others are unknown.
 
+    Attributes:
+        none: whether all are scored as images without a label.
+
     Raises:
         UsageError: if the model takes no labels, or not these.
         DataError: if the file cannot be read.
@@ -33,7 +36,8 @@ class LabelsAsked:
         self._own = labels is None
         self._one: int | None = None
         self._each: Tensor | None = None
-        self._labelled, self._classes = model.labelled, model.classes or 0
+        self._labelled = model.labelled
+        self.none = isinstance(labels, str) and labels == "none"
         if labels is None or (isinstance(labels, str) and labels == "all"):
             if labels is not None:
                 model.require("labelled", "labels")
@@ -49,11 +53,6 @@ class LabelsAsked:
         """Whether images with a known label (a class, or none) may occur, and images with an unknown one."""
         known = self._one is not None or self._each is not None
         return self._labelled and (known or self._own), self._labelled and not known
-
-    @property
-    def none(self) -> bool:
-        """Whether all are scored as images without a label."""
-        return self._one is not None and self._one >= self._classes
 
     def of(self, given: Given, number: int) -> int | None:
         """The label of image `number`; None if the model takes none, or if it is unknown.

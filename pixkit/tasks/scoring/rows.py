@@ -155,7 +155,7 @@ class Rows(Iterator[ImageScore]):
             if self._threshold is not None:
                 below = found.score(self._threshold.score) <= self._threshold.limit  # NaN is not
                 found = replace(found, flagged=not below)
-            if best is not None and int(best[row]) < (model.classes or 0):
+            if best is not None and not self._labels.none:
                 label = int(best[row])
                 names = model.class_names
                 found = replace(found, label=label, class_name=str(label) if names is None else names[label])
@@ -164,9 +164,6 @@ class Rows(Iterator[ImageScore]):
 
 def _of_all(own: Sequence[ImageScore], ranks: Ranks) -> Iterator[ImageScore]:
     """The rows of all ranks, in order."""
-    if ranks.alone:
-        yield from own
-        return
     said = ranks.gather([{**vars(each), "sites": each.sites is not None} for each in own])
     sites = ranks.lists([each.sites for each in own if each.sites is not None], torch.device("cpu"))
     for rows, maps in zip(said, map(iter, sites), strict=True):
