@@ -103,7 +103,7 @@ class Watch:
         """Where a module is that failed, and was forgotten; or where one might appear that was not found."""
         path = self.asked.get(name)
         try:
-            found = [finder.find_spec(name, path) for finder in sys.meta_path if finder is not self]
+            found = [finder.find_spec(name, path) for finder in sys.meta_path]
         except Exception:
             found = []
         origin = next((spec.origin for spec in found if spec is not None), None)
