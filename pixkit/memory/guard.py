@@ -78,8 +78,6 @@ class MemoryGuard(Mode):
             return func(*args, **(kwargs or {}))
         self._check(_requested(func, args, kwargs or {}))
         result = func(*args, **(kwargs or {}))
-        if args and result is args[0]:  # written in place
-            return result
         read = {0, *(_place(arg) for arg in args if isinstance(arg, Tensor))}
         for tensor in result if isinstance(result, tuple | list) else [result]:
             if isinstance(tensor, Tensor) and _place(tensor) not in read:

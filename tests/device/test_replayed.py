@@ -326,6 +326,8 @@ def test_what_cannot_be_recorded_is_launched(monkeypatch):
         for step in range(1, 5):
             assert live.make(step) == replayed.make(step)
         assert equal(live, replayed)
+        (phase,) = replayed._phases
+        assert not phase._held and not any(gradient is not None for gradient in phase._gradients), "it keeps no memory"
     assert len(said) == 1 and "no graph today" in said[0]
 
 

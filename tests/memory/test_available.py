@@ -53,7 +53,7 @@ def test_a_machine_without_groups_has_what_it_says_is_available(system):
 @pytest.mark.parametrize("line", ["MemTotal: 1 kB", "MemAvailable: 1 kB", "MemTotal: x kB"])
 def test_of_a_machine_that_tells_half_all_is_taken_to_be_free(system, line):
     room = system(**{"proc/meminfo": line})
-    assert room.free == room.size > 1 << 28
+    assert 1 << 28 < room.free == room.size < 1 << 50
 
 
 def test_the_lower_of_two_limits_bounds(system):
@@ -206,6 +206,20 @@ def test_what_a_launcher_has_started_on_a_machine_shares_its_memory(tmp_path, st
     assert room.name == whole.name + (" for each of 4 processes" if share == 4 else "")
 
 
+def test_what_the_system_says_of_the_process_is_resident(system, tmp_path):
+    system(**{"proc/self/status": "VmSize: 9 kB\nVmRSS: 5 kB"})
+    assert resident(tmp_path) == 5 * 1024
+
+
+def test_what_was_freed_is_given_back_before_anything_is_measured(monkeypatch, tmp_path):
+    trimmed = []
+    monkeypatch.setitem(available.__globals__, "trim", lambda: trimmed.append(1))
+    available(CPU, tmp_path)
+    assert len(trimmed) == 1
+    resident(tmp_path)
+    assert len(trimmed) == 2
+
+
 def test_this_system_tells():
     room = available(CPU)
     assert 0 < room.free <= room.size < 1 << 50
@@ -239,6 +253,9 @@ def test_a_gpu_tells():
     [
         (0, "0 bytes"),
         (1, "1 bytes"),
+        (512, "512 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1 KiB"),
         (2048, "2 KiB"),
         (3 << 20, "3 MiB"),
         (1 << 30, "1 GiB"),

@@ -6,12 +6,13 @@ import os
 import random
 import resource
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from pixkit.memory import Recording, forecast
+from pixkit.memory import Recording, forecast, heap
 from pixkit.memory.heap import PAGE, STATED, Heap, can_keep, glibc, keeping, taken
 from pixkit.memory.recording import peak
 
@@ -129,6 +130,11 @@ def test_what_shrinks_with_the_number_of_images_is_foreseen_down_to_nothing():
     assert forecast(work, 8, CPU).alive == 20 * FLOAT
     assert forecast(work, 50, CPU).alive == 7 * FLOAT
     assert forecast(lambda images: [torch.zeros(9) for _ in range(6 - images)], 50, CPU).alive == 0
+
+
+def test_what_only_more_than_a_few_images_need_is_foreseen():
+    found = forecast(lambda images: [torch.zeros(9) for _ in range(images - 2)], 50, CPU)
+    assert found.alive == 48 * 9 * FLOAT
 
 
 def test_a_gpu_takes_what_is_alive():
@@ -265,6 +271,20 @@ def test_what_is_freed_is_kept_while_it_is_to_be_and_goes_back_after():
         held = memory_of_the_process()
     assert memory_of_the_process() < held - 2 * size
     assert pages_taken(size, times) > times * size // PAGE
+
+
+def test_what_the_allocator_is_told_and_where_its_thresholds_are_left(monkeypatch):
+    told = []
+    library = SimpleNamespace(
+        mallopt=lambda option, value: told.append((option, value)), malloc_trim=lambda pad: told.append(pad)
+    )
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    monkeypatch.setattr(heap, "glibc", lambda: True)
+    for name in (*STATED, "GLIBC_TUNABLES"):
+        monkeypatch.delenv(name, raising=False)
+    with keeping():
+        assert told == [(-3, 32 << 20), (-1, -1)]
+    assert told[2:] == [(-1, 64 << 20), 0]
 
 
 @pytest.mark.parametrize("name", [*STATED, "GLIBC_TUNABLES"])

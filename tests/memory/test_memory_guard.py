@@ -92,6 +92,16 @@ def test_what_is_computed_is_counted_once_it_is_there():
     assert caught.value.found == "2 KiB so far, and a tensor of 0 bytes"
 
 
+def test_each_of_several_results_counts_and_what_has_no_memory_does_not():
+    with MemoryGuard(4095):
+        kept = torch.zeros(256)
+        without = [torch.zeros(512, device="meta") for _ in range(9)]
+        kept.add_(1)
+        with pytest.raises(UsageError, match="would not fit") as caught:
+            kept.sort()
+    assert caught.value.found == "4 KiB so far, and a tensor of 0 bytes" and len(without) == 9
+
+
 def test_a_tensor_like_another_is_of_its_type():
     with MemoryGuard(1000):
         like = torch.zeros(1, dtype=torch.float64)
@@ -166,3 +176,16 @@ def test_what_an_error_of_memory_holds_is_let_go(kind):
     except RuntimeError as error:
         release(error)
         assert (seen[0]() is None) == (kind is MemoryError)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_with_an_error_of_memory_a_gpus_unused_memory_is_let_go_where_there_is_one(monkeypatch, there):
+    emptied, held = [], Held()
+    held.itself, seen = held, weakref.ref(held)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: there)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(seen()))
+    del held
+    release(ValueError())
+    assert emptied == [] and seen() is not None
+    release(MemoryError())
+    assert emptied == [None] * there and seen() is None, "what refers to itself went before"
