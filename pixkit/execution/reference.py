@@ -157,7 +157,7 @@ class ReferenceExecutor(Executor):
         name, groups = operation.name, self.plan.trace.groups
         if instruction.opcode == "ALL":
             whole = {source: self._image(source) for source in operation.inputs}
-            self._fill(operation, run_node(self.plan.trace, operation, whole))
+            self.memory[name] = self._remember(operation, run_node(self.plan.trace, operation, whole))
         elif instruction.opcode == "MIX":
             inputs = [self.memory[source] for source in operation.inputs]
             module: Any = operation.module
@@ -194,13 +194,6 @@ class ReferenceExecutor(Executor):
         if parts is None:
             return torch.zeros(size, dtype=self.dtype, device=self.device)
         return tuple(torch.zeros(*size[:2], maps, dtype=self.dtype, device=self.device) for maps in parts)
-
-    def _fill(self, operation: Operation, value: Any) -> None:
-        """Keep a whole result: an image in its memory, other values, and numbers, as they are."""
-        if by_sites(operation) and value.dtype == self.memory[operation.name].dtype:
-            self.memory[operation.name][:, :-1] = as_image(value).flatten(2).transpose(1, 2)
-        else:
-            self.memory[operation.name] = self._remember(operation, value)
 
     def _remember(self, operation: Operation, value: Any) -> Any:
         """An image [B or 1, M, h, w] as memory [B, h * w + 1, M]; other values as they are."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Any, TypeAlias
 
 import torch
@@ -34,11 +33,9 @@ class Recording(Mode):
         self._count = 0
         self._recording = True
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._recording = False
-        super().__exit__(kind, error, trace)
+        super().__exit__(*error)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and record its results."""

@@ -102,7 +102,7 @@ class Ends:
         """Whether another rank, which did not fail itself, reports why the ranks end."""
         if seen:
             return ended != "left"
-        return bool(self._failed) or self._rank > min(set(range(1, self._size)).difference(self._silent))
+        return bool(self._failed) or any(rank not in self._silent for rank in range(1, self._rank))
 
     def _sees_0_go(self, seconds: float) -> bool:
         """Wait up to `seconds` for rank 0 to end, unless it is known to be gone; return whether it did."""

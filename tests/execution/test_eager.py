@@ -47,3 +47,22 @@ def test_same_levels_and_parameters_as_the_reference(ordering, options):
         expected_levels, expected_params = walked(ReferenceExecutor, plan, noise)
         assert torch.equal(levels, expected_levels)
         assert torch.allclose(params, expected_params, atol=1e-10)
+
+
+def test_taps_are_gathered_and_asked_for_only_where_colours_are_drawn_one_by_one_at_several_sites(monkeypatch):
+    asked = []
+
+    def general(self, instruction, sites):
+        asked.append(len(sites))
+        ReferenceExecutor._execute(self, instruction, sites)
+
+    monkeypatch.setattr(EagerExecutor, "_execute", general)
+    for ordering, channels, several in (
+        *(("raster", 1, False), ("raster", 3, False)),
+        *(("row_at_once", 1, False), ("row_at_once", 3, True)),
+    ):
+        net = network(named("backbone", "pixelcnn", width=6, layers=1), ImageSpec(channels, 2, 3, 2),
+                      ordering=named("ordering", ordering))  # fmt: skip
+        asked.clear()
+        walked(EagerExecutor, make_plan(Trace(net)), Noise(0, range(1)))
+        assert set(asked) == ({3} if several else set())

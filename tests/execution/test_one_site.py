@@ -47,10 +47,11 @@ def trace():
 
 
 @pytest.mark.parametrize("given", [0, 3])
-def test_levels_and_parameters_are_the_reference_executors(given):
+def test_levels_and_parameters_are_the_reference_executors(given, monkeypatch):
     known = torch.zeros(SPEC.shape, dtype=torch.bool)
     known.flatten()[:given] = True
-    plan, found = make_plan(trace(), known), []
+    plan, found, general = make_plan(trace(), known), [], []
+    monkeypatch.setattr(EagerExecutor, "_execute", lambda self, *given: general.append(given))
     for make in (EagerExecutor, ReferenceExecutor):
         executor = make(plan, 3)
         executor.pixels.copy_(random_images(SPEC, 3).flatten(2).transpose(1, 2))
@@ -59,7 +60,7 @@ def test_levels_and_parameters_are_the_reference_executors(given):
                 executor.walk(plan.trace.network.uniforms(Noise(given + 1, range(3))).flatten(3), 0.9, None)
         found.append((executor.pixels, executor.params(torch.arange(given, SPEC.sites))))
     (levels, params), (expected_levels, expected_params) = found
-    assert torch.equal(levels, expected_levels)
+    assert torch.equal(levels, expected_levels) and not general, "all of it is computed in ways of its own"
     assert torch.allclose(params, expected_params, rtol=0, atol=1e-12)
 
 
@@ -86,5 +87,8 @@ def test_every_operation_has_a_way_of_its_own():
     parts = {name for name, operation in executor.plan.trace.operations.items() if operation.kind == "split"}
     assert {*parts, *executor.plan.trace.operations[attention].inputs} <= executor.fleeting
     assert all(isinstance(place, int) for step in executor.work for _, place in step)
+    with torch.no_grad():
+        executor.walk(executor.plan.trace.network.uniforms(Noise(0, range(2))).flatten(3), 1.0, None)
+    assert executor.single.now.keys() == executor.fleeting - parts, "parts of a split are found in the whole"
     general = [function for step in executor.work for function, _ in step if isinstance(function, functools.partial)]
     assert general == []

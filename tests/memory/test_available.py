@@ -200,7 +200,8 @@ def test_files_that_are_missing_bound_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("stated", "share"), [("4", 4), ("1", 1), ("0", 1), ("two", 1)])
-def test_what_a_launcher_has_started_on_a_machine_shares_its_memory(tmp_path, stated, share):
+def test_what_a_launcher_has_started_on_a_machine_shares_its_memory(system, tmp_path, stated, share):
+    system()
     whole, room = (available(CPU, tmp_path, found) for found in ({}, {"LOCAL_WORLD_SIZE": stated}))
     assert (room.free, room.size) == (whole.free // share, whole.size // share)
     assert room.name == whole.name + (" for each of 4 processes" if share == 4 else "")
