@@ -275,9 +275,7 @@ def test_what_is_freed_is_kept_while_it_is_to_be_and_goes_back_after():
 
 def test_what_the_allocator_is_told_and_where_its_thresholds_are_left(monkeypatch):
     told = []
-    library = SimpleNamespace(
-        mallopt=lambda option, value: told.append((option, value)), malloc_trim=lambda pad: told.append(pad)
-    )
+    library = SimpleNamespace(mallopt=lambda option, value: told.append((option, value)), malloc_trim=told.append)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
     monkeypatch.setattr(heap, "glibc", lambda: True)
     for name in (*STATED, "GLIBC_TUNABLES"):

@@ -73,6 +73,8 @@ def test_nobody_asks_how_much_there_is_for_a_little(monkeypatch):
 def test_the_guard_takes_what_fits_to_the_byte():
     with MemoryGuard(1024, "smaller", "this"):
         kept = torch.zeros(256)
+        kept.add_(1)
+        torch.arange(0)
         with pytest.raises(UsageError, match="this would not fit") as caught:
             torch.zeros(1, dtype=torch.uint8)
         assert caught.value.found == "1 KiB so far, and a tensor of 1 bytes"

@@ -44,16 +44,6 @@ def test_a_component_that_is_missing_is_placed_as_recipes_place_it(settings):
     assert caught.value.where == "recipe.lock.yaml, model.backbone.type"
 
 
-def test_a_component_that_is_missing_is_said_before_whatever_else_is_wrong(settings):
-    wrong = {**settings, "name": 5, "train": {**settings["train"], "steps": "many"}}
-    with pytest.raises(RunError) as caught:
-        recipe_of(wrong, LOCK)
-    assert caught.value.where == "recipe.lock.yaml, name"
-    with pytest.raises(PluginError) as caught:
-        recipe_of({**wrong, "model": {**settings["model"], "context": {"type": "gone"}}}, LOCK)
-    assert caught.value.where == "recipe.lock.yaml, model.context.type"
-
-
 def test_another_key_that_a_lock_lacks_has_its_default(settings):
     expected = {**settings, "data": dict(settings["data"])}
     del settings["data"]["frames"]
