@@ -144,6 +144,13 @@ class Reader:
 
     def _frames(self, path: Path | Member) -> list[tuple[str, Tensor]]:
         """The images of a picture: its first frame, or all, if the data use all frames."""
+        try:
+            return self._of_frames(path)
+        except OtherSize as error:
+            error.hint = "bring the picture to this size first"  # a recipe's keys are not to be had here
+            raise
+
+    def _of_frames(self, path: Path | Member) -> list[tuple[str, Tensor]]:
         wanted = None if self.source is None else getattr(self.source.config, "frames", None)
         count = frames_of(path) if wanted == "all" else 1
         if count <= 1:

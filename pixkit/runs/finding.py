@@ -13,6 +13,7 @@ from pixkit.catalogue.zoo import run_folder
 from pixkit.errors import PixkitError
 from pixkit.files import is_file, is_folder
 from pixkit.runs.contents import Contents
+from pixkit.runs.state import builder_of
 
 RUNS = Path("runs")
 """The folder of the working directory that builds put runs into."""
@@ -46,7 +47,7 @@ def folder_of_run(name: str | Path, say: Callable[[str], None] | None = None) ->
 
 
 def how_to_make(path: Path) -> str | None:
-    """The hint for a run that does not exist: the recipe that would make it, or a run with a similar name.
+    """The hint for a run that does not exist: the build that is making it, the recipe that would, or one of its like.
 
     Returns:
         None if the system cannot tell.
@@ -57,6 +58,10 @@ def how_to_make(path: Path) -> str | None:
 
 
 def _how_to_make(path: Path) -> str:
+    folders = [place for place in (path, RUNS / path) if is_folder(place)]
+    builder = next(filter(None, (builder_of(Contents(place)) for place in folders)), None)
+    if builder is not None:
+        return f"a build has just begun there ({builder}): wait until it trains"
     if any(Contents(place).started for place in _inside(path)):
         return f"pixkit ls runs {shlex.quote(str(path))} lists the runs in it"
     if path.suffix in (".yaml", ".yml") and is_file(path):

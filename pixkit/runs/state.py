@@ -22,14 +22,14 @@ def state_of(run: Contents) -> tuple[str, Holder | None]:
     Raises:
         RunError: if the system cannot tell.
     """
-    builder = _builder_of(run)
+    builder = builder_of(run)
     if builder is not None:
         return "running", builder
     with looking_at(run.path):
         return "done" if is_there(run.scores) else "stopped", None
 
 
-def _builder_of(run: Contents) -> Holder | None:
+def builder_of(run: Contents) -> Holder | None:
     """The build that holds a run; None if none does. Nothing is taken from it, and nothing is written.
 
     Raises:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pixkit import figures
 from pixkit.data import DataConfig, given_array, stored
-from pixkit.data.fitting import Form
+from pixkit.data.fitting import Form, OtherSize
 from pixkit.data.given import Reader
 from pixkit.data.idx import read_idx
 from pixkit.data.layout import orders_of, size_in
@@ -550,6 +550,9 @@ def test_pictures_of_a_source_that_keeps_their_sizes_are_checked(tmp_path):
         with pytest.raises(DataError, match=message) as caught:
             Reader(spec, source).read(tmp_path / "a.png")
         assert (caught.value.found, caught.value.expected) == said
+    with pytest.raises(OtherSize) as caught:
+        Reader(ImageSpec(1, 4, 3, 256)).read(tmp_path / "a.png")
+    assert caught.value.hint == "bring the picture to this size first"  # not a recipe's key
 
 
 @pytest.mark.parametrize(("levels", "fits"), [(256, True), (257, False)])

@@ -8,6 +8,7 @@ from pixkit.errors import RunError
 from pixkit.runs import finding
 from pixkit.runs.contents import LOCK_HEADER
 from pixkit.runs.finding import folder_of_run, how_to_make
+from pixkit.runs.holder import this_process
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +69,13 @@ def test_what_makes_a_run_that_does_not_exist(monkeypatch):
     for error in (OSError("the disk"), RunError("odd")):
         monkeypatch.setattr(finding, "_inside", lambda path, error=error: (_ for _ in ()).throw(error))
         assert how_to_make(Path("digits-gated")) is None
+
+
+def test_a_run_whose_build_has_just_begun_is_worth_waiting_for():
+    Path("runs/first").mkdir(parents=True)
+    holder = this_process(leased=False)
+    Path("runs/first/build.lock").write_bytes(holder.encode())
+    said = f"a build has just begun there ({holder}): wait until it trains"
+    assert how_to_make(Path("runs/first")) == how_to_make(Path("first")) == said
+    Path("runs/first/build.lock").write_bytes(holder.model_copy(update={"process": "another"}).encode())
+    assert how_to_make(Path("runs/first")) == "pixkit ls runs lists existing runs"
