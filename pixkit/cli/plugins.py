@@ -92,9 +92,9 @@ def commands_of(loaded: Plugins, info: PluginInfo, report: Callable[[str], objec
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        from pixkit.components.attempt import one_line
+        from pixkit.components.attempt import with_line
 
-        info.health, info.detail = "broken", f"pixkit_commands: {one_line(error)}"
+        info.health, info.detail = "broken", f"pixkit_commands: {with_line(error)}"
         require_sound_if_asked(loaded)
         report(f"the commands of the plugin {describe(info)} were left out: {info.detail}")
         return {}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+import sysconfig
+import traceback
+from pathlib import Path
 from typing import Any
 
 import pluggy
 
 from pixkit.components import hookspecs
 from pixkit.components.registry import Registrar
-from pixkit.errors import PluginError, message, shorten
+from pixkit.errors import PixkitError, PluginError, message, shorten
 
+PYTHON, OURS = Path(sysconfig.get_path("stdlib")), Path(__file__).parent.parent
+INSTALLED = {"site-packages", "dist-packages"}
 HOOKS = frozenset(name for name in vars(hookspecs) if name.startswith("pixkit_"))
 
 
@@ -49,6 +55,23 @@ def one_line(error: BaseException) -> str:
     """Type and message, at most some 300 characters; the message is left out if it cannot be obtained."""
     shown = shorten(message(error), 300)
     return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
+
+
+def with_line(error: BaseException) -> str:
+    """`one_line`, and the innermost line of a component that raised the error, if the error does not say it itself."""
+    steps = [step for step in traceback.extract_tb(error.__traceback__) if _is_foreign(step.filename)]
+    if isinstance(error, PixkitError | SyntaxError) or not steps:
+        return one_line(error)
+    return f"{one_line(error)} ({steps[-1].filename}, line {steps[-1].lineno})"
+
+
+def _is_foreign(name: str) -> bool:
+    """Whether a file belongs neither to Python, nor to pixkit or an installed torch."""
+    path, torch = Path(name), sys.modules.get("torch")
+    libraries = [OURS, *([Path(torch.__file__).parent] if torch and torch.__file__ else [])]
+    if not path.is_absolute() or any(path.is_relative_to(each) for each in libraries):
+        return False
+    return not path.is_relative_to(PYTHON) or bool(INSTALLED & {*path.relative_to(PYTHON).parts})
 
 
 def _check_names(module: Any) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from pixkit.components.attempt import one_line
+from pixkit.components.attempt import with_line
 from pixkit.components.plugins import registry
 from pixkit.components.spec import ComponentSpec, Entry
 from pixkit.errors import PixkitError, PluginError
 from pixkit.memory.guard import exhausted
 
-_LIBRARIES = (Path(nn.__file__).parent.parent, Path(__file__).parent.parent)
 _TORCHS_OWN = frozenset(vars(nn.Module()))
 TRACE = "PIXKIT_TRACEBACK=1, or the error's `__cause__`, for the whole trace"
 
@@ -60,7 +57,7 @@ class Blamed:
         except Exception as error:
             if exhausted(error):
                 raise
-            raise self.error(f"fails {what}", raised(error), expected, _hint(error)) from error
+            raise self.error(f"fails {what}", with_line(error), expected, _hint(error)) from error
 
 
 def built(component: ComponentSpec, *args: Any) -> Any:
@@ -77,14 +74,6 @@ def built(component: ComponentSpec, *args: Any) -> Any:
         call = "super().__init__(config, ...), the constructor's first line"
         raise blamed.error("is not yet a torch module", "a constructor that does not call its base's", call)
     return made
-
-
-def raised(error: Exception) -> str:
-    """An exception's type, message, and innermost line of code outside torch and, if there is one, outside pixkit."""
-    steps = list(traceback.extract_tb(error.__traceback__))
-    for folder in _LIBRARIES:
-        steps = [step for step in steps if not Path(step.filename).is_relative_to(folder)] or steps
-    return f"{one_line(error)} ({steps[-1].filename}, line {steps[-1].lineno})" if steps else one_line(error)
 
 
 def require_registered(module: nn.Module, blamed: Blamed) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixkit.catalogue.kinds import one_of
-from pixkit.components.attempt import attempt, one_line, plugin_manager
+from pixkit.components.attempt import attempt, plugin_manager, with_line
 from pixkit.components.plugin_file import PluginFile, read_plugin_file
 from pixkit.components.registry import NOTEBOOK, Absence, Registrar, Registry
 from pixkit.components.spec import Entry
@@ -89,7 +89,7 @@ class Plugins:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self._leave_out(info, "broken", one_line(error), registrar.entries)
+            self._leave_out(info, "broken", with_line(error), registrar.entries)
         return info
 
     def note(self, found: Unreadable) -> None:
@@ -121,7 +121,7 @@ class Plugins:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            raise PluginError("the plugin file cannot be loaded", where=str(path), found=one_line(error)) from error
+            raise PluginError("the plugin file cannot be loaded", where=str(path), found=with_line(error)) from error
         if former is not None:
             self._forget(former)
         self.infos.append(info)

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from pixkit.components.faults import Blamed
 from pixkit.errors import CausalityError
 from pixkit.network import Autoregressive
 
 ROUNDING = 1e-9
 """Relative to the largest parameter: above float64 rounding, below any real dependence at this scale of weights."""
+TYPED = "a forward that keeps the type of its input: no .float(), no torch.float32"
 
 
 def probe(network: Autoregressive, *, probes: int = 16, seed: int = 0, together: int = 1) -> None:
@@ -31,13 +33,15 @@ def probe(network: Autoregressive, *, probes: int = 16, seed: int = 0, together:
 
     Raises:
         CausalityError: naming the changed sub-pixel and one that saw it too early.
+        PluginError: if the backbone fails in float64.
     """
     twin = _randomised(network, seed)
-    try:
-        _look(twin, probes, seed, together)
-    except CausalityError:
-        with sdpa_kernel(SDPBackend.MATH):
+    with Blamed.of("backbone", twin.backbone).at("in float64, in which leaks are looked for", TYPED):
+        try:
             _look(twin, probes, seed, together)
+        except CausalityError:
+            with sdpa_kernel(SDPBackend.MATH):
+                _look(twin, probes, seed, together)
 
 
 def _look(twin: Autoregressive, probes: int, seed: int, together: int) -> None:

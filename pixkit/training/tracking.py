@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pixkit.components.attempt import one_line
+from pixkit.components.attempt import with_line
 from pixkit.components.plugins import registry
 from pixkit.components.spec import ComponentSpec
 from pixkit.errors import PixkitError, PluginError
@@ -109,7 +109,7 @@ class Tracking(Reporter):
             except BaseException as error:  # it may raise anything, even SystemExit; training must go on
                 self._trackers.remove((name, tracker))
                 self._report(
-                    f"step {self._step}: the tracker {name} failed ({one_line(error)}); "
+                    f"step {self._step}: the tracker {name} failed ({with_line(error)}); "
                     "it is not called again, and training goes on"
                 )
 
@@ -124,7 +124,7 @@ def _beginning(name: str) -> Iterator[None]:
         raise
     except BaseException as error:
         raise PluginError(
-            f"the tracker {name} cannot start", where="train.log", found=one_line(error), hint=WITHOUT
+            f"the tracker {name} cannot start", where="train.log", found=with_line(error), hint=WITHOUT
         ) from error
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pluggy
 
-from pixkit.components.attempt import one_line
+from pixkit.components.attempt import with_line
 from pixkit.errors import PluginError
 from pixkit.ranks import Ranks
 
@@ -105,7 +105,7 @@ class TrainHooks:
                 raise
             except BaseException as error:  # a plugin may raise anything, even SystemExit; training must go on
                 self._failed.add(plugin_name)
-                self._report(f"{plugin_name}: {name} failed ({one_line(error)}); it is not called again")
+                self._report(f"{plugin_name}: {name} failed ({with_line(error)}); it is not called again")
         return len(self._failed) == before
 
 
@@ -144,7 +144,7 @@ def no_exit() -> Iterator[None]:
         raise
     except BaseException as error:
         raise PluginError(
-            "a component tried to end the process", found=one_line(error), expected="an error that says what is wrong"
+            "a component tried to end the process", found=with_line(error), expected="an error that says what is wrong"
         ) from error
 
 

@@ -12,6 +12,7 @@ from pixkit.components import faults
 from pixkit.data import prepare
 from pixkit.data.base import DataSource, ImageSet, SourceImages
 from pixkit.errors import DataError, PluginError
+from pixkit.readiness.probe import probe
 from pixkit.testing import GREY, component, named, network
 from pixkit.testing.parts import PlainBackbone
 
@@ -66,6 +67,14 @@ def test_a_backbone_is_held_to_its_promises(made, rule, advice):
     assert error.value.where.split(".")[-1] in ("test", "Slip")
     if rule == "does not give features":
         assert error.value.expected == f"[3, width, {SIZE[0]}, {SIZE[1]}], width being 6" and advice in error.value.hint
+
+
+def test_a_backbone_that_takes_float32_alone_is_told_that_leaks_are_looked_for_in_float64():
+    with pytest.raises(PluginError) as error:
+        probe(network(backbone(out=lambda s, h: h.float()), GREY).float(), probes=1)
+    assert error.value.message == "the backbone fails in float64, in which leaks are looked for"
+    assert error.value.expected == "a forward that keeps the type of its input: no .float(), no torch.float32"
+    assert "RuntimeError: " in error.value.found and error.value.where.endswith(".Slip")
 
 
 @pytest.mark.parametrize(("text", "advice"), [

@@ -121,7 +121,7 @@ def test_what_is_wrong_is_said_in_one_line_and_leaves_nothing(plugin, contents, 
 @pytest.mark.parametrize(("length", "shown"), [(300, "x" * 300), (301, "x" * 297 + "..."), (5000, "x" * 297 + "...")])
 def test_a_message_of_more_than_300_characters_is_cut(plugin, length, shown):
     detail = only(plugin("long", pixkit_register=registering(then=ValueError("x" * length)))).detail
-    assert detail == f"ValueError: {shown}"
+    assert detail == f"ValueError: {shown} ({__file__}, line {registering.__code__.co_firstlineno + 8})"
 
 
 def test_what_is_left_out_is_named_where_something_is_missing(plugin, monkeypatch):

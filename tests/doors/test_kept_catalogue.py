@@ -43,10 +43,12 @@ def test_lists_name_components_of_plugins_and_what_is_broken(catalogued):
     found = look("ls", "heads")
     assert "scaled" in found.stdout and "pixkit-door-good 1.2.0" in found.stdout
     said, _, modules = found.stderr.rpartition("\n")
-    assert said == (
+    what, _, place = said.rpartition(" (")
+    assert what == (
         "pixkit: the plugin 'missing_import' of pixkit-door-missing-import 0.1 is broken and was left out: "
         "ModuleNotFoundError: No module named 'no_such_package_for_pixkit'"
     )
+    assert place.endswith("door_missing_import.py, line 3)")
     assert not HEAVY & set(modules.split())
 
 

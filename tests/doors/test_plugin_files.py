@@ -106,7 +106,7 @@ def test_a_file_that_was_changed_is_loaded_anew(write, monkeypatch):
     (SOURCE.replace("@pixkit.hookimpl\n", ""), "'pixkit_register' lacks the @pixkit.hookimpl marker"),
     (SOURCE.replace('"mask", "column"', '"head", "column"'), "the class of the head 'column' is not one of that kind"),
     (SOURCE.replace("def has", "def had"), "the class of the mask 'column' lacks `has`"),
-    (SOURCE + "    raise RuntimeError('half\\nway')\n", "RuntimeError: half way"),
+    (SOURCE + "    raise RuntimeError('half\\nway')\n", "RuntimeError: half way (PATH, line 34)"),
 ])  # fmt: skip
 def test_a_file_that_fails_is_an_error_and_leaves_nothing(write, text, found):
     loaded = Plugins()
@@ -116,7 +116,7 @@ def test_a_file_that_fails_is_an_error_and_leaves_nothing(write, text, found):
     with pytest.raises(PluginError, match="the plugin file cannot be loaded") as error:
         loaded.load_file(path)
     assert (error.value.where, error.value.exit_code) == (str(path), 4)
-    assert found in error.value.found and "\n" not in error.value.found
+    assert found.replace("PATH", str(path)) in error.value.found and "\n" not in error.value.found
     assert loaded.infos == [kept]
     assert [entry.qualified for entry in loaded.registry] == ["kept.py:column"]
     assert len(loaded.manager.get_plugins()) == 1

@@ -629,6 +629,7 @@ def test_a_component_does_not_end_a_build_as_if_it_had_succeeded(tmp_path, recip
     with pytest.raises(PluginError, match="tried to end the process") as caught:
         build(recipe, tmp_path / "run", device="cpu")
     assert name_of(error) in caught.value.found
+    assert f"({__file__}, line {leave.__code__.co_firstlineno + 3})" in caught.value.found
     monkeypatch.undo()
     result = build(recipe, tmp_path / "run", device="cpu", resume=True, reporter=(told := Listener()))
     assert told.rows[0]["step"] == 3
