@@ -101,13 +101,13 @@ def emit_markdown(text: str, for_terminals: Callable[[], str]) -> None:
 
 def emit_json(data: Any) -> None:
     """Data for programs, on stdout; numbers that JSON lacks become null. All of it is printable ASCII."""
-    text = json.dumps(_plain(data), indent=2, allow_nan=False, default=str)
+    text = json.dumps(_plain(data), indent=2, default=str)
     click.echo(text.replace("\x7f", "\\u007f"))
 
 
 def emit_json_line(data: Any) -> None:
     """The same in one line, for data that arrive one by one: JSON Lines."""
-    click.echo(json.dumps(_plain(data), allow_nan=False, default=str).replace("\x7f", "\\u007f"))
+    click.echo(json.dumps(_plain(data), default=str).replace("\x7f", "\\u007f"))
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

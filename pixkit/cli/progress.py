@@ -103,10 +103,9 @@ class ProgressBar(Progress):
         if what != self._what:
             self.close()
             self._bar.start()
-            self._bar.add_task(printable(what), total=total or None, note=printable(note))
+            self._task = self._bar.add_task(printable(what), total=None, note="")
             self._what = what
-        task = self._bar.task_ids[-1]
-        self._bar.update(task, completed=done, total=total or None, note=printable(note))
+        self._bar.update(self._task, completed=done, total=total or None, note=printable(note))
 
     def problem(self, text: str) -> None:
         """Print it above the bar."""

@@ -197,9 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.studio.draw(asked, tell)
         except Cancelled:
             self._write({"event": "cancelled"})
-        except ConnectionError:
-            raise
-        except Exception as error:
+        except Exception as error:  # one of the connection is raised again by writing
             self._write({"event": "error", "error": _told(error)})
         self.wfile.write(b"0\r\n\r\n")
 

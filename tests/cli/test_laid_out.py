@@ -83,6 +83,33 @@ def test_a_sweep_tells_how_far_a_few_of_its_builds_are(monkeypatch):
     assert told == [("runs", 2, 9, "a step 1"), ("runs", 2, 9, f"{steps}, and 1 more"), ("runs", 2, 9, steps)]
 
 
+def test_a_sweep_tells_how_each_of_its_builds_began_and_ended(monkeypatch):
+    """One that was stopped is not counted: there is something left to do."""
+    found = {"b": ("finished", "1.5 bits/dim"), "d": ("stopped", ""), "e": ("new", "")}
+    monkeypatch.setattr("pixkit.cli.sweeps.member_of", lambda sweep, work: work.name)
+    monkeypatch.setattr(
+        "pixkit.cli.sweeps.ended_as", lambda name, work: dict(zip(("state", "validation"), found[name], strict=True))
+    )
+    monkeypatch.setattr("pixkit.cli.sweeps.score_cell", str)
+    told = []
+    progress = SimpleNamespace(say=told.append, problem=lambda text: told.append(f"! {text}"))
+    watcher = SweepWatcher(progress, SimpleNamespace(members=range(5)), 1)
+    watcher.begun(Work("a", ("build", "x"), Path("a")))
+    watcher.begun(Work("b", ("build", "x", "--resume"), Path("b")))
+    for name, how in {
+        "a": {"elsewhere": True}, "b": {"code": 0, "seconds": 3.0}, "c": {"code": 2, "seconds": 130.0, "said": "why"},
+        "d": {"code": 2, "asked": True, "seconds": 1.0}, "e": {"code": 130},
+    }.items():  # fmt: skip
+        watcher.ended(Work(name, (), Path(name), **how))
+    watcher.stopping([])
+    watcher.stopping([None, None])
+    assert told == [
+        "a: begins", "b: continues", "a: left to another build", "b: finished (3 of 5, 3 s): validation 1.5 bits/dim",
+        "! c: failed (4 of 5, 2 min): why", "d: stopped (1 s)", "e: stopped before it began (0 s)",
+        "stopping 2: they finish their step and save; a second signal stops them at once",
+    ]  # fmt: skip
+
+
 def curves(*runs):
     """What is compared of runs that have these scores by step."""
     scores = [SimpleNamespace(curves=SimpleNamespace(validation=tuple(one.items()))) for one in runs]

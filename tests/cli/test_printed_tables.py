@@ -1,6 +1,7 @@
 """Tables and lines that commands print of results made by hand, to the letter, and what few options take."""
 
 import io
+import re
 from contextlib import redirect_stdout
 from types import SimpleNamespace
 
@@ -241,6 +242,13 @@ def test_a_page_as_long_as_the_terminal_goes_through_the_pager(columns, monkeypa
     monkeypatch.setattr("pixkit.cli.output.colour_wanted", lambda: False)
     emit_markdown("a", lambda: "one")
     assert shown[-1] == ("echo", False)
+
+
+def test_a_link_is_written_out_as_terminals_without_links_need_it(columns, capsys):
+    columns(80)
+    emit_markdown("a", lambda: "[home](https://example.org)")
+    assert "home (" in (text := re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)) and "\x1b" not in text
+    assert "https://example.org" in text
 
 
 # Streams

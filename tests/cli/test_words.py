@@ -15,7 +15,7 @@ from pixkit.cli.building import BuildReporter
 from pixkit.cli.commands import bench, complete, upscale, verify
 from pixkit.cli.commands.ls import markdown_table
 from pixkit.cli.drawing import one_of, picture
-from pixkit.cli.options import KIND, Codes, Numbers, shape_option
+from pixkit.cli.options import KIND, Codes, Numbers, Span, Weight, shape_option
 from pixkit.cli.progress import Progress, ProgressBar
 from pixkit.cli.scores import headline, score_table
 from pixkit.image import ImageSpec
@@ -327,8 +327,19 @@ def test_codes(value, found):
 def test_numbers_and_kinds():
     numbers = Numbers(lambda found: len(found) == 2, "two")
     assert (converted(numbers, "1,2"), converted(numbers, "1")) == ((1, 2), "'1' is not two")
+    assert converted(numbers, "1,x") == "'1,x' is not two" and converted(numbers, (3,)) == (3,)
     assert (converted(KIND, "run"), converted(KIND, "runs"), converted(KIND, "masks")) == ("run", "run", "mask")
     assert converted(KIND, "runss").startswith("no kind 'runss'. Did you mean 'run'? There are: ordering, mask, ")
+
+
+@pytest.mark.parametrize(("kind", "value"), [
+    (Numbers(bool, "numbers"), "x"), (Codes(), "x"), (Span(), "x"), (Weight(), "x"), (KIND, "x"),
+], ids=lambda each: getattr(each, "name", ""))  # fmt: skip
+def test_a_value_that_is_refused_is_so_in_the_name_of_its_option(kind, value):
+    parameter, context = click.Option(["--it"]), click.Context(click.Command("do"))
+    with pytest.raises(click.BadParameter) as caught:
+        kind.convert(value, parameter, context)
+    assert (caught.value.param, caught.value.ctx) == (parameter, context)
 
 
 # The bar
@@ -343,6 +354,7 @@ def test_the_bar_says_what_and_with_which_note_as_they_are_written(monkeypatch):
         bar.update("reading [x]", 1, 4, "a [y] :smile:")
         (task,) = bar._bar.tasks
         shown = [str(column.render(task)) for column in (bar._bar.columns[0], bar._bar.columns[-1])]
+        assert bar._bar.live.transient, "it is removed in the end"
         assert shown == ["reading [x]", "a [y] :smile:"]
         bar.update("reading [x]", 2, 4, "b")
         assert (task.completed, task.total, task.fields["note"]) == (2, 4, "b")
