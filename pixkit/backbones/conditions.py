@@ -7,6 +7,7 @@ beside the image (`pixkit.context`).
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -218,6 +219,22 @@ class Conditions(Conditioner):
         may = torch.tensor([dropout > 0 for dropout in self.dropouts], device=rows.device)
         return torch.cat([rows[:, :count] * ~(may if where is None else may & where), rows[:, count:]], 1)
 
+    def known(self, labels: Tensor | None, beside: Tensor | None) -> Tensor:
+        """`rows`, in which what is not known of an image is hidden: arrays with a NaN, and a label K of K classes.
+
+        Raises:
+            UsageError: if a condition is missing, or unknown and may not be hidden.
+        """
+        rows = self.rows(labels, beside)
+        if self.label is not None:
+            label = rows[:, self.places[LABEL]]
+            label[label == self.label.levels] = math.nan
+        spans = [(self.places[part.spec.array.name], part.spec.array.size) for part in self.conditioners]
+        unknown = torch.stack([rows[:, start : start + size].isnan().any(1) for start, size in spans], 1)
+        if lacked := [name for n, name in enumerate(self._named()) if not self.dropouts[n] and unknown[:, n].any()]:
+            raise _lacking(lacked)
+        return self.hidden(rows, unknown).nan_to_num()
+
     def dropped(self, rows: Tensor) -> Tensor:
         """Hide conditions at random with their dropout probabilities, from torch's generator."""
         if not self.guidable:
@@ -321,6 +338,6 @@ def _lacking(names: Sequence[str]) -> UsageError:
         where="context",
         found=f"no {' and no '.join(names)}",
         expected="images of the run's data, or arrays by name",
-        hint=f"--given {names[0]}=FILE or test:5, of pixkit sample and complete; "
+        hint=f"--given {names[0]}=FILE or test:5, of pixkit sample, complete and score; "
         f"model.log_prob(x, {{'{names[0]}': array}}) and context={{'{names[0]}': array}} in Python",
     )

@@ -62,7 +62,8 @@ conditions_option = click.option(
     "--given",
     metavar="NAME=FILE|test:5",
     multiple=True,
-    help="Other values of a list of conditions than the image's own: by name, or those of an image of the run's data.",
+    help="Other values of a list of conditions than the image's own: by name, or those of an image of the run's data, "
+    "of which those that are also named are replaced.",
 )
 NAMED = re.compile(NAME)
 """A name of `data.context`."""
@@ -115,8 +116,8 @@ def saver(out: Path) -> Save:
     return lambda x, levels, path, columns=None, titles=None: figures.save_images(x, levels, path)
 
 
-def conditions_given(given: Sequence[str]) -> list[str] | dict[str, str]:
-    """What --given says of a list of conditions: images whose conditions are meant, or values by name."""
+def conditions_given(given: Sequence[str]) -> list[str | dict[str, str]]:
+    """What --given says of a list of conditions: images whose conditions are meant, then values by name."""
     pairs: list[tuple[str, str]] = []
     plain: list[str] = []
     for text in given:
@@ -130,12 +131,7 @@ def conditions_given(given: Sequence[str]) -> list[str] | dict[str, str]:
         names = [name for name, _ in pairs]
         twice = next(name for name in named if names.count(name) > 1)
         raise click.UsageError(f"--given names {twice} more than once; a file of several rows gives several conditions")
-    if named and plain:
-        raise click.UsageError(
-            "--given names arrays, NAME=FILE, or images whose conditions are meant, not both; NAME=test:5 takes one "
-            "condition from an image"
-        )
-    return named or plain
+    return [*plain, *([named] if named else [])]
 
 
 def one_of(out: Path, number: int, count: int) -> Path:

@@ -90,13 +90,14 @@ class LabelledModel(Model):
     def context_of(self, batch: Batch) -> Tensor | None:
         """The batch's context for the network: labels, or rows of conditions; None if it takes none.
 
-        Of images without arrays beside them, as in `log_prob`, what is not made of the image is hidden if it may be.
+        Of images without arrays beside them, as in `log_prob`, what is not made of the image is hidden if it may be; so
+        are arrays with a NaN, and a label K of K classes.
         """
         if self.several is not None and self.spec.context and batch.context is None:
             known = {LABEL: batch.labels} if self.several.label is not None and batch.labels is not None else {}
             return self.several.given(known, len(batch.x), batch.x).to(batch.x.device)
         if self.several is not None:
-            return self.several.rows(batch.labels, batch.context)
+            return self.several.known(batch.labels, batch.context)
         return batch.labels if self.labelled else None
 
     def context_shown(self, batch: Batch) -> Tensor | None:

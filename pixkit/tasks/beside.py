@@ -32,9 +32,18 @@ from pixkit.tasks.labels import Choice, one_label, repeat_labels
 
 PLACE = re.compile(r"(train|validation|test):([0-9]{1,12})")
 NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?")
-Asked: TypeAlias = str | Path | Sequence[str | Path] | Mapping[str, Any]
-"""Conditions as callers give them: images of the run's data (test:5), which stand for their conditions, or by name an
-array, a file with one, or such an image."""
+Named: TypeAlias = Mapping[str, Any]
+"""Conditions by name: an array, a file with one, or an image of the run's data."""
+Asked: TypeAlias = str | Path | Named | Sequence[str | Path | Named]
+"""Conditions as callers give them: images of the run's data (test:5), which stand for their conditions, or by name; or
+a list of both, in which what is named replaces what the images have."""
+
+
+def parted(asked: Asked) -> tuple[list[Any], dict[str, Any]]:
+    """The images whose conditions are meant, and the conditions that are given by name."""
+    each = list(asked) if isinstance(asked, Sequence) and not isinstance(asked, str) else [asked]
+    images = [part for part in each if not isinstance(part, Mapping)]
+    return images, {name: value for part in each if isinstance(part, Mapping) for name, value in part.items()}
 
 
 def conditions_of(model: Model) -> Conditions | None:
@@ -84,38 +93,48 @@ class Conditioning:
         self._run, self._loading, self._where = run, loading, where
         self._data: Dataset | None = None
 
-    def rows(self, asked: Asked, labels: Choice | None = None) -> Tensor:
+    def rows(self, asked: Asked, labels: Choice | None = None, x: Tensor | None = None) -> Tensor:
         """One row for each of the requested conditions; if labels are given, one for each of these in turn.
+
+        A smaller version of the image that is not requested is made of the images x, int64 [n, C, H, W], if given.
 
         Raises:
             UsageError: if something is missing or inconsistent.
             DataError: if a file cannot be read or does not fit.
         """
-        given = dict(asked) if isinstance(asked, Mapping) else self._of_images(asked)
-        said = given.get(LABEL) if labels is None else labels
-        if isinstance(said, str) and said == "none":
-            labels = None
-            given.pop(LABEL, None)
-        specs = self._specs
-        given = {  # names that the model does not know are refused with the rest, below
-            name: self.value(name, value) if name in specs else torch.zeros(1) for name, value in given.items()
-        }
+        given = self.named(asked, labels)
+        labels = None if isinstance(labels, str) and labels == "none" else labels
         count = max((len(value) for value in given.values()), default=1)
         if labels is not None:
             chosen = repeat_labels(self.model, labels, 1)
             given = {name: value.repeat_interleave(len(chosen), 0) if len(value) == count else value
                      for name, value in given.items()}  # fmt: skip
             given[LABEL], count = chosen.repeat(count), count * len(chosen)
-        return self.conditions.given(given, count)
+        return self.conditions.given(given, count, x)
 
-    def _of_images(self, asked: str | Path | Sequence[str | Path]) -> dict[str, Any]:
+    def named(self, asked: Asked, labels: Choice | None = None) -> dict[str, Tensor]:
+        """The requested conditions by name, [n, *shape] each, without a label if it is requested, or given, as "none".
+
+        What the model does not know has any value, with which `Conditions.given` refuses it.
+
+        Raises:
+            UsageError, DataError: as `rows`, except for what is missing or unknown.
+        """
+        images, said = parted(asked)
+        given = (self._of_images(images) if images else {}) | said
+        label = given.get(LABEL) if labels is None else labels
+        if isinstance(label, str) and label == "none":
+            given.pop(LABEL, None)
+        specs = self._specs
+        return {name: self.value(name, value) if name in specs else torch.zeros(1) for name, value in given.items()}
+
+    def _of_images(self, names: Sequence[Any]) -> dict[str, Any]:
         """All conditions of some of the run's images; of other images, those that are the image itself, smaller."""
-        names = [asked] if isinstance(asked, str | Path) else asked if isinstance(asked, Sequence) else [asked]
-        if not all(isinstance(name, str | Path) for name in names):
+        if strange := [name for name in names if not isinstance(name, str | Path)]:
             raise UsageError(
                 "neither images nor arrays by name",
                 where=self._where,
-                found=f"of type {type(asked).__name__}",
+                found=f"of type {type(strange[0]).__name__}",
                 expected=f"test:5, or a mapping with {', '.join(self.conditions.names)}",
             )
         places = [PLACE.fullmatch(str(name)) for name in names]
@@ -243,7 +262,9 @@ def context_of(
             said = "is not of the run's data, whose images have these; --given (context=) gives them"
             warnings.warn(f"{name or 'the image'} is without {lacked}: it {said}", RuntimeWarning, stacklevel=2)
         return found.given({} if label is None else {LABEL: one_label(drawer.model, label)}, 1, image.cpu())
-    rows = Conditioning(drawer.model, drawer.run, drawer.loading).rows(name if asked is None else asked, label)
+    rows = Conditioning(drawer.model, drawer.run, drawer.loading).rows(
+        name if asked is None else asked, label, image.cpu()
+    )
     if len(rows) != 1:
         raise UsageError("an image has one context", where="context", found=str(len(rows)), expected="1")
     return rows

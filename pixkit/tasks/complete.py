@@ -160,8 +160,9 @@ def complete(
             function from the `ImageSpec` to such a mask. `keep_edge`, `hide_box` and `hide_random` make masks.
         n: number of samples.
         label: the image's class, if the model takes labels: its number, its name, or int64 [1].
-        context: for a model with a list of conditions, what the image is completed given: see `sample`. By default
-            those of the image itself, if it is one of the run's data or if they are made of it.
+        context: for a model with a list of conditions, what the image is completed given: see `sample`; what it leaves
+            out is made of the image, if it is the image, smaller, or hidden if it may be. By default those of the image
+            itself, if it is one of the run's data or if they are made of it.
         options: how to draw: see `DrawingOptions` (seed, temperature, sampler, batch_size, device, ...).
 
     Raises:

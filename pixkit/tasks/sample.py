@@ -65,8 +65,9 @@ def sample(
             labels or codes, if any.
         context: for a model with a list of conditions, what images are drawn given, n for each: images of the run's
             data, "test:5" or several, whose conditions are meant; or by name an array [m, ...], a file of one, or such
-            an image: `{"small": array, "attributes": "test:5"}`. By default those of the image that is `given`, else
-            those of the run's validation images in turn.
+            an image: `{"small": array, "attributes": "test:5"}`; or both, `["test:5", {"attributes": array}]`, where
+            what is named replaces what the images have. By default those of the image that is `given`, else those of
+            the run's validation images in turn.
         rows: number of rows that are given. Under a raster ordering the others follow p(others | given).
         guidance: strengthens the influence of the conditions, or of each by its name, `{"label": 2.0}`; 0 is the model
             itself. By default the recipe's `sample.guidance`.

@@ -6,7 +6,7 @@ For what varies in a latent model's code, see `pixkit.tasks.latents`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from pixkit.noise import Noise
 from pixkit.recipe.messages import nearest
 from pixkit.samplers import Known
 from pixkit.samplers.batch import Guidance
-from pixkit.tasks.beside import Asked, Conditioning, conditions_of, rows_in_turn
+from pixkit.tasks.beside import Asked, Conditioning, conditions_of, parted, rows_in_turn
 from pixkit.tasks.drawer import Drawer, Images
 from pixkit.tasks.labels import Choice, class_titles, repeat_labels
 from pixkit.tasks.masks import keep_edge
@@ -191,22 +191,21 @@ def _held(drawer: Drawer, axes: Axes, labels: Choice | None, context: Asked | No
         if context is not None:
             Conditioning(model, drawer.run)  # raises the error
         return repeat_labels(model, 0 if labels is None else labels, 1), {} if asked is None else {LABEL: asked}
-    finder, values = Conditioning(model, drawer.run, drawer.loading), dict[str, Tensor]()
-    if isinstance(context, Mapping):
-        values = {name: finder.value(name, context[name]) for name in axes if name in context}
-        context = {name: value for name, value in context.items() if name not in axes} or None
+    finder = Conditioning(model, drawer.run, drawer.loading)
+    images, named = ([], {}) if context is None else parted(context)
+    values = {name: finder.value(name, named[name]) for name in axes if name in named}
+    named = {name: value for name, value in named.items() if name not in axes}
     values |= {} if asked is None else {LABEL: asked}
-    if context is None and drawer.run is not None:
+    if not images and not named and drawer.run is not None:
         found = rows_in_turn(model, drawer.data, 1)
         assert found is not None
         if labels is not None:
             found = conditions.with_values(found, LABEL, repeat_labels(model, labels, 1))
         return found, values
-    given: Any = {} if context is None else context
-    if isinstance(given, Mapping):  # any value of what varies: each is replaced
-        any_value = {part.spec.array.name: part.example(1) for part in conditions.conditioners}
-        given = {**given, **{name: any_value[name] for name in axes if name != PIXELS}}
-    return finder.rows(given, labels), values
+    # Any value of what varies: each is replaced.
+    any_value = {part.spec.array.name: part.example(1) for part in conditions.conditioners}
+    named |= {name: any_value[name] for name in axes if name != PIXELS}
+    return finder.rows([*images, named], labels), values
 
 
 def _enough(what: str, values: Tensor, wanted: int | None) -> Tensor:

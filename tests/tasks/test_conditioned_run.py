@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import warnings
 
 import numpy as np
@@ -235,13 +236,93 @@ def test_pixkit_complete_takes_conditions_by_name(run, batch, by_name, tmp_path,
 
 def test_the_command_takes_conditions_by_name_or_by_image(run, tmp_path):
     out = tmp_path / "drawn.npz"
-    for given, context in ((["--given", "test:4"], "test:4"), (["--given", "small=test:4"], {"small": "test:4"})):
+    for given, context in (
+        (["--given", "test:4"], "test:4"),
+        (["--given", "small=test:4", "--given", "test:5"], ["test:5", {"small": "test:4"}]),
+        (["--given", "small=test:4"], {"small": "test:4"}),
+    ):
         assert main(["sample", str(run), "-n", "2", *given, "-o", str(out), "-q"]) == 0
         assert np.array_equal(np.load(out)["samples"], pixkit.sample(run, 2, context=context).images.numpy())
     vary = ["--vary", "label", "--vary", "tilt", "--label", "3,5,7"]
     assert main(["sample", str(run), "-n", "2", *given, *vary, "-o", str(tmp_path / "grid.png"), "-q"]) == 0
     assert Image.open(tmp_path / "grid.png").size == (3 * 66 + 2, 3 * 66 + 2), "a picture of small and two vectors"
-    assert main(["sample", str(run), "--given", "small=test:4", "--given", "test:4", "-o", str(out)]) == 2
+
+
+def test_what_is_named_replaces_what_an_image_has(run, by_name, tmp_path):
+    model, own = pixkit.load(run), {name: value[4:5] for name, value in by_name.items()}
+    tilts = torch.tensor([[0.1, 2.0], [0.9, -2.0]])
+    drawn = pixkit.sample(run, 1, context=["test:4", {"tilt": tilts}], seed=3).images
+    assert torch.equal(drawn, model.sample(2, context=own | {"tilt": tilts}, seed=3))
+    labelled = pixkit.sample(run, 1, context=["test:4", {"tilt": tilts[:1]}], labels=[1, 2], seed=3).images
+    changed = own | {"tilt": tilts[:1], "label": torch.tensor([1, 2])}
+    assert torch.equal(labelled, model.sample(2, context=changed, seed=3))
+    varied = pixkit.sample(run, vary="tilt", context=["test:4", {"tilt": tilts, "label": 7}], seed=3).images
+    each = [model.sample(1, context=own | {"tilt": tilt[None], "label": torch.tensor([7])}, seed=3) for tilt in tilts]
+    assert torch.equal(varied, torch.cat(each))
+    # Completed and scored, whatever is not named of an image of one's own is made of it.
+    x, known = own["small"].repeat_interleave(2, 2).repeat_interleave(2, 3), torch.zeros(1, 8, 8, dtype=torch.bool)
+    named = {"tilt": tilts[:1], "label": torch.tensor([7])}
+    nats = -float(model.log_prob(x, named | {"small": own["small"]}))
+    assert pixkit.complete(run, x, known, 1, context=named).nats == pytest.approx(nats, rel=1e-5)
+
+
+def test_images_are_scored_given_what_is_named(run, batch, by_name, tmp_path, capfd):
+    """The conditions of all, or a row for each image; those that are not named are made of it, or hidden."""
+    model, x, tilts = pixkit.load(run), batch.x[:3], torch.tensor([[0.1, 2.0], [0.9, -2.0], [0.5, 0.5]])
+    labels = torch.tensor([7, 1, 3])
+
+    def nats(**context):
+        return pytest.approx((-model.log_prob(x, context)).tolist(), rel=1e-5)
+
+    def scored(images, **options):
+        return [row.nats for row in pixkit.score(run, images, **options)]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        assert scored(x, context={"tilt": tilts, "label": labels}) == nats(tilt=tilts, label=labels)
+        each = {"small": by_name["small"][4:5], "tilt": tilts[0], "label": 7}
+        whole = nats(small=by_name["small"][4:5], tilt=tilts[:1], label=labels[:1])
+        assert scored("test:0:3", context=each) == scored(list(x), context=each, batch_size=2) == whole
+        assert scored(x, context={"tilt": tilts, "label": "none"}) == nats(tilt=tilts)
+        assert scored(x, context=["test:4", {"tilt": tilts}], labels=2) == nats(
+            small=by_name["small"][4:5], tilt=tilts, label=torch.tensor([2])
+        )
+    with pytest.warns(
+        RuntimeWarning, match=r"^images are scored without tilt, which --given \(context=\) does not name"
+    ):
+        assert scored(x, context={"label": 7}) == nats(label=labels[:1])
+    np.save(tmp_path / "x.npy", x.numpy())
+    np.save(tmp_path / "tilts.npy", tilts.numpy())
+    command = ["score", str(run), str(tmp_path / "x.npy"), "--json", "-q", "--given"]
+    assert main([*command, f"tilt={tmp_path / 'tilts.npy'}", "--labels", "none"]) == 0
+    assert [json.loads(line)["nats"] for line in capfd.readouterr().out.splitlines()] == nats(tilt=tilts)
+    assert main([*command, "tlt=1,2"]) == 2 and "--given: the model has no such condition" in capfd.readouterr().err
+    for count in (2, 4):
+        expected = f"one for all, or of {'3' if count > 3 else 'more than 2'}"
+        with pytest.raises(DataError, match=rf"conditions of {count} images(.|\n)*{expected}"):
+            scored(x, context={"tilt": tilts[[0] * count], "label": 1})
+
+
+def test_a_threshold_knows_what_images_were_given(run, batch, tmp_path):
+    copied = tmp_path / "run"
+    shutil.copytree(run, copied)
+    given = ["test:4", {"tilt": "0.5,1", "label": "7"}]
+    limit = pixkit.tasks.scoring.set_threshold(copied, batch.x, 0.5, context=given)
+    assert limit.settings["given"] == ["test:4", "tilt=0.5,1", "label=7"] and limit.settings["labels"] == "7"
+    flagged = [row.flagged for row in pixkit.score(copied, batch.x, context=given, flag=True)]
+    assert sum(flagged) == 6 - limit.rank
+    with pytest.raises(UsageError, match=r"scores that were made otherwise(.|\n)*tilt=0.5,1"):
+        pixkit.score(copied, batch.x, labels=7, flag=True)
+
+
+def test_an_image_without_a_label_is_scored_only_if_the_model_knows_such(run, recipe):
+    few = recipe["model"] | {"context": [{"type": "label", "size": 2}, {"type": "vector", "from": "tilt"}]}
+    model = pixkit.build_model(recipe | {"model": few})
+    x = torch.zeros(1, 1, 8, 8, dtype=torch.int64)
+    with pytest.raises(UsageError, match="scores no images without a label"):
+        pixkit.score(model, x, labels="none")
+    with pytest.raises(UsageError, match=r"these images lack a condition(.|\n)*no tilt"):
+        pixkit.score(model, x, context={"label": 1})
 
 
 def test_one_condition_varies_while_the_noise_and_the_others_are_held(run, batch, by_name, tmp_path):

@@ -52,7 +52,7 @@ from pixkit.tasks.sample import incompatible, sample
     multiple=True,
     help="With --rows: an image to continue, or a folder: a file, or test:NUMBER of the run's data; may be several. "
     "Without: the values of a list of conditions, NAME=FILE, NAME=test:NUMBER, label=CLASS, NAME=1,0.5 for a vector, "
-    "or test:NUMBER for all of that image's.",
+    "or test:NUMBER for all of that image's; named ones replace those of the images.",
 )
 @click.option("--rows", type=click.IntRange(1), help="With --given: the number of its rows that are given.")
 @drawing_options
@@ -153,7 +153,7 @@ def _weights(given: tuple[tuple[str, float], ...]) -> float | dict[str, float] |
     return given[0][1]
 
 
-def _parted(given: tuple[str, ...], rows: int | None) -> tuple[list[str], list[str] | dict[str, str]]:
+def _parted(given: tuple[str, ...], rows: int | None) -> tuple[list[str], list[str | dict[str, str]]]:
     """What --given names: images to continue, and what a list of conditions is to be."""
     if rows is None:
         return [], conditions_given(given)

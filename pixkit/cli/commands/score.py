@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from pixkit import figures
-from pixkit.cli.drawing import one_of
+from pixkit.cli.drawing import conditions_given, conditions_option, one_of
 from pixkit.cli.group import plugin_option
 from pixkit.cli.image_rows import MAP, MASK, rows_as
 from pixkit.cli.options import (
@@ -41,18 +41,15 @@ NO_FOLDER = ""
 @run_argument
 @images_argument
 @click.option(
-    "--map",
-    "folder",
-    is_flag=False,
-    flag_value=NO_FOLDER,
-    metavar="[DIR]",
+    "--map", "folder", is_flag=False, flag_value=NO_FOLDER, metavar="[DIR]",
     help="Write nats of each site as NUMBER.npy and NUMBER.png into a new folder; without DIR, only for -o.",
-)
+)  # fmt: skip
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help="FILE.png, a mask of unlikely sites: white."
 )
 @click.option("--above", type=float, metavar="NATS", help="Nats above which -o marks a site; C ln K by default.")
 @labels_option
+@conditions_option
 @click.option(
     "--importance",
     type=click.IntRange(1),
@@ -86,6 +83,7 @@ def command(
     above: float | None,
     flag: bool,
     false_alarms: float | None,
+    given: tuple[str, ...],
     as_json: bool,
     as_csv: bool,
     quiet: bool,
@@ -99,7 +97,9 @@ def command(
 
     Nats are -log p of an image; for a latent model a bound, marked "<=". For a model with labels they are conditional
     on the label, from --labels or the run's data; for other images, or with --labels all, they are of p(x) = mean over
-    labels y of p(x | y), beside those given the likeliest label.
+    labels y of p(x | y), beside those given the likeliest label. For a model with a list of conditions they are
+    conditional on each image's own, of the run's data or made of the image, or on those of --given, for all images or
+    a row for each; what --given leaves out is hidden if it may be.
 
     With --map pictures of all images share one scale, from 0 to the larger of 5 and C ln K nats per site, the cost if
     all K levels of C colours were equally likely. `pixkit complete --mask` redraws what -o marks; for several images
@@ -121,6 +121,7 @@ def command(
             raise click.UsageError(f"-o {out}: name a .png")
         require_file(out)
     loaded_plugins()
+    options["context"] = conditions_given(given) or None
     if false_alarms is not None:
         for_one_process("setting a threshold")
         if folder is not None or out is not None or flag or as_csv:

@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pixkit.context import LABEL
 from pixkit.errors import DataError, UsageError
 from pixkit.models.base import Model
+from pixkit.tasks.beside import conditions_of
 from pixkit.tasks.image_labels import Labels, stored_labels
 from pixkit.tasks.labels import repeat_labels
 from pixkit.tasks.scoring.stream import Given
@@ -98,6 +100,17 @@ def labels_alike(model: Model, labels: Labels | None, own: Tensor | None) -> Ten
 
 def _found(model: Model, labels: Labels) -> Tensor:
     model.require("labelled", "labels")
+    several = conditions_of(model)
+    if several is not None and isinstance(labels, str) and labels == "none":
+        if LABEL not in several.hideable:
+            raise UsageError(
+                "the model draws and scores no images without a label",
+                where="labels",
+                found=labels,
+                expected="classes, or all",
+                hint="dropout > 0 of its label in model.context, in training",
+            )
+        return torch.tensor([model.classes])
     stored = stored_labels(labels)
     if stored is not None:
         return repeat_labels(model, stored, 1)

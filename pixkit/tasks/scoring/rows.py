@@ -15,6 +15,7 @@ from pixkit.execution.reference import Progress
 from pixkit.image import ImageSpec, Shown
 from pixkit.ranks import ALONE, Ranks
 from pixkit.runs.metrics import plain
+from pixkit.tasks.scoring.conditions import ConditionsAsked
 from pixkit.tasks.scoring.corrections import Correction
 from pixkit.tasks.scoring.labels import LabelsAsked
 from pixkit.tasks.scoring.scorer import BEST_LABEL, Scorer
@@ -79,6 +80,7 @@ class Rows(Iterator[ImageScore]):
         stream: the images.
         scorer: the scorer.
         labels: the label of each.
+        conditions: the conditions of each.
         corrections: the corrections of its nats.
         threshold: the threshold for flags, if requested.
         batch_size: images at a time.
@@ -91,6 +93,7 @@ class Rows(Iterator[ImageScore]):
         stream: Stream,
         scorer: Scorer,
         labels: LabelsAsked,
+        conditions: ConditionsAsked,
         corrections: Sequence[Correction],
         *,
         threshold: Threshold | None = None,
@@ -98,7 +101,8 @@ class Rows(Iterator[ImageScore]):
         progress: Progress | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
-        self._stream, self._scorer, self._labels, self._corrections = stream, scorer, labels, corrections
+        self._stream, self._scorer, self._corrections = stream, scorer, corrections
+        self._labels, self._conditions = labels, conditions
         self._threshold, self._batch_size, self._progress, self._ranks = threshold, batch_size, progress, ranks
         self._all = self._each()
 
@@ -122,10 +126,11 @@ class Rows(Iterator[ImageScore]):
         for turn in _batched(_batched(self._stream, self._batch_size), self._ranks.size):
             own: list[ImageScore] = []
             for rank, some in enumerate(turn):
+                conditioned = [self._conditions.of(given, count + place) for place, given in enumerate(some)]
                 labels = [self._labels.of(given, count + place) for place, given in enumerate(some)]
                 count += len(some)
                 if rank == self._ranks.rank:
-                    labelled = [replace(given, label=label) for given, label in zip(some, labels, strict=True)]
+                    labelled = [replace(given, label=label) for given, label in zip(conditioned, labels, strict=True)]
                     # Of one kind together: read or not, with a label and arrays that are known or not.
                     for _, alike in itertools.groupby(labelled, Given.kind):
                         own += self._rows(list(alike))
@@ -133,6 +138,7 @@ class Rows(Iterator[ImageScore]):
             if self._progress is not None:
                 self._progress(count, self._stream.total)
         self._labels.check_end(count)
+        self._conditions.check_end(count)
 
     def _rows(self, given: list[Given]) -> Iterator[ImageScore]:
         images = [each.image for each in given if each.image is not None]

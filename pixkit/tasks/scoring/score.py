@@ -20,10 +20,12 @@ from pixkit.runs.load import load, load_data, opened_run
 from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 from pixkit.samplers.batch import check_batch_size
+from pixkit.tasks.beside import Asked
 from pixkit.tasks.image_labels import Labels, stored_labels
 from pixkit.tasks.labels import labelled_for
 from pixkit.tasks.score import chosen_rows
 from pixkit.tasks.scoring.against import Against, Source
+from pixkit.tasks.scoring.conditions import ConditionsAsked
 from pixkit.tasks.scoring.corrections import Correction, weights_digest
 from pixkit.tasks.scoring.labels import LabelsAsked, labels_alike, labels_compared
 from pixkit.tasks.scoring.rows import Rows
@@ -45,6 +47,7 @@ def score(
     images: Images,
     *,
     labels: Labels | None = None,
+    context: Asked | None = None,
     maps: bool = False,
     importance: int | None = None,
     complexity: bool = False,
@@ -79,6 +82,9 @@ def score(
             unknown: p(x) = mean over labels y of p(x | y), and the likeliest is reported. By default, images of the
             run's data have their own, and those of others are unknown; with a correction or `flag`, which compare
             images, all are.
+        context: for a model with a list of conditions, what images are scored given, as in `sample`: the same for all,
+            or arrays of as many rows as there are images. What it does not name is made of the image, if it is the
+            image, smaller, or hidden if it may be. By default each image's own, of the run's data or made of it.
         maps: also give the nats of each site.
         importance: estimate the likelihood of a latent model from this many importance samples per image.
         complexity: correct the nats by the length of the image under a codec (`Complexity`).
@@ -111,18 +117,20 @@ def score(
     device = str(pick_device(device, ranks))
     loaded = Loaded.of(run_or_model, device, checkpoint, weights)
     scorer = Scorer(loaded.model, seed, importance, maps)
+    conditions = ConditionsAsked(loaded.model, loaded.run, context, labels, loading)
+    labels = conditions.labels
     if flag or against.names:
         labels = labels_compared(loaded.model, labels)
     threshold: Threshold | None = None
     if flag:
         threshold = read_threshold(loaded.require_run("flag"))
         corrections = against.restored(threshold, loaded.model, device)
-        threshold.require(settings_of(scorer, labels, corrections), loaded.digest)
+        threshold.require(settings_of(scorer, labels, corrections, context), loaded.digest)
     else:
         corrections = against.corrections(loaded.model, lambda: loaded.mean(scorer, labels), device)
-    stream = stream_of(images, loaded.model, loaded.run, loading)
+    stream = stream_of(images, loaded.model, loaded.run, loading, beside=context is None)
     how: dict[str, Any] = {"threshold": threshold, "batch_size": batch_size, "progress": progress, "ranks": ranks}
-    return Rows(stream, scorer, LabelsAsked(loaded.model, labels), corrections, **how)
+    return Rows(stream, scorer, LabelsAsked(loaded.model, labels), conditions, corrections, **how)
 
 
 @dataclass(frozen=True)
@@ -166,19 +174,27 @@ class Loaded:
         return float(torch.cat(nats).mean())
 
 
-def settings_of(scorer: Scorer, labels: Labels | None, corrections: Sequence[Correction]) -> dict[str, Any]:
+def settings_of(
+    scorer: Scorer, labels: Labels | None, corrections: Sequence[Correction], context: Asked | None = None
+) -> dict[str, Any]:
     """The settings on which scores depend besides weights and images, as plain data."""
     plainly = None if labels is None else "each" if _of_each(labels) else str(labels)
     drawn = {} if scorer.kind == "exact" else {"seed": scorer.seed, "importance": scorer.importance}
-    return {"labels": plainly, **drawn, **{key: value for each in corrections for key, value in each.about.items()}}
+    given = ConditionsAsked.said(context)
+    return {
+        "labels": plainly,
+        **given,
+        **drawn,
+        **{key: value for each in corrections for key, value in each.about.items()},
+    }
 
 
 def _of_each(labels: Labels) -> bool:
     return not isinstance(labels, str | int) or stored_labels(labels) is not None
 
 
-def stream_of(images: Images, model: Model, run: Run | None, loading: Loading | None) -> Stream:
-    """The images one by one.
+def stream_of(images: Images, model: Model, run: Run | None, loading: Loading | None, *, beside: bool = True) -> Stream:
+    """The images one by one; those of the run's data come with the arrays beside them, unless these are replaced.
 
     Raises:
         UsageError: if there are none.
@@ -193,4 +209,4 @@ def stream_of(images: Images, model: Model, run: Run | None, loading: Loading | 
         raise UsageError("there are no images", where="images", found="none", expected="one or more")
     if isinstance(images, Tensor):
         model.spec.check(images := images.cpu())
-    return Stream(images, model, run, loading)
+    return Stream(images, model, run, loading, beside=beside)

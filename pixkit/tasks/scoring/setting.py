@@ -11,8 +11,10 @@ from pixkit.execution.reference import Progress
 from pixkit.runs.load import opened_run
 from pixkit.runs.run import Run
 from pixkit.samplers.batch import check_batch_size
+from pixkit.tasks.beside import Asked
 from pixkit.tasks.image_labels import Labels
 from pixkit.tasks.scoring.against import Against, Source
+from pixkit.tasks.scoring.conditions import ConditionsAsked
 from pixkit.tasks.scoring.labels import LabelsAsked, labels_compared
 from pixkit.tasks.scoring.rows import Rows
 from pixkit.tasks.scoring.score import Images, Loaded, settings_of, stream_of
@@ -26,6 +28,7 @@ def set_threshold(
     false_alarms: float,
     *,
     labels: Labels | None = None,
+    context: Asked | None = None,
     importance: int | None = None,
     complexity: bool = False,
     typicality: bool = False,
@@ -52,6 +55,7 @@ def set_threshold(
         images: held-out images, as `score` takes them, on which the model was not trained.
         false_alarms: the rate.
         labels: as `score`, but by default they are unknown, even for the run's own images.
+        context: as `score`; the threshold applies to images that are scored given the same.
         importance: number of samples that estimate the likelihood of a latent model.
         complexity: set a limit of this correction; at most one of the four may be requested.
         typicality: the same.
@@ -83,11 +87,12 @@ def set_threshold(
     found = opened_run(run)
     refuse_zoo(found.path)
     loaded = Loaded.of(found, device, checkpoint, weights)
-    scorer, labels = Scorer(loaded.model, seed, importance), labels_compared(loaded.model, labels)
+    conditions = ConditionsAsked(loaded.model, found, context, labels, loading)
+    scorer, labels = Scorer(loaded.model, seed, importance), labels_compared(loaded.model, conditions.labels)
     corrections = against.corrections(loaded.model, lambda: loaded.mean(scorer, labels), device)
-    stream = stream_of(images, loaded.model, found, loading)
+    stream = stream_of(images, loaded.model, found, loading, beside=context is None)
     asked = LabelsAsked(loaded.model, labels)
-    rows = list(Rows(stream, scorer, asked, corrections, batch_size=batch_size, progress=progress))
+    rows = list(Rows(stream, scorer, asked, conditions, corrections, batch_size=batch_size, progress=progress))
     for row in rows:
         if row.error is not None:
             raise DataError(
@@ -100,7 +105,7 @@ def set_threshold(
         limit,
         score=name,
         false_alarms=false_alarms,
-        settings=settings_of(scorer, labels, corrections),
+        settings=settings_of(scorer, labels, corrections, context),
         weights=loaded.digest,
         other=against.other,
     )

@@ -56,24 +56,32 @@ class Stream:
         model: the model.
         run: the run whose data are meant.
         loading: called as loading(what, done, total) while the run's data are read.
+        beside: whether images of the run's data come with the arrays beside them.
 
     Attributes:
         total: the number of images, as far as it is known.
     """
 
     def __init__(
-        self, images: Iterable[str | Path | Tensor], model: Model, run: Run | None, loading: Progress | None
+        self,
+        images: Iterable[str | Path | Tensor],
+        model: Model,
+        run: Run | None,
+        loading: Progress | None,
+        *,
+        beside: bool = True,
     ) -> None:
         source, levels = (None, None) if run is None else (run.recipe().data.build(Path.cwd()), run.source_levels)
         self._reader = Reader(model.spec, source, levels=levels)
         self._model, self._run = model, run
+        self._beside = beside and conditions_of(model) is not None
         self._own = OwnData(run, "images", loading)
         self._images = images
         self.total = len(images) if isinstance(images, Sized) else 0
         self._sized = isinstance(images, Sized)
 
     def __iter__(self) -> Iterator[Given]:
-        without, lacked = 0, unknown_of_others(self._model)
+        without, lacked = 0, unknown_of_others(self._model) if self._beside else ""
         for number, each in enumerate(self._images):
             self.total += not self._sized
             if isinstance(each, Tensor):
@@ -128,7 +136,7 @@ class Stream:
         split, one = own[1], own.re is ONE
         listed = self._own.listed()
         labels, size = labels_for(self._model, listed, split), listed.size(split)
-        specs, stored = listed.context(split) if conditions_of(self._model) is not None else ((), None)
+        specs, stored = listed.context(split) if self._beside else ((), None)
         numbers = range(int(own[2]), int(own[2]) + 1) if one else range(int(own[2] or 0), int(own[3] or size))
         if not numbers or numbers[-1] >= size:
             cut = not one and bool(numbers) and numbers[0] < size
