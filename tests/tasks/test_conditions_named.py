@@ -326,7 +326,7 @@ def test_a_box_lies_within_the_image():
     for wrong in ((-1, 0, 1, 1), (0, -1, 1, 1), (0, 0, 0, 1), (0, 0, 1, 0), (1, 0, 2, 1), (0, 1, 1, 3)):
         with pytest.raises(UsageError, match="not within the image") as caught:
             hide_box((1, 2, 3), *wrong)
-        assert caught.value.expected == "top + height <= 2, left + width <= 3"
+        assert caught.value.expected == "0 <= top, left; 1 <= height, width; top + height <= 2, left + width <= 3"
 
 
 def test_a_share_of_the_sites_is_hidden_the_same_for_each_colour():
