@@ -142,6 +142,18 @@ def test_a_gpu_takes_what_is_alive():
     assert found.taken == found.alive == forecast(product, 1000, CPU).alive < forecast(product, 1000, CPU).taken
 
 
+def test_what_a_process_takes_is_what_its_allocator_does_and_a_tenth_for_its_kernels(monkeypatch):
+    events = recorded(lambda: product(4, 300)).events
+    assert len({taken(events), taken(events, kept=True), peak(events)}) == 3
+    for there, kept, touched in (
+        *((True, kept, taken(events, kept=kept)) for kept in (False, True)),
+        (False, False, peak(events)),
+    ):
+        monkeypatch.setitem(forecast.__globals__, "glibc", lambda there=there: there)
+        found = forecast(lambda images: product(images, 300), 4, CPU, kept=kept)
+        assert found.taken == round(1.1 * touched)
+
+
 def test_convolutions_and_their_gradients_are_foreseen():
     network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
 
@@ -215,6 +227,10 @@ def test_what_is_free_at_the_end_of_the_heap_is_taken_before_a_block_is_mapped(m
     for block in [trimmed.take(size) for _ in range(3)]:
         trimmed.give_back(block)
     assert trimmed.take(MAPPED - NEEDED + more)[0] == -more
+    less = Heap()
+    for block in [less.take(size) for _ in range(3)][:0:-1]:  # two and a half times the threshold
+        less.give_back(block)
+    assert less.take(2 * size)[0] == -1
 
 
 @pytest.mark.parametrize(("size", "is_learnt"), [(MAPPED + 4096, True), (32 << 20, True), ((32 << 20) + 4096, False)])
