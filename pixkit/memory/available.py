@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from pixkit.numerals import significant
 ROOT = Path("/")
 SHARING = "LOCAL_WORLD_SIZE"
 """The variable in which a launcher gives the number of processes that it has started on this machine."""
+UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def resident(root: Path = ROOT) -> int | None:
 
 def in_words(size: int) -> str:
     """A number of bytes in readable units."""
-    power = min(max(int(math.log2(max(size, 1)) // 10), 0), 4)
-    return f"{significant(size / 1024**power, 3)} {('bytes', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+    power = sum(size >= 1024**number for number in range(1, len(UNITS)))
+    return f"{significant(size / 1024**power, 3)} {UNITS[power]}"
 
 
 def _machine(root: Path) -> Room:

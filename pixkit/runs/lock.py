@@ -199,7 +199,6 @@ class _Claim:
         # A full disk stores the file's name but no contents, which is as good as no holder.
         with if_it_fails(lambda: None if before else self._path.unlink(missing_ok=True)):
             os.ftruncate(descriptor, 0)
-            os.lseek(descriptor, 0, os.SEEK_SET)
             os.write(descriptor, holder.encode())
             os.fsync(descriptor)  # other hosts see it from now on
         stale = None if before is None else f"an earlier build did not end properly ({before})"

@@ -95,6 +95,35 @@ def test_numbers_of_every_size_give_the_same_bits_by_c_and_numpy(scale):
     assert np.array_equal(*numbers) and np.unique(numbers[0]).size > 100
 
 
+BOUNDS = (0.0, 0.75, 0.93, 2.0, 8 / 3, 3.0, -3.0, 4.0, 30.0, 88.0, -87.0, -100.0)
+"""Where an operation's expression changes, or is cut off; the trial clamps to 0.75..2."""
+
+
+@pytest.mark.needs_compiler
+@pytest.mark.parametrize("turn", [0, 1, -1])
+def test_bits_are_the_same_by_c_and_numpy_on_both_sides_of_every_bound_and_for_both_zeros(turn):
+    """Each operation of `trial` reads `sums`, and those of two operands the neighbour in this list from `stem`."""
+    beside = [np.nextafter(np.float32(bound), np.float32(end)) for bound in BOUNDS for end in (-np.inf, np.inf)]
+    numbers = np.float32([-0.0, *BOUNDS, *beside, 1, -1, 0.5])
+    program = trial()
+    embed, sums, *others = program.operations
+    entries = np.roll(numbers, turn).reshape(-1, 2).T[:, None].repeat(embed.weight.shape[1], 1)
+    operations = (
+        replace(embed, weight=entries),
+        replace(sums, table=np.full_like(sums.table, -1), bias=np.resize(numbers, sums.bias.shape)),
+    )
+    rows = []
+    for kind in (PortableWalk, StrictWalk):
+        walk = kind(replace(program, operations=(*operations, *others)), 2)
+        with np.errstate(all="ignore"):
+            walk.advance(0)
+        rows.append(np.stack([walk.row(site) for site in range(program.sites.size)]))
+    nan = np.isnan(rows[0])
+    assert nan.mean() < 0.1 and np.array_equal(nan, np.isnan(rows[1]))
+    assert np.array_equal(*(row[~nan].view(np.int32) for row in rows))
+    assert np.signbit(rows[0][rows[0] == 0]).any()
+
+
 def test_programs_whose_operands_are_a_map_short_are_refused_or_do_not_need_it():
     program = trial()
     refused, alike = set(), ELEMENTS - {"ADD", "ADDCMUL", "RELU"}

@@ -419,10 +419,15 @@ def test_a_lock_that_was_removed_is_lost(path):
 
 
 def test_a_check_that_may_be_old_is_not_made_again(path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with locked(path) as held:
-        path.unlink()
+        now[0] = 3600.0
         held.check(every=3600)
-        monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + 3601)
+        path.unlink()
+        now[0] = 7199.0
+        held.check(every=3600)
+        now[0] = 7200.0
         with pytest.raises(LockLost):
             held.check(every=3600)
 
@@ -531,6 +536,9 @@ def test_holders():
 def test_a_later_process_of_the_same_number_is_another(path, no_system_locks):
     now = this_process(leased=True)
     boot, namespace, started = now.process.split()
+    child = Other(path, "system", 60.0)
+    assert int(read_holder(path).process.split()[2]) > int(started)
+    child.end()
     later = now.model_copy(update={"process": f"{boot} {namespace} {int(started) - 1}"})
     assert not later.alive
     assert now.model_copy(update={"process": f"{boot} 1 {started}"}).alive, "a container's numbers are its own"

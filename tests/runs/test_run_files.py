@@ -4,6 +4,7 @@ import errno
 import importlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +95,20 @@ def test_more_bytes_than_the_memory_takes_are_an_error_of_the_run(file, monkeypa
     monkeypatch.setattr("pixkit.runs.runfile.open_regular", lambda *_, **__: Endless())
     with open(file, "wb") as standing, pytest.raises(RunError, match="fit into memory"):
         RunFile(file, 2**50).content()
+
+
+def test_of_a_large_file_all_is_read(file):
+    os.truncate(file, 16_000_005)
+    assert len(RunFile(file, 2**25).content()) == 16_000_005
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/status"), reason="the system has no files that do not say their size"
+)
+def test_a_file_that_is_larger_than_it_says_is_not_cut_off():
+    with pytest.raises(RunError, match="cannot be read") as caught:
+        RunFile(Path("/proc/self/status"), 10).content()
+    assert (caught.value.found, caught.value.expected) == ("more than 10 bytes", "at most 10 bytes")
 
 
 def test_text_is_utf_8_with_or_without_a_mark(file):

@@ -299,8 +299,13 @@ def test_older_formats_are_brought_up_to_date_step_by_step(folder):
 
 
 def test_weights_that_are_not_there_are_refused(folder):
-    with pytest.raises(CheckpointError, match="no ema weights"):
+    with pytest.raises(CheckpointError, match="no ema weights") as caught:
         checkpoint.read_tensors(folder, checkpoint.verify(folder), "ema")
+    assert (caught.value.where, caught.value.found, caught.value.hint) == (str(folder), "model, optimizer", None)
+    rewrite(folder, lambda body: {**body, "files": {"model": body["files"]["model"]}})
+    with pytest.raises(CheckpointError, match="no optimizer weights") as caught:
+        checkpoint.read_tensors(folder, checkpoint.verify(folder), "optimizer")
+    assert caught.value.hint == "an exported run is not trained further; train.init_from=RUN starts another one"
 
 
 @pytest.mark.parametrize(
