@@ -134,7 +134,7 @@ def _around(root: Path, mount: str, shown: str, own: str) -> list[Path]:
     In a container, a process may see only the part below its own group, or a path that leads out of it.
     """
     top = root / mount.lstrip("/")
-    parts = [part for part in own.removeprefix(shown.rstrip("/")).split("/") if part]
+    parts = Path(own.removeprefix(shown.rstrip("/")).lstrip("/")).parts
     inside = own == shown or own.startswith(f"{shown.rstrip('/')}/")
     if not inside or ".." in parts:
         return [top]
