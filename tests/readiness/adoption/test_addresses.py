@@ -172,6 +172,7 @@ def test_sites_of_different_operations_are_told_apart_by_their_grids(builder):
 def test_what_covers_a_grid_in_whatever_order_is_read_on_it(builder):
     image = builder.placeholder("x", 4, (2, 2), groups=1)
     x, zero = image.flatten(2).mT, builder.space.literal(0.0, torch.float64)
+    value(builder, grid=(2, 3))  # on another grid, and not read
     padded = torch.cat([x.flip(1), zero.expand(2, 4, 1)], 2)
     for each, maps in ((x, 4), (x.flip(1), 4), (x[:, [2, 0, 3, 1], :2], 2), (padded, 4)):
         layout = arranged(builder.space, [each], 1)
