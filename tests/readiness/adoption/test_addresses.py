@@ -159,10 +159,13 @@ def test_sites_of_different_operations_are_told_apart_by_their_grids(builder):
     def varies(*parts):
         return axes(builder.space, [torch.cat(parts, 1)])[2][0]
 
-    for site in range(4):
-        first = one[:, site : site + 1, ::2]
-        assert not varies(first, alike[:, site : site + 1, ::2]) and varies(first, lone)
-        assert all(varies(first, wide[:, place : place + 1]) for place in range(6))
+    places = [(site, colour) for site in range(4) for colour in range(2)]
+    first, second = ({at: x[:, at[0] : at[0] + 1, at[1] :: 2] for at in places} for x in (one, alike))
+    assert [[varies(first[at], second[to]) for to in places] for at in places] == [
+        [at != to for to in places] for at in places
+    ]
+    for each in first.values():
+        assert varies(each, lone) and all(varies(each, wide[:, place : place + 1]) for place in range(6))
     assert varies(lone, other) and not varies(lone, lone)
     told = value(builder, static=True, grid=(2, 2))
     for operands in ([told, one[..., ::2]], [one[..., ::2], told[..., :2]]):
