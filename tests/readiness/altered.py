@@ -103,6 +103,22 @@ def hooked_in_place(module):
     return module
 
 
+def prehooked_in_place(module):
+    """Gives nothing, and changes what the module is given, unseen by torch."""
+
+    def hook(module, args):
+        args[0].data.add_(mean(args[0]))
+
+    module.register_forward_pre_hook(hook)
+    return module
+
+
+def hooked_for_some(module):
+    """Gives what the module gave for two images, as a trace has, and something else for others."""
+    module.register_forward_hook(lambda module, args, out: out if len(out) == 2 else mixed(out))
+    return module
+
+
 def assigned(module):
     forward = module.forward
     module.forward = lambda x: mixed(forward(x))
@@ -126,6 +142,8 @@ ALTERED = [
     (planted("Hook", lambda spec: hooked(nn.ELU())), "backbone.bad (ELU, changed by a hook)"),
     (planted("PreHook", lambda spec: prehooked(nn.ELU())), "backbone.bad (ELU, changed by a hook)"),
     (planted("InPlaceHook", lambda spec: hooked_in_place(nn.ELU())), "backbone.bad (ELU, changed by a hook)"),
+    (planted("InPlacePreHook", lambda spec: prehooked_in_place(nn.ELU())), "backbone.bad (ELU, changed by a hook)"),
+    (planted("SomeHook", lambda spec: hooked_for_some(nn.ELU())), "backbone.bad (ELU, changed by a hook)"),
     (planted("HookedDense", lambda spec: hooked(nn.Conv2d(6, 6, 1))), "backbone.bad (Conv2d, changed by a hook)"),
     (planted("HookedNorm", lambda spec: hooked(nn.BatchNorm2d(6))), "backbone.bad (BatchNorm2d, changed by a hook)"),
     (planted("Assigned", lambda spec: assigned(nn.ELU())), "backbone.bad (ELU)"),

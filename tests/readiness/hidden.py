@@ -1,6 +1,7 @@
 """Backbones whose leak hides from the graph: it goes through memory that is written in place and read again."""
 
 import torch
+import torch.nn.functional as F
 from leaks import Base
 from torch import nn
 
@@ -103,6 +104,14 @@ class DetachedAsOut(Unmarked):
         return y
 
 
+class Activated(Unmarked):
+    """A write that torch counts, but not for the value that is read again."""
+
+    def wrong(self, h):
+        y = h * 1
+        return F.relu(y.data, inplace=True).amax((2, 3), keepdim=True) + y
+
+
 class Keeping(PointwiseLayer):
     """Writes a buffer of another module."""
 
@@ -136,6 +145,7 @@ WRITES = [
     (SiteByData, "add_", "elu"),
     (OutByData, "mul", "mul"),
     (DetachedAsOut, "sum", "mul"),
+    (Activated, "relu", "mul"),
     (WrittenInside, "", "backbone"),
 ]
 """Values written in place and read again; what writes, and whose value it is."""
