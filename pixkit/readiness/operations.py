@@ -103,8 +103,9 @@ def call_of(node: fx.Node, module: nn.Module | None) -> Call | None:
         return _brought(node, module)
     row = row_of(node, module)
     arguments = None if row is None else _bound(row, node, module)
-    if row is None or arguments is None:
+    if arguments is None:
         return None
+    assert row is not None
     try:
         call = row.call(**arguments)
     except (TypeError, ValueError, KeyError, AttributeError):  # for example a tensor for a number, or an unknown word

@@ -7,7 +7,7 @@ from pixkit.readiness.adoption.attention import heads_of, heads_plane
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.contraction import dense, settled
 from pixkit.readiness.adoption.known import Known, evaluate
-from pixkit.readiness.adoption.layout import Layout, arranged, axes
+from pixkit.readiness.adoption.layout import Layout, arranged, axes, whole
 from pixkit.readiness.adoption.linear import _window
 from pixkit.readiness.adoption.pointwise import _hidden
 from pixkit.readiness.adoption.separable import Mixed
@@ -153,8 +153,9 @@ def test_constants_spread_as_far_as_they_may(builder):
 
 
 def test_sites_of_different_operations_are_told_apart_by_their_grids(builder):
-    one, alike, wide = value(builder, groups=2), value(builder, groups=2), value(builder, grid=(2, 3), maps=2)
     lone, other = (value(builder, grid=(1, 1), maps=2) for _ in range(2))
+    one, alike, wide = value(builder, groups=2), value(builder, groups=2), value(builder, grid=(2, 3), maps=2)
+    pair, another = (value(builder, grid=(1, 2), maps=2) for _ in range(2))
 
     def varies(*parts):
         return axes(builder.space, [torch.cat(parts, 1)])[2][0]
@@ -167,6 +168,7 @@ def test_sites_of_different_operations_are_told_apart_by_their_grids(builder):
     for each in first.values():
         assert varies(each, lone) and all(varies(each, wide[:, place : place + 1]) for place in range(6))
     assert varies(lone, other) and not varies(lone, lone)
+    assert varies(pair[:, :1], another[:, 1:]) and not varies(pair[:, 1:], another[:, 1:])
     told = value(builder, static=True, grid=(2, 2))
     for operands in ([told, one[..., ::2]], [one[..., ::2], told[..., :2]]):
         assert arranged(builder.space, [x[..., :2] for x in operands]).grid == (1, 4), "where what needs pixels lies"
@@ -184,6 +186,17 @@ def test_what_covers_a_grid_in_whatever_order_is_read_on_it(builder):
     apart = torch.cat([x[..., :2], x.roll(1, 1)[..., 2:]], 2)
     for each in (x[:, :3], apart, torch.cat([x[:, :3], x[:, :1]], 1)):
         assert arranged(builder.space, [each], 1).grid == (1, each.shape[1])
+
+
+def test_one_operation_is_whole_in_any_order(builder):
+    before, x, after = value(builder, static=True), value(builder), value(builder)
+    for each in (x, x.mT, x.flip(1), x.transpose(0, 1)):
+        layout = whole(builder.space, [before.reshape(each.shape), each])
+        assert (layout.grid, layout.lead) == ((1, 4), 1) and torch.equal(each.flatten()[layout.index], x.mT)
+    assert torch.equal(before.flip(1).flatten()[whole(builder.space, [before.flip(1)]).index], before.mT)
+    own, end, begin = x.mT.flatten(), before.max()[None], after.min()[None]
+    parts = (own[1:], end), (end, own[1:]), (own[:-1], begin), (begin, own[:-1]), (own[1:], own[1:2]), (own[1:],)
+    assert [whole(builder.space, [torch.cat(part)]) for part in (*parts, (own[:0],))] == [None] * 7
 
 
 @pytest.mark.parametrize(("plane", "fixed", "skips"), [
