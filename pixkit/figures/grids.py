@@ -20,7 +20,7 @@ from PIL import Image
 from pixkit.data.palette import coloured
 from pixkit.data.written import png, stored
 from pixkit.errors import DataError
-from pixkit.figures.targets import require_empty
+from pixkit.figures.targets import filling, require_empty, saving
 from pixkit.files import replacing
 from pixkit.image import ImageSpec, Palette
 
@@ -143,7 +143,10 @@ def save_images(x: Any, levels: Levels, folder: str | os.PathLike[str]) -> list[
     Raises:
         RunError: if the folder exists and is not empty: pictures of two sets would mix.
     """
-    return write_pictures(x, levels, require_empty(folder))
+    target = require_empty(folder)
+    with saving(target), filling(target) as temporary:
+        written = write_pictures(x, levels, temporary)
+    return [target / path.name for path in written]
 
 
 def write_pictures(x: Any, levels: Levels, folder: Path, first: int = 0) -> list[Path]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pixkit.errors import RunError, reason
-from pixkit.files import NotRegular, is_folder, is_there, kind_at, kind_of, temporary_of
+from pixkit.errors import PixkitError, RunError, reason
+from pixkit.files import NotRegular, if_it_fails, is_folder, is_there, kind_at, kind_of, sync_folder, temporary_of
 
 _HINTS = {"a link": "name the file that it leads to", "a folder": "name a file in it"}
 
@@ -56,6 +57,33 @@ def saving(path: Path) -> Iterator[None]:
     except OSError as error:
         found = reason(error)
         raise RunError("cannot be written", where=str(path), found=found, hint=_HINTS.get(found)) from error
+
+
+@contextmanager
+def filling(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder; on leaving, its contents are in `folder`, which is new or empty.
+
+    If the block fails, nothing of them remains, so that it can be done again; errors name the folder and not the
+    temporary one.
+    """
+    target = folder.absolute()
+    there = kind_at(target) is not None  # then the folder itself stays: somebody may be in it
+    temporary = target / temporary_of(target).name if there else temporary_of(target)
+    with if_it_fails(lambda: shutil.rmtree(temporary, ignore_errors=True)):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+        except PixkitError as error:
+            error.where = error.where and error.where.replace(str(temporary), str(folder))
+            raise
+        if there:
+            for path in temporary.iterdir():
+                os.replace(path, target / path.name)
+            temporary.rmdir()
+        else:
+            os.replace(temporary, target)
+    sync_folder(target.parent)
 
 
 def _require_name(path: Path) -> None:

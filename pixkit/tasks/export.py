@@ -16,7 +16,7 @@ from torch import Tensor
 from pixkit.catalogue.recipes import packaged_recipes, summary_of
 from pixkit.catalogue.zoo import refuse_zoo
 from pixkit.errors import KeyPath, UsageError, dotted
-from pixkit.figures.targets import require_empty, saving
+from pixkit.figures.targets import filling, require_empty, saving
 from pixkit.files import is_file, replacing, write_text
 from pixkit.image import Shown
 from pixkit.runs import checkpoint as checkpoints
@@ -78,17 +78,24 @@ def export_run(run: Run | str | Path, out: str | Path, *, checkpoint: str = "bes
     if licence and not all(each.isalnum() or each in ".-+" for each in licence):
         raise UsageError("not the name of a licence", where="licence", found=licence, expected="as in mit or cc-by-4.0")
     refuse_zoo(out)
-    opened, target = opened_run(run), Run(require_empty(out))
+    opened, target = opened_run(run), require_empty(out)
     part = _part(opened, checkpoint)
-    settings, scores = _shared(opened.settings()), _scores(opened, part)
-    with saving(target.path):
-        folder = target.checkpoint_folder(part.manifest.step)
-        said = part.manifest.model_dump(include={"step", "model", "state", "metrics"})
-        checkpoints.save(folder, {part.file: part.tensors}, **said)
-        picture = _copied(opened.path / PICTURE, target.path / PICTURE) if part.best else False
-        _copied(opened.palette, target.palette)
-        card = _card(opened, settings["lock"], read_manifest(folder), scores.get("scores", []), licence)
-        write_text(target.path / CARD, card.text(picture))
+    settings = _shared(opened.settings())
+    with saving(target), filling(target) as temporary:
+        card = _write(Run(temporary), opened, part, settings, licence)
+    size = sum(path.stat().st_size for path in target.rglob("*") if is_file(path))
+    return Exported(Run(target), card, size, [dotted(key) for key in _local(settings)])
+
+
+def _write(target: Run, opened: Run, part: _Part, settings: dict[str, Any], licence: str) -> Card:
+    """Write the files of the exported run; return its card."""
+    scores, folder = _scores(opened, part), target.checkpoint_folder(part.manifest.step)
+    said = part.manifest.model_dump(include={"step", "model", "state", "metrics"})
+    checkpoints.save(folder, {part.file: part.tensors}, **said)
+    picture = _copied(opened.path / PICTURE, target.path / PICTURE) if part.best else False
+    _copied(opened.palette, target.palette)
+    card = _card(opened, settings["lock"], read_manifest(folder), scores.get("scores", []), licence)
+    write_text(target.path / CARD, card.text(picture))
     rows = [json.dumps(row) for row in opened.rows() if row.get("event") == "eval"]
     target.write_text(target.metrics, "".join(f"{row}\n" for row in rows))
     if scores:
@@ -97,9 +104,8 @@ def export_run(run: Run | str | Path, out: str | Path, *, checkpoint: str = "bes
         target.point(pointer, part.manifest.step)
     target.write_json(target.path / ENVIRONMENT, opened.environment())
     target.write_text(target.given, RunFile(opened.given, MOST_TEXT).text_if_any() or "")
-    target.write_settings(settings)  # last, since a folder without it is not a run
-    size = sum(path.stat().st_size for path in target.path.rglob("*") if is_file(path))
-    return Exported(target, card, size, [dotted(key) for key in _local(settings)])
+    target.write_settings(settings)
+    return card
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,8 +15,8 @@ from numpy.typing import NDArray
 from pixkit.data.picture import SUFFIXES
 from pixkit.errors import UsageError
 from pixkit.figures.grids import kept_type, write_pictures
-from pixkit.figures.targets import require_empty, require_file, saving
-from pixkit.files import if_it_fails, is_folder, replacing, sync_folder, temporary_of
+from pixkit.figures.targets import filling, require_empty, require_file, saving
+from pixkit.files import is_folder, replacing
 from pixkit.image import ImageSpec
 
 Array = NDArray[Any]
@@ -77,12 +75,8 @@ def _archive(target: Path, spec: ImageSpec, count: int) -> Iterator[Write]:
 
 @contextmanager
 def _folder(target: Path, spec: ImageSpec, count: int) -> Iterator[Write]:
-    target, labels = target.absolute(), []
-    there = target.exists()  # then the folder itself stays: somebody may be in it
-    temporary = target / temporary_of(target).name if there else temporary_of(target)
-    with if_it_fails(lambda: shutil.rmtree(temporary, ignore_errors=True)):
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+    labels: list[Array] = []
+    with filling(target) as temporary:
 
         def write(first: int, images: Array, own: Array | None) -> None:
             if len(images):
@@ -92,10 +86,3 @@ def _folder(target: Path, spec: ImageSpec, count: int) -> Iterator[Write]:
         yield write
         if labels:
             np.save(temporary / "labels.npy", np.concatenate(labels))
-        if there:
-            for path in temporary.iterdir():
-                os.replace(path, target / path.name)
-            temporary.rmdir()
-        else:
-            os.replace(temporary, target)
-    sync_folder(target.absolute().parent)

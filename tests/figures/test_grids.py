@@ -1,3 +1,4 @@
+import errno
 import re
 
 import numpy as np
@@ -123,6 +124,26 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 def visible(text):
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_of_a_folder_that_cannot_be_written_whole_nothing_stays(tmp_path, monkeypatch):
+    """So that the same command can be given again."""
+    real, x = figures._write, ramp(3, 1, 2, 2, 2)
+
+    def full(content, path):
+        if path.name == "00002.png":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(content, path)
+
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(figures, "_write", full)
+    for folder in (tmp_path / "new", tmp_path / "empty"):
+        with pytest.raises(RunError, match="cannot be written") as caught:
+            figures.save_images(x, 2, folder)
+        assert (caught.value.where, caught.value.found) == (str(folder), "No space left on device")
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+    monkeypatch.undo()
+    assert [path.read_bytes()[1:4] for path in figures.save_images(x, 2, tmp_path / "empty")] == [b"PNG"] * 3
 
 
 def test_a_preview_fits_the_terminal():

@@ -130,6 +130,17 @@ def test_what_is_there_stays_and_a_licence_is_one_word(built, given, tmp_path):
     assert files(tmp_path) == {"notes.txt"}
 
 
+def test_an_export_that_fails_leaves_nothing_and_names_what_was_asked_for(built, tmp_path, monkeypatch):
+    def full(self, settings):
+        with self.writing(self.path / "recipe.lock.yaml"):
+            raise OSError("disk full")
+
+    monkeypatch.setattr(pixkit.Run, "write_settings", full)
+    with pytest.raises(RunError, match="cannot be written") as caught:
+        export_run(built, tmp_path / "new")
+    assert caught.value.where.startswith(str(tmp_path / "new")) and not [*tmp_path.iterdir()]
+
+
 def test_a_readme_of_somebodys_is_no_card_and_a_damaged_one_is_named(given, tmp_path):
     run = pixkit.Run(tmp_path)
     assert read_card(run) is None
