@@ -1,5 +1,16 @@
-"""`python -m pixkit`."""
+"""`python -m pixkit`, and the script `pixkit`."""
 
-from pixkit.cli.main import run
+import sys
 
-run()
+
+def run() -> None:
+    """Run the command line; Ctrl-C during the imports ends it as quietly as later."""
+    try:
+        from pixkit.cli.main import run as begin
+    except KeyboardInterrupt:
+        sys.exit(130)
+    begin()
+
+
+if __name__ == "__main__":
+    run()

@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None, *, own_process: bool = False) -
 
 
 def run() -> None:
-    """Entry point of the `pixkit` script."""
+    """Run the command line in a process of its own, and end it."""
     warnings.formatwarning = _one_line
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)

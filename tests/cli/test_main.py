@@ -5,6 +5,7 @@ import os
 import pkgutil
 import signal
 import sys
+from types import ModuleType
 
 import click
 import pytest
@@ -183,6 +184,17 @@ def test_run_exits_with_the_code_of_main(monkeypatch):
     with pytest.raises(SystemExit) as caught:
         importlib.import_module("pixkit.cli.main").run()
     assert caught.value.code == 2
+
+
+def test_ctrl_c_while_the_script_imports_ends_it_quietly(monkeypatch, capfd):
+    class Pressed(ModuleType):
+        def __getattr__(self, name):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "pixkit.cli.main", Pressed("pixkit.cli.main"))
+    with pytest.raises(SystemExit) as caught:
+        importlib.import_module("pixkit.__main__").run()
+    assert caught.value.code == 130 and capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("ignored", [False, True])
