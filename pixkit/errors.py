@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Keys and list indexes that lead from the top of a recipe to one of its values."""
@@ -87,6 +88,21 @@ def listed(names: Iterable[object], separator: str = ", ", *, longest: int = _LO
     shown = max(sum(1 for _ in itertools.takewhile(lambda end: end <= _ROOM, ends)), 1)
     more = len(texts) - shown
     return separator.join(texts[:shown]) + (f" and {more:,} more" if more > 0 else "")
+
+
+# Any: what a recipe or a caller gives as a name
+def near(name: Any, known: Iterable[str], alike: float = 0.6) -> list[str]:
+    """The name most similar to a misspelt one, if any is similar enough."""
+    if not isinstance(name, str) or len(name) >= 200:
+        return []
+    return difflib.get_close_matches(name, list(known), 1, alike)
+
+
+# Any: as above
+def nearest(name: Any, known: Iterable[str]) -> str | None:
+    """A suggestion of the name nearest to a misspelt one."""
+    found = near(name, known)
+    return f"did you mean '{found[0]}'?" if found else None
 
 
 class PixkitError(Exception):

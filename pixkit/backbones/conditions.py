@@ -6,7 +6,6 @@ beside the image (`pixkit.context`).
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -16,10 +15,12 @@ from torch import Tensor, nn
 
 from pixkit.backbones.arrays import ArrayConditioner, ArraySpec
 from pixkit.backbones.conditioners import Conditioner
+from pixkit.backbones.held import grid_of, require_maps
+from pixkit.backbones.named import array_of
 from pixkit.components.faults import built
 from pixkit.components.spec import ComponentSpec
-from pixkit.context import LABEL, ContextSpec, flat_rows, shrunk
-from pixkit.errors import PluginError, RecipeError, UsageError
+from pixkit.context import LABEL, flat_rows, shrunk
+from pixkit.errors import UsageError, nearest
 from pixkit.image import ImageSpec, has_values
 
 FAR = 2**62
@@ -48,19 +49,13 @@ class Conditions(Conditioner):
     def __init__(self, components: Sequence[ComponentSpec], image: ImageSpec, classes: int | None) -> None:
         super().__init__()
         self.image, self.components = image, tuple(components)
-        arrays = [_array_of(component, image, classes) for component in components]
+        arrays = [array_of(component, image, classes) for component in components]
         self.label = next((array for array in arrays if array.name == LABEL), None)
         self.parts = nn.ModuleList(
             built(component, ArraySpec(array, image)) for component, array in zip(components, arrays, strict=True)
         )
         for component, part in zip(components, self.parts, strict=True):
-            if not isinstance(maps := getattr(part, "maps", None), int):
-                raise PluginError(
-                    f"{component.entry} does not say how many maps it gives",
-                    where=component.entry.distribution,
-                    found=f"maps = {maps!r}",
-                    expected="a number, set by the constructor",
-                )
+            require_maps(component, part)
         self.dropouts = [component.config.dropout for component in self.components]  # type: ignore[attr-defined]
         self.missing = nn.ParameterDict(
             {
@@ -77,7 +72,7 @@ class Conditions(Conditioner):
         self.register_buffer("reference", torch.zeros(()), persistent=False)
         for name, bounds in self._bounds().items():
             self.register_buffer(name, bounds, persistent=False)
-        grids = {_grid_of(component, part) for component, part in zip(components, self.conditioners, strict=True)}
+        grids = {grid_of(component, part) for component, part in zip(components, self.conditioners, strict=True)}
         self.grid = max(grids)
 
     @property
@@ -259,7 +254,7 @@ class Conditions(Conditioner):
                 where="context",
                 found=", ".join(map(str, unknown)),
                 expected=", ".join(self.names),
-                hint=_meant(unknown[0], self.names),
+                hint=nearest(unknown[0], self.names),
             )
         found, there = [], set()
         for spec in ([self.label] if self.label else []) + list(self.image.context):
@@ -276,60 +271,6 @@ class Conditions(Conditioner):
 
     def _named(self) -> list[str]:
         return [part.spec.array.name for part in self.conditioners]
-
-
-def reads_labels(component: ComponentSpec) -> bool:
-    """Whether a conditioner reads the data's own labels, not integers of an array beside the images."""
-    return component.name == LABEL and getattr(component.config, "from") is None
-
-
-def named_array(component: ComponentSpec, arrays: Sequence[str]) -> str:
-    """The array that a conditioner reads, among those of these names.
-
-    Raises:
-        RecipeError: if there is no such array, or none is named and there are several.
-    """
-    config, named = component.config, getattr(component.config, "from")
-    if named is None and len(arrays) == 1:
-        return arrays[0]
-    if named not in arrays:
-        raise RecipeError(
-            "which array beside the images?" if named is None else "no such array beside the images",
-            where=config.where("from"),
-            found=named,
-            expected=", ".join(arrays) or "an array that data.context names",
-            hint=_meant(named, arrays) if arrays else f"data.context={{{named or 'NAME'}: FILE}}",
-        )
-    return str(named)
-
-
-def _array_of(component: ComponentSpec, image: ImageSpec, classes: int | None) -> ContextSpec:
-    """The array that a conditioner reads."""
-    if reads_labels(component):
-        return ContextSpec(LABEL, (), classes)
-    arrays = {spec.name: spec for spec in image.context}
-    return arrays[named_array(component, list(arrays))]
-
-
-@torch.no_grad()
-def _grid_of(component: ComponentSpec, part: ArrayConditioner) -> tuple[int, int]:
-    """The grid of a conditioner's maps, (1, 1) or (H, W)."""
-    maps, grid = part(part.example(2)), part.spec.grid
-    if maps.shape[:2] != (2, part.maps) or tuple(maps.shape[2:]) not in ((1, 1), grid):
-        raise PluginError(
-            f"{component.entry} does not return maps for the images",
-            where=component.entry.distribution,
-            found=f"{tuple(maps.shape)} of two images",
-            expected=f"(2, {part.maps}, 1, 1) or (2, {part.maps}, {grid[0]}, {grid[1]})",
-        )
-    height, width = maps.shape[2:]
-    return height, width
-
-
-def _meant(name: Any, known: Iterable[str]) -> str | None:
-    """A suggestion of the name that is likely to be meant."""
-    near = difflib.get_close_matches(str(name), list(known), 1)
-    return f"did you mean '{near[0]}'?" if near else None
 
 
 def _lacking(names: Sequence[str]) -> UsageError:

@@ -1,13 +1,17 @@
-"""Checks that a backbone, which may be a plugin's, keeps its promise: features of whole images."""
+"""Checks that a backbone or a conditioner, which may be a plugin's, keeps its promise: features, or maps, of images."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from pixkit.backbones.arrays import ArrayConditioner
 from pixkit.backbones.base import Backbone
 from pixkit.components.faults import Blamed, require_registered
+from pixkit.components.spec import ComponentSpec
+from pixkit.errors import PluginError
 
 _FORWARD = "forward(x), or forward(x, context) of a class that says `conditional`, to features [B, width, H, W]"
 
@@ -64,3 +68,33 @@ def _misshapen(blamed: Blamed, features: Any, expected: tuple[int, ...]) -> Exce
     elif len(shape) == 4:
         hint = "keep the size of the images: a convolution of side k is padded by k // 2"
     return blamed.error(rule, found, asked, hint)
+
+
+def require_maps(component: ComponentSpec, part: nn.Module) -> None:
+    """Raise PluginError unless a conditioner says how many maps it gives."""
+    if not isinstance(maps := getattr(part, "maps", None), int):
+        raise PluginError(
+            f"{component.entry} does not say how many maps it gives",
+            where=component.entry.distribution,
+            found=f"maps = {maps!r}",
+            expected="a number, set by the constructor",
+        )
+
+
+@torch.no_grad()
+def grid_of(component: ComponentSpec, part: ArrayConditioner) -> tuple[int, int]:
+    """The grid of a conditioner's maps, (1, 1) or (H, W).
+
+    Raises:
+        PluginError: if it does not return its number of maps, of such a grid.
+    """
+    maps, grid = part(part.example(2)), part.spec.grid
+    if maps.shape[:2] != (2, part.maps) or tuple(maps.shape[2:]) not in ((1, 1), grid):
+        raise PluginError(
+            f"{component.entry} does not return maps for the images",
+            where=component.entry.distribution,
+            found=f"{tuple(maps.shape)} of two images",
+            expected=f"(2, {part.maps}, 1, 1) or (2, {part.maps}, {grid[0]}, {grid[1]})",
+        )
+    height, width = maps.shape[2:]
+    return height, width

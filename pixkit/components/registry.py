@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pixkit.components.config import ComponentConfig
 from pixkit.components.plugin_file import SUFFIX
 from pixkit.components.spec import Entry
 from pixkit.distribution import OWN, canonical, is_own
-from pixkit.errors import PluginError, listed
+from pixkit.errors import PluginError, listed, nearest
 
 NOTEBOOK = "notebook"
 """Stands for the distribution of components that are registered by hand."""
@@ -211,9 +210,8 @@ class Registry:
 
     def unknown_message(self, kind: str, name: str) -> str:
         """The sentence for an unknown name, with the nearest known one."""
-        near = difflib.get_close_matches(name, self.names(kind), n=1)
-        guess = f"; did you mean '{near[0]}'?" if near else ""
-        return f"no {kind} named '{name}'{guess} (there are: {listed(self.names(kind))})"
+        guess = nearest(name, self.names(kind))
+        return f"no {kind} named '{name}'{f'; {guess}' if guess else ''} (there are: {listed(self.names(kind))})"
 
     def __iter__(self) -> Iterator[Entry]:
         for kind in KINDS:

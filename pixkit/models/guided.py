@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from pixkit.context import LABEL
-from pixkit.errors import UsageError
+from pixkit.errors import UsageError, nearest
 from pixkit.samplers import Sampler
 from pixkit.samplers.batch import Guidance, is_guided
 from pixkit.samplers.guidance import Guided
@@ -24,13 +23,12 @@ def require_guidable(model: Model, guidance: Guidance, where: str = "guidance") 
     several: Conditions | None = getattr(model, "several", None)
     for name in guidance if isinstance(guidance, Mapping) else ():
         if name not in model.conditions:
-            near = difflib.get_close_matches(str(name), model.conditions, 1)
             raise UsageError(
                 "the model has no such condition",
                 where=where,
                 found=str(name),
                 expected=", ".join(model.conditions) or "none",
-                hint=f"did you mean '{near[0]}'?" if near else None,
+                hint=nearest(name, model.conditions),
             )
     if not is_guided(guidance):
         return

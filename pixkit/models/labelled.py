@@ -11,7 +11,8 @@ from pydantic import Field
 from torch import Tensor
 
 from pixkit.backbones.conditioners import Conditioner, LabelConfig, LabelContext
-from pixkit.backbones.conditions import Conditions, reads_labels
+from pixkit.backbones.conditions import Conditions
+from pixkit.backbones.named import reads_labels
 from pixkit.components.spec import ComponentSpec, ConditionerRef
 from pixkit.context import LABEL
 from pixkit.errors import RecipeError, UsageError

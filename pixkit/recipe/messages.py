@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import annotated_types
 from pydantic.fields import FieldInfo
 
 from pixkit.catalogue.kinds import one_of
-from pixkit.errors import KeyPath, dotted, listed, shorten
+from pixkit.errors import KeyPath, dotted, listed, near, nearest, shorten
 from pixkit.recipe.yaml import Node
 
 _TYPES = {
@@ -156,23 +155,17 @@ def kind_word(kind: str) -> str:
     return "data source" if kind == "data" else kind
 
 
-def nearest(name: Any, known: Iterable[str]) -> str | None:
-    """A suggestion of the name nearest to a misspelt one."""
-    near = _near(name, known)
-    return f"did you mean '{near[0]}'?" if near else None
-
-
 def _meant(tail: KeyPath, known: Sequence[str], others: Sequence[KeyPath], also: Mapping[str, str]) -> str | None:
     """A suggestion of the likely keys: those with a similar name here, or the same name elsewhere; else a similar one.
 
     Otherwise those with the same words, or with their initials. Of many, the outermost.
     """
-    here = _near(tail[0], known) or [also[name] for name in _near(tail[0], also)] or _akin(tail[0], known)
+    here = near(tail[0], known) or [also[name] for name in near(tail[0], also)] or _akin(tail[0], known)
     ends = (tail, tail[:1]) if here else (tail, tail[:1], tail[-1:])
     named = next((found for end in ends if (found := [path for path in others if path[-len(end) :] == end])), [])
     if not here and not named:
         names = [str(path[-1]) for path in others]
-        alike = _near(tail[0], names, 0.8) or _akin(tail[0], names)
+        alike = near(tail[0], names, 0.8) or _akin(tail[0], names)
         named = [path for path in others if path[-1] in alike]
     keys = [*here, *map(dotted, sorted(named, key=len))][:3]
     return f"did you mean {' or '.join(map(repr, keys))}?" if keys else None
@@ -187,13 +180,6 @@ def _akin(name: Any, keys: Iterable[str]) -> list[str]:
     own = str(name).lower().split("_")
     words = {key: key.lower().split("_") for key in keys}
     return [key for key, other in words.items() if within(own, other) or within(other, own)]
-
-
-def _near(name: Any, known: Iterable[str], alike: float = 0.6) -> list[str]:
-    """The name most similar to a misspelt one, if any is similar enough."""
-    if not isinstance(name, str) or len(name) >= 200:
-        return []
-    return difflib.get_close_matches(name, list(known), 1, alike)
 
 
 def _sentence(text: str) -> str:

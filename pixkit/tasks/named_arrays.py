@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pixkit.backbones.conditions import named_array, reads_labels
+from pixkit.backbones.named import named_array, reads_labels
 from pixkit.recipe import Recipe
 
 

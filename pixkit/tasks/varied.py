@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from pixkit.context import LABEL
-from pixkit.errors import UsageError
+from pixkit.errors import UsageError, nearest
 from pixkit.figures.grids import Titles
 from pixkit.models.base import Model
 from pixkit.models.request import SampleRequest
 from pixkit.noise import Noise
-from pixkit.recipe.messages import nearest
 from pixkit.samplers import Known
 from pixkit.samplers.batch import Guidance
 from pixkit.tasks.beside import Asked, Conditioning, conditions_of, parted, rows_in_turn

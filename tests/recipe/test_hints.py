@@ -2,9 +2,9 @@
 
 import pytest
 
-from pixkit.errors import RecipeError
+from pixkit.errors import RecipeError, nearest
 from pixkit.recipe import load_recipe
-from pixkit.recipe.messages import nearest, unknown_key
+from pixkit.recipe.messages import unknown_key
 
 OTHERS = [("train", "steps"), ("train", "optimizer", "lr"), ("sample", "steps"), ("steps",), ("a", "b", "steps")]
 LONG = "x" * 199
