@@ -27,6 +27,7 @@ class Listing:
         others: how many other files there are, by type.
         passed: links to folders that are read elsewhere in it, or that contain it.
         packed: its files, if it is in an archive; `folder` then leads into that.
+        beside: paths within it of files of labels, by their suffix.
         whole: the listing of which this is a part, if its notes are reported with that one's.
     """
 
@@ -37,6 +38,7 @@ class Listing:
     passed: list[str] = field(default_factory=list)
     whole: Listing | None = None
     packed: Mapping[str, Member] | None = None
+    beside: list[str] = field(default_factory=list)
 
     def file(self, name: str) -> Path | Member:
         """One of its files."""
@@ -45,9 +47,12 @@ class Listing:
     def below(self, folder: str) -> Listing:
         """The listing of one of its subfolders; the notes stay with this one."""
         within = f"{folder}/"
-        names = [name.removeprefix(within) for name in self.names if name.startswith(within)]
-        packed = None if self.packed is None else {name: self.packed[within + name] for name in names}
-        return Listing(self.folder / folder, names, packed=packed)
+        names, beside = (
+            [name.removeprefix(within) for name in each if name.startswith(within)]
+            for each in (self.names, self.beside)
+        )
+        packed = None if self.packed is None else {name: self.packed[within + name] for name in (*names, *beside)}
+        return Listing(self.folder / folder, names, packed=packed, beside=beside)
 
     def in_words(self) -> str:
         """The other files: how many, and of what type."""
@@ -120,10 +125,11 @@ def splits_of(listing: Listing) -> dict[str, Listing]:
     return parts
 
 
-def list_pictures(folder: Path) -> Listing:
+def list_pictures(folder: Path, labels: str | None = None) -> Listing:
     """List the image files below a folder, recognised by their suffixes or, if these are unknown, by their content.
 
-    Links to folders are followed, once for each folder. `folder` may also be an archive, or a folder within one.
+    Links to folders are followed, once for each folder. `folder` may also be an archive, or a folder within one. Files
+    with the suffix `labels`, if given, are listed as files of labels.
 
     Raises:
         DataError: if there are none, or a folder cannot be read.
@@ -137,6 +143,9 @@ def list_pictures(folder: Path) -> Listing:
             packed = visible(members(archive[0]), archive[1])
             names = found.packed = {str(name): member for name, member in packed.items()}
         for name in names:
+            if labels is not None and name.endswith(labels):
+                found.beside.append(name)
+                continue
             kind = None if os.path.splitext(name)[1].lower() in SUFFIXES else _kind(found.file(name))
             if kind is None:
                 found.names.append(name)

@@ -12,13 +12,14 @@ import torch
 from pydantic import Field
 
 from pixkit.data.base import DataConfig, DataSource, Progress, ReadFile, SourceImages, hold_out
+from pixkit.data.file_labels import labels_of_files
 from pixkit.data.folders import Listing, list_pictures, splits_of
+from pixkit.data.labels_beside import suffix_of
 from pixkit.data.picture import Fit, Form, read_frames, read_picture
-from pixkit.data.reading import Folder, How, left_out
+from pixkit.data.reading import Folder, How
 from pixkit.data.remembered import files_used, recall_folder
 from pixkit.data.table import SUFFIXES as TABLES
-from pixkit.data.table import match_table, parts_of
-from pixkit.errors import DataError, listed
+from pixkit.errors import DataError
 from pixkit.image import ImageSpec
 
 Side: TypeAlias = Annotated[int, Field(ge=1, le=4096)]
@@ -56,8 +57,9 @@ class Images(DataSource):
         labels: bool | str = Field(default=False, json_schema_extra={"x-pixkit-path": list(TABLES)})
         """Whether the folders directly below are classes, in the order of their names; as numbers, if all are numbers.
         Or a table, FILE.csv or FILE.csv:COLUMN, with a row for each image: its name, with or without suffix and
-        folders, and its class. An image that is missing from the table cannot be used (`on_bad`); rows without an image
-        are counted."""
+        folders, and its class. Or a suffix, `.cls`: beside each image is a file with its name and this suffix, of one
+        line, its class, as in archives of WebDataset. An image without a row or file cannot be used (`on_bad`); rows
+        and files without an image are counted."""
         on_bad: Literal["error", "skip"] = "error"
         """What to do with a file that cannot be used: stop, or leave it out and note it; stop if most would be left
         out. Without a `size`, images that do not have the most common one cannot be used.
@@ -89,10 +91,9 @@ class Images(DataSource):
             DataError: if there is no image, one cannot be used (unless `on_bad: skip`) or read, images differ in size
                 with no `size` given, or the folders do not fit `labels`.
         """
-        config = self.config
         how = self._how()
         parts = self._parts()
-        table, said = self._table(parts) if isinstance(config.labels, str) else (None, [])
+        table, said = self._table(parts)
         self._classes(parts, table)
         train = replace(recall_folder(parts["train"], how, progress), table=table)
         like = self._as_train(how, *train.pixels.shape[2:])
@@ -131,8 +132,7 @@ class Images(DataSource):
     def known_classes(self) -> tuple[str, ...] | None:
         """See DataSource: the classes of the files, if none may be left out."""
         parts = self._parts()
-        table = self._table(parts)[0] if isinstance(self.config.labels, str) else None
-        return self._classes(parts, table)
+        return self._classes(parts, self._table(parts)[0])
 
     def _classes(self, parts: Mapping[str, Listing], table: dict[Path, str] | None) -> tuple[str, ...] | None:
         """The classes of the files by name; None without labels, or if files that cannot be used are left out.
@@ -151,7 +151,7 @@ class Images(DataSource):
     def outline(self, spec: ImageSpec) -> tuple[SourceImages, ReadFile] | None:
         """See DataSource: if each file is one image, or the cache of decoded images says which files are used."""
         config, parts = self.config, self._parts()
-        table = self._table(parts)[0] if isinstance(config.labels, str) else None
+        table = self._table(parts)[0]
         how = self._how()
         files: dict[str, Folder] = {}
         for split, listing in parts.items():
@@ -182,7 +182,8 @@ class Images(DataSource):
     def _parts(self) -> dict[str, Listing]:
         """The folders of images by split."""
         config, folder = self.config, self.resolve(self.config.path)
-        listing = list_pictures(folder)
+        suffix = suffix_of(config.labels)
+        listing = list_pictures(folder, suffix)
         parts = {"train": listing} if config.splits == "none" else splits_of(listing)
         given: dict[str, dict[str, object]] = {
             "test": {"test_path": None, "test_fraction": 0.1},
@@ -198,37 +199,15 @@ class Images(DataSource):
                     hint=f"leave data.{stated[0]} out; data.splits=none treats the folders as one",
                 )
         if config.test_path is not None:
-            parts["test"] = list_pictures(self.resolve(config.test_path))
+            parts["test"] = list_pictures(self.resolve(config.test_path), suffix)
         if config.validation_path is not None:
-            parts["validation"] = list_pictures(self.resolve(config.validation_path))
+            parts["validation"] = list_pictures(self.resolve(config.validation_path), suffix)
         return parts
 
-    def _table(self, parts: dict[str, Listing]) -> tuple[dict[Path, str], list[str]]:
-        """Labels of the files from the table, and notes on it; reduces `parts` to the files in the table.
-
-        Raises:
-            DataError: as for `match_table`; if the table lacks files, unless bad ones are left out.
-        """
-        reference = str(self.config.labels)
-        path = self.resolve(parts_of(reference)[0])
-        files = [listing.folder / name for listing in parts.values() for name in listing.names]
-        matched = match_table(reference, path, files)
-        notes = [f"{matched.unused} of {matched.rows} rows of {path} match no image here"] if matched.unused else []
-        for split, listing in parts.items():
-            lacking = [name for name in listing.names if listing.folder / name not in matched.labels]
-            if lacking and self.config.on_bad == "error":
-                raise DataError(
-                    "images missing from the table of labels",
-                    where=str(path),
-                    found=f"{len(lacking)} of {len(listing.names)} in {listing.folder}: {listed(lacking)}",
-                    expected="a row for each image",
-                    hint="data.on_bad=skip leaves them out",
-                )
-            notes += left_out([f"{name} (not in {path.name})" for name in lacking], listing)
-            parts[split] = replace(
-                listing, names=[name for name in listing.names if listing.folder / name in matched.labels]
-            )
-        return matched.labels, notes
+    def _table(self, parts: dict[str, Listing]) -> tuple[dict[Path, str] | None, list[str]]:
+        """See `labels_of_files`."""
+        skip = self.config.on_bad == "skip"
+        return labels_of_files(self.config.labels, parts, self.resolve, skip=skip)
 
     def _said(self, parts: Mapping[str, Listing]) -> list[str]:
         """Which folders are splits, unless the recipe says so."""

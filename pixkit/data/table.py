@@ -92,7 +92,8 @@ def parts_of(reference: str) -> tuple[str, str | None]:
         "not a table of labels",
         where="data.labels",
         found=reference,
-        expected=f"true for folders as classes, or a file ending in {', '.join(SUFFIXES)}, or FILE:COLUMN",
+        expected=f"true for folders as classes, a file ending in {', '.join(SUFFIXES)}, or FILE:COLUMN, or .cls, the "
+        "suffix of a file beside each image",
     )
 
 
