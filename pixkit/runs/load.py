@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,8 +21,8 @@ from pixkit.data.classes import how_to_label, renumbered
 from pixkit.data.former import numbered_as_before
 from pixkit.data.loading import Numbering
 from pixkit.data.palette_file import read_palette
-from pixkit.errors import CheckpointError, RecipeError, UsageError, listed
-from pixkit.files import is_folder
+from pixkit.errors import CheckpointError, DataError, RecipeError, UsageError, listed
+from pixkit.files import is_folder, is_there
 from pixkit.image import ImageSpec
 from pixkit.layers.modes import outside_inference
 from pixkit.memory import MemoryGuard, available
@@ -32,6 +33,7 @@ from pixkit.recipe import LoadedRecipe, Recipe, find_recipe, load_recipe, revise
 from pixkit.recipe.load import is_yaml, no_recipe
 from pixkit.recipe.overrides import one_by_one
 from pixkit.runs import checkpoint as checkpoints
+from pixkit.runs.card import CARD
 from pixkit.runs.manifest import read_manifest
 from pixkit.runs.places import GIVEN, SETTINGS
 from pixkit.runs.record import pick_device
@@ -131,7 +133,14 @@ def load_data(run: Run | str | Path, overrides: Sequence[str] = (), progress: Pr
         given = read_palette(asked, data.build(Path.cwd()).resolve)[0] if isinstance(asked, str) else None
         if given != palette:
             raise RecipeError("a run keeps its palette, which its tokens use", where="data.palette", found=str(asked))
-    dataset = prepare(data, Path.cwd(), progress, numbering=numbering_of(opened), palette=palette)
+    try:
+        dataset = prepare(data, Path.cwd(), progress, numbering=numbering_of(opened), palette=palette)
+    except DataError as error:
+        gone = error.message.startswith("there is no") or "No such file" in str(error.found)
+        if gone and not overrides and not is_there(opened.path / CARD):  # what was exported is not resumed
+            moved = f"if the data have moved: pixkit build {shlex.quote(str(opened.path))} --resume KEY=PLACE"
+            error.hint = f"{moved} ({error.hint})" if error.hint else moved
+        raise
     if not overrides:
         warn_of_other_data(opened, dataset.hashes())
     return dataset

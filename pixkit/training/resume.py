@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ SAFE = (
     "sample.",
 )
 """Keys that change how long training goes on and what is watched, but never what a step does.
+
+Paths in the section `data` may change as well, if the images there are the same.
 
 `train.steps` may only grow. Under a schedule that ends, as the cosine does, every step's rate depends on it, so it is
 not such a key.
@@ -184,7 +187,7 @@ def _rule(*, ends: bool) -> str:
     """Say which keys of a run may change."""
     keys = [key + "*" if key.endswith(".") else key for key in SAFE if key != STEPS]
     first = [] if ends else [f"{STEPS} (more of them)"]
-    return f"only keys that do not affect a step may change: {listed([*first, *keys])}"
+    return f"only keys that do not affect a step may change: {listed([*first, *keys, 'paths in data.*'])}"
 
 
 def _rule_of_steps(change: Change, schedule: str) -> str:
@@ -204,4 +207,16 @@ def _instead_of_steps(change: Change, schedule: str) -> str:
 def _is_safe(change: Change, *, ends: bool, extended: bool) -> bool:
     if change.path == STEPS:
         return extended or (change.new > change.old and not ends)
-    return any(change.path == key or (key.endswith(".") and change.path.startswith(key)) for key in SAFE)
+    return _is_place(change) or any(
+        change.path == key or (key.endswith(".") and change.path.startswith(key)) for key in SAFE
+    )
+
+
+def _is_place(change: Change) -> bool:
+    """Whether a key says where the data are; whether they are the same data, `check_data` tells.
+
+    A run keeps its palette, so that this does not move.
+    """
+    places = [each for value in (change.old, change.new) for each in (value if isinstance(value, list) else [value])]
+    absolute = all(isinstance(each, str) and os.path.isabs(each) for each in places)
+    return absolute and change.path.startswith("data.") and change.path != "data.palette"

@@ -8,7 +8,7 @@ import torch
 
 from pixkit.data import ImageSet, SourceImages
 from pixkit.data.former import numbered_as_before
-from pixkit.errors import CheckpointError, RecipeError, RunError, UsageError
+from pixkit.errors import CheckpointError, DataError, RecipeError, RunError, UsageError
 from pixkit.recipe import load_recipe
 from pixkit.runs import checkpoint, load
 from pixkit.runs.load import locked_recipe, numbering_of, opened_run, read_weights, recipe_to_build, revised
@@ -124,3 +124,26 @@ def test_a_runs_recipe_is_the_locked_one_with_overrides_laid_over_it(run):
     assert opened_run(run) is run and opened_run(str(run.path)).path == run.path
     with pytest.raises(RunError, match="not a pixkit run"):
         opened_run(Path("absent"))
+
+
+@pytest.mark.parametrize(("said", "overrides", "exported", "hint"), [
+    ({"message": "there is no such file", "hint": "data.path=FILE names yours"}, [], False,
+     "if the data have moved: pixkit build RUN --resume KEY=PLACE (data.path=FILE names yours)"),
+    ({"message": "cannot be read", "found": "No such file or directory"}, [], False,
+     "if the data have moved: pixkit build RUN --resume KEY=PLACE"),
+    ({"message": "there is no such file", "hint": "mine"}, ["data.limit_test=5"], False, "mine"),
+    ({"message": "there is no such file", "hint": "mine"}, [], True, "mine"),
+    ({"message": "damaged", "hint": "mine"}, [], False, "mine"),
+])  # fmt: skip
+def test_where_to_say_that_the_data_have_moved(run, monkeypatch, said, overrides, exported, hint):
+    """An exported run is not resumed."""
+
+    def gone(*_, **__):
+        raise DataError(**said)
+
+    monkeypatch.setattr(load, "prepare", gone)
+    if exported:
+        (run.path / "README.md").touch()
+    with pytest.raises(DataError) as caught:
+        load.load_data(run, overrides)
+    assert caught.value.hint == hint.replace("RUN", str(run.path))

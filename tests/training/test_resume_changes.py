@@ -64,6 +64,29 @@ def test_other_keys_are_listed_and_refused(before, after, said):
     assert caught.value.exit_code == 2
 
 
+def moved(key, old, new):
+    """What is said of a run whose data had one value of a key, resumed with another."""
+    recipe = toy_recipe()
+    before, after = recipe.dump(), recipe.dump()
+    before["data"][key], after["data"][key] = old, new
+    return [str(change) for change in check_changes(before, recipe, after)]
+
+
+def test_where_data_are_may_change():
+    """Whether they are the same data is told by their hashes."""
+    assert moved("path", "/a/x.npy", "/b/y.npy") == ["data.path: /a/x.npy -> /b/y.npy"]
+    assert len(moved("train", ["/a/x.npy", "/a/y.npy"], ["/b/x.npy", "/b/y.npy"])) > 0
+    for key, old, new in (
+        ("path", "/a/x.npy", "y.npy"),
+        ("path", None, "/a"),
+        ("palette", "/a", "/b"),
+        ("root", "/a", 1),
+    ):
+        with pytest.raises(RunError, match="not the one") as caught:
+            moved(key, old, new)
+        assert "paths in data.*" in caught.value.expected
+
+
 @pytest.mark.parametrize(("before", "after", "rules", "hint"), [
     ({"steps": 20}, {"steps": 19}, ["train.steps of 20 or more"], "the run's folder"),
     ({"steps": 20}, {"steps": 30}, ["train.steps of 20: under a cosine schedule"], "--extend 10"),
