@@ -169,6 +169,23 @@ def test_it_is_on_the_disk_before_it_has_its_name(small, monkeypatch):
     assert done == ["fsync", "replace", "fsync"]  # the file, and the folder that names it
 
 
+def test_of_a_small_file_all_is_on_the_disk_and_of_one_that_gets_no_name_nothing_is_left(small, monkeypatch):
+    verdict, folder, sizes = small / "verdict", small / "cache" / "native", []
+    verdict.write_bytes(b"passed")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", lambda descriptor: sizes.append(os.fstat(descriptor).st_size))
+        target = keep.keep(verdict, folder, "key", ".tried")
+    assert sizes[0] == 6 and target.read_bytes() == b"passed" and kept(small / "cache") == [target]
+
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        keep.keep(verdict, folder, "other", ".tried")
+    assert kept(small / "cache") == [target]
+
+
 @pytest.mark.needs_compiler
 @pytest.mark.parametrize("trap", ["a link", "everybody's", "everybody's above"])
 def test_a_folder_that_others_prepared_is_not_trusted(small, trap):
