@@ -171,3 +171,20 @@ def test_a_column_of_samples_is_a_class_where_labels_come_in_turn(tmp_path, monk
         results.draw_samples(trainer.model, trainer.recipe, trainer.run, trainer.dataset, "here", watch=lambda *_: None)
         assert drawn.pop() == (3, trainer.model.spec, "here.png", 3 if labelled else None)
     assert np.load(trainer.run.samples / "here.npz")["samples"].shape == (3, *trainer.model.spec.shape)
+
+
+@pytest.mark.parametrize(("pictured", "levels", "columns"), [(False, [0, 0, 0], None), (True, [1, 0] * 3, 16)])
+def test_what_conditions_show_stands_beside_samples_and_no_column_is_a_class(
+    tmp_path, monkeypatch, pictured, levels, columns
+):
+    trainer, drawn = trained(tmp_path / "run", toy_recipe(Toy, steps=1)), []
+    rows, shape = torch.zeros(3, 2), (3, *trainer.model.spec.shape)
+    monkeypatch.setattr(results, "rows_in_turn", lambda model, dataset, count: rows)
+    monkeypatch.setattr(results, "pictures_of", lambda model, given: torch.ones(shape).long() if pictured else None)
+    monkeypatch.setattr(Toy, "sample", lambda model, count, **asked: torch.zeros(shape).long())
+    monkeypatch.setattr(results, "save_npz", lambda x, spec, path: None)
+    monkeypatch.setattr(results, "save_grid", lambda x, spec, path, **layout: drawn.append((x, layout)))
+    trainer.model.labelled = True
+    results.draw_samples(trainer.model, trainer.recipe, trainer.run, trainer.dataset, "here", watch=lambda *_: None)
+    ((shown, layout),) = drawn
+    assert shown[:, 0, 0, 0].tolist() == levels and layout == {"columns": columns}
