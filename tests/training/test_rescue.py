@@ -690,6 +690,40 @@ def test_a_step_whose_buffers_cannot_be_kept_is_not_taken_back_to_the_one_before
     assert not rollback.restore()
 
 
+CHANGES = {
+    "none": (lambda model, rollback: None, True),
+    "values of a buffer": (lambda model, rollback: model.kept.fill_(7), True),
+    "the shape of a buffer": (lambda model, rollback: setattr(model, "kept", torch.ones(3)), False),
+    "one buffer less": (lambda model, rollback: delattr(model, "kept"), False),
+    "one buffer more": (lambda model, rollback: model.register_buffer("more", torch.ones(1)), False),
+    "a weight": (lambda model, rollback: model.weight.detach().mul_(1), False),
+    "a weight without a count": (lambda model, rollback: model.weight.data.mul_(2), False),
+    "which tensor is a weight": (lambda model, rollback: setattr(model, "weight", copy_of(model.weight)), False),
+    "one weight more": (lambda model, rollback: setattr(model, "other", copy_of(model.weight)), False),
+    "the last weight less": (lambda model, rollback: delattr(model, "bias"), False),
+    "the update": (lambda model, rollback: rollback.drop(), False),
+}
+
+
+def copy_of(weight):
+    return torch.nn.Parameter(weight.detach().clone())
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_step_is_taken_back_if_it_has_changed_the_values_of_buffers_only(change):
+    model = torch.nn.Linear(2, 2)
+    model.register_buffer("kept", torch.zeros(1))
+    rollback = Rollback(model)
+    assert not rollback.restore()
+    rollback.keep()
+    (make, restored), before = CHANGES[change], {name: value.clone() for name, value in model.state_dict().items()}
+    make(model, rollback)
+    changed = {name: value.clone() for name, value in model.state_dict().items()}
+    assert rollback.restore() is restored
+    expected, found = before if restored else changed, model.state_dict()
+    assert found.keys() == expected.keys() and all(torch.equal(found[name], value) for name, value in expected.items())
+
+
 def test_a_run_that_another_build_took_over_is_not_saved_to(tmp_path):
     """And nothing is said of steps that could be gone on from: the run is another's."""
     told = Listener()
