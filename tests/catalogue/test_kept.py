@@ -46,7 +46,11 @@ def place(tmp_path, monkeypatch):
     (package / "__init__.py").write_text("from catalogued_thing import part\ntry:\n    import absent_thing\n"
                                          "except ImportError:\n    pass\n")  # fmt: skip
     (package / "reading.py").write_text(READING)
-    (package / "part.py").write_text("try:\n    from catalogued_thing import absent\nexcept ImportError:\n    pass\n")
+    (place / "outset_thing.py").write_text("import os\nos.environ.get('OUTSET_THING')\n")
+    (place / "helping_thing.py").write_text("import os\nos.getenv('HELPING_THING')\n")
+    (package / "part.py").write_text(
+        "import helping_thing\ntry:\n    from catalogued_thing import absent\nexcept ImportError:\n    pass\n"
+    )
     for broken in (package / "broken.py", place / "broken_thing.py"):
         broken.write_text("raise RuntimeError('always')\n")
     (tmp_path / "earlier-place").mkdir()  # not the name of a module: a helper of other tests is called before
@@ -59,6 +63,7 @@ def place(tmp_path, monkeypatch):
         os.utime(path, (1e9, 1e9))  # what was written just now might be edited once more
     importlib.invalidate_caches()
     with watch.watching() as watched:
+        importlib.import_module("outset_thing")
         importlib.import_module("catalogued_thing.reading")
         for broken in ("catalogued_thing.broken", "broken_thing"):
             with pytest.raises(RuntimeError, match="always"):
@@ -66,7 +71,7 @@ def place(tmp_path, monkeypatch):
     store.keep(HELD, watched)
     monkeypatch.delenv("CATALOGUED_THING")  # which the plugin has set: the next process has it no longer
     yield place
-    for name in [name for name in sys.modules if name.startswith("catalogued_thing")]:
+    for name in [name for name in sys.modules if name.partition(".")[0].endswith("_thing")]:
         del sys.modules[name]
 
 
@@ -129,9 +134,31 @@ def test_what_a_plugin_reads_where_one_stands_is_looked_for_there(place, monkeyp
 
 
 @pytest.mark.usefixtures("place")
-def test_variables_that_a_plugin_asks_for_change_the_key(monkeypatch):
-    monkeypatch.setenv("CATALOGUED_THING", "other")
-    assert store.find() is None
+@pytest.mark.parametrize("variable", ["CATALOGUED_THING", "HELPING_THING", "OUTSET_THING"])
+def test_variables_that_a_plugin_asks_for_change_the_key(monkeypatch, variable):
+    """Or what it imports does; not those that were asked for before plugins were loaded."""
+    monkeypatch.setenv(variable, "other")
+    assert store.find() == (HELD if variable == "OUTSET_THING" else None)
+
+
+def test_what_was_opened_to_be_written_or_belongs_to_the_system_is_no_source(tmp_path):
+    """Nor are folders of Python's path, which are looked at anyway."""
+    seen, here = watch.Watch(), str(tmp_path)
+    for name, flags in {
+        "read": os.O_RDONLY, "updated": os.O_RDWR, "noted": os.O_WRONLY, "made": os.O_CREAT, "all": os.O_RDWR | os.O_CREAT
+    }.items():  # fmt: skip
+        seen.audit("open", (os.fsencode(tmp_path / name), None, flags))
+    for path in ("/proc/thing", f"{here}/thing-1.dist-info/METADATA"):
+        seen.audit("open", (path, "r", os.O_RDONLY))
+    seen.audit("open", (3, "r", os.O_RDONLY))
+    seen.audit("import", (f"{here}/imported", None, os.O_RDONLY))
+    seen.audit("os.scandir", (None,))
+    for path in (here, "/sys/thing", f"{here}/thing-1.dist-info/thing", next(each for each in sys.path if each)):
+        seen.audit("os.listdir", (path,))
+    assert seen._listed >= {".", here}
+    basis = seen.basis()
+    assert [path for path in basis.files if "thing" in path or path.startswith(here)] == [f"{here}/read"]
+    assert [path for path in basis.folders if path != "."] == [here]
 
 
 @pytest.mark.usefixtures("place")

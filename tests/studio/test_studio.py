@@ -53,6 +53,7 @@ class Page:
         path = f"/{self.server.token}/{place}" if path is None else path
         connection.request(method or ("GET" if body is None else "POST"), path, data, own)
         answer = connection.getresponse()
+        assert answer.chunked or answer.length is not None, "whoever reads would wait for the end"
         text = answer.read()
         connection.close()
         if answer.status != 501:
@@ -183,6 +184,9 @@ def test_another_order_than_the_usual_one_is_told():
         sees = Studio(open_drawer(drawn_from), "tiny").sight(SightAsked(pixel=(0, 1, 1), known=known))
         before = network.ordering.steps < network.ordering.steps[0, 1, 1]
         assert sorted(sees["seen"] + sees["blind"]) == before.flatten().nonzero().flatten().tolist()
+    drawn_from.completing = lambda known: other
+    about = Studio(open_drawer(drawn_from), "tiny").about()
+    assert (about["ordering"], about["steps"]) == ("hilbert", other.ordering.steps.flatten().tolist())
 
 
 def test_pixels_come_in_the_models_order(page, monkeypatch):
@@ -443,6 +447,16 @@ def test_an_error_while_drawing_ends_the_stream(page, monkeypatch):
 
     monkeypatch.setattr(page.studio, "draw", broken)
     assert page.draw() == [{"event": "error", "error": "MemoryError: none left"}]
+
+
+def test_what_is_no_json_is_an_error(page, monkeypatch):
+    """Browsers could not read it."""
+    monkeypatch.setattr(page.studio, "draw", lambda asked, tell: tell({"nats": math.nan}))
+    (event,) = page.draw()
+    assert event["event"] == "error" and event["error"].startswith("ValueError: Out of range float values")
+    monkeypatch.setattr(page.studio, "about", lambda: {"temperature": math.inf})
+    status, _, text = page.send("about")
+    assert status == 500 and json.loads(text)["error"].startswith("ValueError: Out of range float values")
 
 
 def test_many_may_ask_at_once(page):
