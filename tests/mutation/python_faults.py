@@ -28,7 +28,10 @@ SAID = {"where", "found", "expected", "hint", "stacklevel"}
 """Keywords of messages: their words are tested where a user needs them, and are no arithmetic."""
 FIXED = {"isinstance", "issubclass", "getattr", "hasattr", "setattr", "cast", "TypeVar"}
 """Calls whose arguments, exchanged, raise at once."""
-EITHER = {"min", "max", "minimum", "maximum", "equal", "gcd", "samefile", "transpose", "swapaxes", "compare_digest", "suppress"}
+EITHER = {
+    *("min", "max", "minimum", "maximum", "equal", "gcd", "samefile", "compare_digest", "suppress"),
+    *("transpose", "swapaxes"),
+}
 """Calls whose arguments, exchanged, mean the same."""
 
 
