@@ -53,7 +53,7 @@ class Page:
         path = f"/{self.server.token}/{place}" if path is None else path
         connection.request(method or ("GET" if body is None else "POST"), path, data, own)
         answer = connection.getresponse()
-        assert answer.chunked or answer.length is not None, "whoever reads would wait for the end"
+        assert answer.chunked is (answer.length is None), "whoever reads would wait for the end"
         text = answer.read()
         connection.close()
         if answer.status != 501:
@@ -252,6 +252,11 @@ def test_what_draws_whole_images_may_say_how_likely_they_are(monkeypatch):
     nats = -drawn_from.log_prob(expected, torch.tensor([1, 1]))
     assert events[-1]["nats"] == pytest.approx(nats.tolist())
     assert events[-1]["bits"] == pytest.approx([GREY.bits(each) for each in nats.tolist()])
+    monkeypatch.setattr(studio, "networks_in", lambda model: {})
+    without = Studio(open_drawer(drawn_from), "tiny")
+    assert (without.about()["ordering"], without.about()["steps"]) == (None, None)
+    with pytest.raises(UsageError, match="tiny: the model has no autoregressive network"):
+        without.sight(SightAsked(pixel=(0, 1, 1), known=[]))
 
 
 def test_the_page_is_told_of_the_model(page):
@@ -272,9 +277,10 @@ def test_labels_and_palettes_are_told():
 
 
 def test_any_sites_may_be_given_to_an_any_order_model():
-    built = model(backbone={"type": "transformer", "width": 8, "heads": 2, "blocks": 1}, kind="any_order")
-    about = Studio(open_drawer(built), "tiny").about()
-    assert (about["any_part"], about["ordering"]) == (True, "any")
+    for spec in (GREY, COLOUR):
+        backbone = {"type": "transformer", "width": 8, "heads": 2, "blocks": 1}
+        about = Studio(open_drawer(model(spec, backbone=backbone, kind="any_order")), "tiny").about()
+        assert (about["any_part"], about["ordering"]) == (True, "any")
 
 
 def test_what_a_pixel_sees_is_its_receptive_field(page):
