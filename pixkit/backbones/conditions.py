@@ -45,6 +45,7 @@ class Conditions(Conditioner):
     reference: Tensor
     lowest: Tensor
     highest: Tensor
+    chances: Tensor
 
     def __init__(self, components: Sequence[ComponentSpec], image: ImageSpec, classes: int | None) -> None:
         super().__init__()
@@ -70,8 +71,8 @@ class Conditions(Conditioner):
             places[spec.name], first = first, first + spec.size
         self.places, self.width = {LABEL: len(arrays), **places}, first
         self.register_buffer("reference", torch.zeros(()), persistent=False)
-        for name, bounds in self._bounds().items():
-            self.register_buffer(name, bounds, persistent=False)
+        for name, values in {**self._bounds(), "chances": torch.tensor(self.dropouts)}.items():
+            self.register_buffer(name, values, persistent=False)
         grids = {grid_of(component, part) for component, part in zip(components, self.conditioners, strict=True)}
         self.grid = max(grids)
 
@@ -210,8 +211,7 @@ class Conditions(Conditioner):
 
     def hidden(self, rows: Tensor, where: Tensor | None = None) -> Tensor:
         """Hide the conditions marked in `where`, bool [B, P], or all, as far as they may be hidden."""
-        count = len(self.dropouts)
-        may = torch.tensor([dropout > 0 for dropout in self.dropouts], device=rows.device)
+        count, may = len(self.dropouts), self.chances.to(rows.device) > 0
         return torch.cat([rows[:, :count] * ~(may if where is None else may & where), rows[:, count:]], 1)
 
     def known(self, labels: Tensor | None, beside: Tensor | None) -> Tensor:
@@ -223,11 +223,13 @@ class Conditions(Conditioner):
         rows = self.rows(labels, beside)
         if self.label is not None:
             label = rows[:, self.places[LABEL]]
-            label[label == self.label.levels] = math.nan
+            label.masked_fill_(label.eq(self.label.levels or 0), math.nan)
         spans = [(self.places[part.spec.array.name], part.spec.array.size) for part in self.conditioners]
         unknown = torch.stack([rows[:, start : start + size].isnan().any(1) for start, size in spans], 1)
-        if lacked := [name for n, name in enumerate(self._named()) if not self.dropouts[n] and unknown[:, n].any()]:
-            raise _lacking(lacked)
+        if not all(self.dropouts):
+            missing = (unknown.any(0) & (self.chances.to(rows.device) == 0)).tolist()
+            if lacked := [name for name, lacks in zip(self._named(), missing, strict=True) if lacks]:
+                raise _lacking(lacked)
         return self.hidden(rows, unknown).nan_to_num()
 
     def dropped(self, rows: Tensor) -> Tensor:
@@ -235,7 +237,7 @@ class Conditions(Conditioner):
         if not self.guidable:
             return rows
         drawn = torch.rand(len(rows), len(self.dropouts), device=rows.device)
-        return self.hidden(rows, drawn < torch.tensor(self.dropouts, device=rows.device))
+        return self.hidden(rows, drawn < self.chances.to(rows.device))
 
     def given(self, arrays: Mapping[str, Any], count: int, x: Tensor | None = None) -> Tensor:
         """The rows of `count` images from arrays by name; an array for one image serves all.

@@ -8,6 +8,7 @@ from families import LONG, model_of, networks, sample, stated
 from pretend import DEVICE, OnDevice, Pretending
 from torch import nn
 
+from pixkit.context import ContextSpec
 from pixkit.execution.cuda.graphs import GraphExecutor
 from pixkit.execution.eager import EagerExecutor
 from pixkit.execution.plan import make_plan
@@ -18,6 +19,7 @@ from pixkit.layers.state import initial_state
 from pixkit.models import LatentModel
 from pixkit.noise import Noise
 from pixkit.readiness.trace import Trace
+from pixkit.recipe import load_recipe
 from pixkit.tasks.complete import complete
 from pixkit.tasks.latents import reconstruct
 from pixkit.tasks.masks import keep_edge
@@ -139,11 +141,16 @@ def test_a_model_trains_scores_and_draws_with_nothing_on_the_wrong_device(name):
     model = model_of(name, side=4)
     labels = torch.arange(4) % 3 if model.labelled else None
     x = torch.randint(model.spec.levels, (4, *model.spec.shape), generator=torch.Generator().manual_seed(0))
-    with Pretending():
+    with Pretending() as seen:
         model.to(DEVICE)
         batch = Batch(x, labels, torch.arange(4)).to(DEVICE)
+        seen.clear()
         for phase in model.phases():
             phase.loss(batch, 0)["loss"].backward()
+        assert seen.reads == {}
+        # Where torch has no fused attention, it makes the numbers of a mask on the CPU.
+        masks = 16 if name == "mnist-transformer-any-order" else 0
+        assert seen.copies.get("to", 0) == masks and "from" not in seen.copies
         found = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         assert found and all(isinstance(gradient, OnDevice) for gradient in found)
         model.eval()
@@ -157,6 +164,28 @@ def test_a_model_trains_scores_and_draws_with_nothing_on_the_wrong_device(name):
             known = keep_edge(model.spec.shape, "top", 2)
             label = {"label": 1} if model.labelled else {}
             assert complete(model, x[:1], known, 2, **label).samples.device.type == "cpu"
+
+
+def test_conditions_are_hidden_and_trained_with_nothing_read_or_copied():
+    arrays = ContextSpec("v", (3,)), ContextSpec("c", (2, 2), 5), ContextSpec("small", (1, 2, 2), 3, 2, "every")
+    asked = (
+        "{type: label, size: 2, dropout: 0.5}, {type: vector, from: v, size: 2, dropout: 0.25}, "
+        "{type: codes, from: c, size: 2}, {type: image, from: small, size: 2, dropout: 0.1}"
+    )
+    changes = [f"model.context=[{asked}]", "model.backbone.width=4", "model.backbone.layers=1"]
+    spec = ImageSpec(1, 4, 4, 3, context=arrays)
+    model = load_recipe("digits-attributes", changes).recipe.model.build(spec, 3)
+    beside = torch.cat([torch.randn(4, 3), torch.arange(8).view(4, 2).repeat(1, 4).float() % 3], 1)
+    batch = Batch(torch.arange(64).view(4, 1, 4, 4) % 3, torch.arange(4) % 3, torch.arange(4), beside)
+    with Pretending() as seen:
+        model.to(DEVICE).train()
+        there = batch.to(DEVICE)
+        (phase,) = model.phases()
+        seen.clear()
+        phase.loss(there, 0)["loss"].backward()
+        assert (seen.reads, seen.copies) == ({}, {})
+        model.eval()
+        assert isinstance(model.assess(there)["nats"], OnDevice)
 
 
 @pytest.mark.parametrize("make", [RowLSTM, DiagonalLSTM])
