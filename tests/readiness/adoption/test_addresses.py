@@ -110,6 +110,7 @@ AXES = {
     "sites and maps together": (lambda x, zeros: x.flatten(1), ((2, 16), 0, [True])),
     "begins with zeros": (lambda x, zeros: torch.cat([zeros, x[:, :1]], 1), ((2, 2, 4), 0, [True, False])),
     "zeros beside": (lambda x, zeros: torch.cat([zeros, x[:, :1]], 2), ((2, 1, 8), 0, [False, False])),
+    "of the first window": (lambda x, zeros: x[:, :2].unfold(1, 2, 1), ((2, 1, 4, 2), 0, [False, False, True])),
     "of windows": (lambda x, zeros: x.unfold(1, 2, 1), ((2, 3, 4, 2), 0, [True, False, True])),
 }  # fmt: skip
 
@@ -184,7 +185,8 @@ def test_what_covers_a_grid_in_whatever_order_is_read_on_it(builder):
         assert (layout.grid, layout.lead) == ((2, 2), 1)
         assert torch.equal(each.flatten()[layout.index][:, :maps], image.flatten(2)[:, :maps])
     apart = torch.cat([x[..., :2], x.roll(1, 1)[..., 2:]], 2)
-    for each in (x[:, :3], apart, torch.cat([x[:, :3], x[:, :1]], 1)):
+    beside = torch.cat([x[..., :2], x[:, :1, 2:].expand(-1, 4, -1)], 2)
+    for each in (x[:, :3], apart, beside, torch.cat([x[:, :3], x[:, :1]], 1)):
         assert arranged(builder.space, [each], 1).grid == (1, each.shape[1])
 
 

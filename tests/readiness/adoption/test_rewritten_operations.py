@@ -374,7 +374,7 @@ ATTENTION = {
         (scores(x).sum(-1, keepdim=True) + x[..., :1]) * x + scores(x).tril().mean(-1)[..., None].cumsum(1)
     ),
     "its largest without their axis": lambda x: scores(x).amax(-1, keepdim=True).squeeze(-1)[..., None] * x,
-    "less its largest": lambda x: _lowered(scores(x)).exp() @ x,
+    "less its largest": lambda x: _lowered(scores(x)).exp().mT.mT @ x,
     "by notation": lambda x: torch.einsum("btu,bud->btd", torch.einsum("btd,bud->btu", x, x).softmax(-1), x),
     "by rows": by_rows,
     "by rows, causal": lambda x: by_rows(x, is_causal=True),
