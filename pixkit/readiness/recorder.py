@@ -151,7 +151,7 @@ class Recorder(fx.Interpreter):
         for earlier in self.env:
             if any(user.name not in self.operations for user in earlier.users):
                 held = self.held[earlier]
-                beside = earlier not in node.all_input_nodes and not reached.isdisjoint(held.storages)
+                beside = not reached.isdisjoint(held.storages)
                 if earlier in changed or held.written() or (beside and held.changed()):
                     raise overwritten(self.operations[node.name].label, self.operations[earlier.name].label)
         for name, held in (entry for place in reached for entry in self.lying.get(place, ())):

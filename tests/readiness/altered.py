@@ -203,6 +203,21 @@ class Stashed(Base):
         return self.bad(h) + self.seen
 
 
+class Joined(PointwiseLayer):
+    def forward(self, x, y):
+        return x + y
+
+
+class HookedBesideConstants(Base):
+    def plant(self, spec):
+        self.bad = hooked(Joined())
+        self.register_buffer("zero", torch.zeros(1, 6, 1, 1))
+
+    def wrong(self, h):
+        return self.bad(self.zero, h)
+
+
+ALTERED.append((HookedBesideConstants, "backbone.bad (Joined, changed by a hook)"))
 UNSAID = [
     (planted("SubclassedMasked", lambda spec: masked(MixingMasked, spec)), "an inherited `taps`"),
     (planted("HalfSaid", lambda spec: masked(HalfSaid, spec)), "an inherited `taps`"),

@@ -57,7 +57,7 @@ class Builder:
     def constant(self, value: Tensor) -> fx.Node:
         """A constant image."""
         name = self._free("constant")
-        self.root.register_buffer(name, value.to(self.dtype).contiguous(), persistent=False)
+        self.root.register_buffer(name, value.to(self.dtype).contiguous())
         node = self.graph.get_attr(name)
         self.sources[node] = Source(node, -1, value.shape[1], (value.shape[2], value.shape[3]), True)
         return node

@@ -74,7 +74,7 @@ class Scores:
         )
         row = PLAIN if self.row is PLAIN else LOST
         bias = self.bias
-        if bias is not None and bias.value.ndim > 2 and bias.value.shape[:-2].numel() > 1:
+        if bias is not None and bias.value.shape[:-2].numel() > 1:
             planes = (plane.expand(self.shape).reshape(shape) for plane in (bias.value, bias.fixed))
             bias = Known(*planes)
         return replace(self, query=query, key=key, asked=asked, bias=bias, row=row)
@@ -217,7 +217,7 @@ def _scaled(builder: Builder, scores: Scores, by: Any, *, inverse: bool) -> Scor
         by = float(by.value)
     if isinstance(by, Known | Tensor):
         shape = by.value.shape if isinstance(by, Known) else by.shape
-        if scores.bias is not None or not shape or shape[-1] != 1:
+        if scores.bias is not None or shape[-1] != 1:
             return None
         query = scores.query if scores.asked is None else scores.asked
         return replace(scores, asked=applied(builder, torch.div if inverse else torch.mul, (query, by), {}))

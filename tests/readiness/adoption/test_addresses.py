@@ -1,8 +1,11 @@
 """Addresses of values, the axes that they vary along, and which constants stay whatever parameters are."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from pixkit.layers.site_products import Row
 from pixkit.readiness.adoption.attention import heads_of, heads_plane
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.contraction import dense, settled
@@ -10,6 +13,7 @@ from pixkit.readiness.adoption.known import Known, evaluate
 from pixkit.readiness.adoption.layout import Layout, arranged, axes, whole
 from pixkit.readiness.adoption.linear import _window
 from pixkit.readiness.adoption.pointwise import _hidden
+from pixkit.readiness.adoption.scores import LOST, PLAIN, Scores
 from pixkit.readiness.adoption.separable import Mixed
 
 pytestmark = pytest.mark.quick
@@ -151,6 +155,39 @@ def test_constants_spread_as_far_as_they_may(builder):
     ]
     expected = [planes[1][:, :1, None], planes[2].view(4, 2, 2), *(plane.reshape(4, 2, 2) for plane in planes)]
     assert all(torch.equal(one[0], other.double()) for one, other in zip(kept, expected, strict=True))
+
+
+def test_what_spreads_is_left_where_it_is(builder):
+    """One site for all sites, or one map for all maps, unless an image is asked for."""
+    layout, space = Layout(torch.arange(32).view(2, 4, 4).mT, (1, 4), 1), builder.space
+    for each in (value(builder, grid=(1, 1)), value(builder, maps=1)):
+        node, wide = space.likenesses.source(each).node, each.expand(2, 4, 4)
+        assert builder.read_spread(wide, layout) is node and builder.read(wide, layout) is not node
+
+
+def test_what_is_alike_is_looked_at_once(builder, monkeypatch):
+    (x, other), layout = (value(builder) for _ in range(2)), Layout(torch.arange(16).view(2, 4, 2).mT, (1, 4), 1)
+    assert builder.given(x.mT, (1, 4)) is builder.space.likenesses.source(x).node
+    builder.read(x[..., 1:3], layout)
+    monkeypatch.delattr(Builder, "image")
+    found = builder.read(other[..., 1:3], layout)
+    assert found is builder.part(builder.space.likenesses.source(other), 1, 2)
+
+
+def test_what_needs_no_pixel_beside_what_does_needs_one(builder):
+    sources = [builder.space.likenesses.source(value(builder, static=static)) for static in (True, True, False)]
+    for pair, static in ((sources[:2], True), (sources[1:], False), (sources[:0:-1], False)):
+        found = builder.call(torch.add, [each.node for each in pair], {}, 4, (1, 4))
+        assert builder.space.likenesses.source(found).static is static
+
+
+def test_rows_of_products_that_are_regrouped_are_lost(builder):
+    plain, shape = Scores(value(builder), value(builder)), torch.Size((1, 2, 4, 4))
+    assert plain.reshaped(shape).row is PLAIN and plain.reshaped(shape).shape == shape
+    assert replace(plain, row=Row(torch.relu, (PLAIN,), {})).reshaped(shape).row is LOST
+    for given, expected in ((4, 4), (4, 4)), ((1, 4, 4), (1, 4, 4)), ((2, 4, 4), shape):
+        biased = replace(plain, bias=Known.constant(torch.zeros(given)))
+        assert biased.reshaped(shape).bias.value.shape == biased.reshaped(shape).bias.fixed.shape == expected
 
 
 def test_sites_of_different_operations_are_told_apart_by_their_grids(builder):

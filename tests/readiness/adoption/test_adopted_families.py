@@ -418,6 +418,7 @@ def test_a_family_is_followed_and_sampled(cls):
         twin = adopted(net, x, None)
         assert torch.allclose(twin(x), own, rtol=0, atol=1e-12 * max(1, float(own.abs().max())))
     assert operations(twin.backbone) == REWRITTEN[cls.__name__]
+    assert not any(parameter.requires_grad for parameter in twin.backbone.parameters())
     for sources in (part.sources for part in twin.backbone.modules() if isinstance(part, Window)):
         places = torch.arange(6), net.ordering.group_steps.flatten()  # sites in the grid's order, or the sequence's
         rises = [all(place[row[row < 6]].diff().gt(0).all() for row in sources) for place in places]

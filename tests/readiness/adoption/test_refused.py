@@ -338,6 +338,8 @@ REFUSED = [
         lambda g: g.rewrite(called(aten.feature_dropout.default, 0.5, True), x=g.x),
     ]),
     (MIXES, [
+        lambda g: g.builder.node(g.x[:1].expand(2, -1, -1).mT, (1, 4)),
+        lambda g: g.builder.node(g.x[1:].expand(2, -1, -1).mT, (1, 4)),
         lambda g: g.builder.node(g.x.flip(0).mT, (1, 4)),
         lambda g: g.builder.node(torch.cat([g.x[:, :3], g.x[:, 3:].flip(0)], 1).mT, (1, 4)),
         lambda g: arranged(g.space, [g.x, g.other.flip(0)]),

@@ -352,8 +352,9 @@ ATTENTION = {
     "bounded by a tensor": lambda x: (torch.tanh(scores(x) * steps(2)[1]) * steps(3)[2:]).softmax(-1) @ x,
     "turned twice": lambda x: scores(x).softmax(-1).mT.mT @ x + scores(x).softmax(-1).permute(0, 1, 2) @ x,
     "of heads with biases": lambda x: joined(
-        (heads(x) @ heads(x).mT + steps(2, 4, 4)).flatten(0, 1).softmax(-1).unflatten(0, (2, 2)) @ heads(x)
+        ((heads(x) @ heads(x).mT + steps(2, 4, 4)).flatten(0, 1).softmax(-1) @ heads(x).flatten(0, 1)).view(2, 2, 4, 2)
     ),
+    "a bias by queries": lambda x: ((scores(x) + steps(4, 4)) * steps(4, 1)).softmax(-1) @ x,
     "weights right of values": lambda x: (x.mT @ scores(x).softmax(-1).mT).mT,
     "bounded": lambda x: (2 * torch.tanh(scores(x) / 2)).softmax(-1) @ x,
     "kept where earlier": lambda x: scores(x).tril(-1) @ x + scores(x).triu(1) @ x,
