@@ -133,6 +133,13 @@ class WrittenInside(Statistic):
         return self.keep(h) + self.stat
 
 
+class WrittenForLater(WrittenInside):
+    """What the next call reads is written last."""
+
+    def wrong(self, h):
+        return self.keep(h + self.stat)
+
+
 WRITES = [
     (BufferWritten, "copy_", "backbone.stat"),
     (BufferAveraged, "add_", "backbone.stat"),
@@ -147,5 +154,6 @@ WRITES = [
     (DetachedAsOut, "sum", "mul"),
     (Activated, "relu", "mul"),
     (WrittenInside, "", "backbone"),
+    (WrittenForLater, "forward", "backbone.stat"),
 ]
 """Values written in place and read again; what writes, and whose value it is."""

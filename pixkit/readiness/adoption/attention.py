@@ -33,7 +33,7 @@ class Heads:
         """
         _, heads, rows, count, _ = self.addresses.shape
         last = plane.shape[-1]
-        if not plane.ndim > 2 or plane.shape[:-2].numel() == 1:
+        if plane.shape[:-2].numel() == 1:
             return plane.reshape(-1, last).expand(count, last).expand(1, rows, count, last)
         full = plane.expand(*lead, count, last).reshape(*self.sizes[:-2], count, last)
         full = full.permute(*self.order, len(self.sizes) - 2, len(self.sizes) - 1)

@@ -163,11 +163,14 @@ def test_what_spreads_is_left_where_it_is(builder):
     for each in (value(builder, grid=(1, 1)), value(builder, maps=1)):
         node, wide = space.likenesses.source(each).node, each.expand(2, 4, 4)
         assert builder.read_spread(wide, layout) is node and builder.read(wide, layout) is not node
+    names = [name for name, _ in builder.root.named_children()]
+    assert names == ["operation_sites", "operation_sites_1"] and builder.name == "operation"
 
 
 def test_what_is_alike_is_looked_at_once(builder, monkeypatch):
     (x, other), layout = (value(builder) for _ in range(2)), Layout(torch.arange(16).view(2, 4, 2).mT, (1, 4), 1)
     assert builder.given(x.mT, (1, 4)) is builder.space.likenesses.source(x).node
+    assert builder.given(x[..., :0].mT, (1, 4)) is None
     builder.read(x[..., 1:3], layout)
     monkeypatch.delattr(Builder, "image")
     found = builder.read(other[..., 1:3], layout)
@@ -290,6 +293,9 @@ def test_heads_and_rows_of_attention(builder):
         heads.rows(each[:2, None, None], lead)
     assert heads_plane(builder, heads) is builder.space.likenesses.source(x).node, "on its own grid"
     assert builder.sources[heads_plane(builder, heads_of(builder, queries[..., :2, :]))].grid == (1, 4)
+    other = value(builder, grid=(2, 3), maps=8).unflatten(1, (2, 3)).unflatten(3, (4, 2)).transpose(2, 3)
+    beside = torch.cat([queries[..., :1], other[..., 1:]], -1)
+    assert builder.sources[heads_plane(builder, heads_of(builder, beside))].grid == (1, 6)
 
 
 def test_colours_are_sites_of_their_own(builder):

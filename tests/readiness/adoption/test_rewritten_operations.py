@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from pixkit.layers.site_attention import SiteAttention
 from pixkit.readiness.adoption.builder import Builder
 from pixkit.readiness.adoption.known import Known
 from pixkit.readiness.adoption.rewrite import Rewriter
@@ -407,6 +408,12 @@ def test_an_operation_gives_what_torch_gives(family, name):
     for whole in (True, False) if name in APART else (True,):
         found = rewritten(forward, *weights, whole=whole)(x.mT.unflatten(2, (1, 4))).flatten(2).mT
         assert torch.allclose(found, forward(x, *weights).flatten(2), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "adds"), [("causal", False), ("with truths", False), ("with numbers", True)])
+def test_a_mask_that_only_hides_adds_nothing(name, adds):
+    (layer,) = (part for part in rewritten(ATTENTION[name]).children() if isinstance(part, SiteAttention))
+    assert (layer.bias is not None) is adds
 
 
 WEIGHED = ["left of parameters", "some sites twice", "notation of parameters", "added", "linear", "dense", "prelu"]
