@@ -1,9 +1,11 @@
 """Models with a list of conditions, from their recipe on: trained, resumed, scored, drawn and completed."""
 
 import json
+import os
 import pathlib
 import shutil
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,11 +14,15 @@ from PIL import Image
 
 import pixkit
 from pixkit.cli.main import main
+from pixkit.components.spec import ComponentSpec, Entry
+from pixkit.data import SOURCES, prepare
 from pixkit.errors import DataError, UsageError
 from pixkit.figures import save_images
 from pixkit.runs.load import load_data, warn_of_other_data
+from pixkit.tasks import inputs
 from pixkit.tasks.beside import Conditioning
 from pixkit.tasks.compress import codec_of
+from pixkit.tasks.inputs import OwnData
 from pixkit.tasks.scoring.stream import Stream
 
 RECIPE = {
@@ -178,6 +184,33 @@ def test_data_that_have_changed_are_told_of(run):
         warn_of_other_data(opened, {}, "")
     with pytest.warns(RuntimeWarning, match="built with: names, sizes or labels of the images' files have changed"):
         warn_of_other_data(opened, {}, "others")
+
+
+def test_an_array_beside_pictures_is_compared_though_they_are_read_one_by_one(tmp_path, monkeypatch):
+    """Its file has the same size and time as before."""
+    for number in range(6):
+        Image.new("L", (4, 4), number).save(tmp_path / f"{number}.png")
+    np.save(file := tmp_path / "tilt.npy", np.arange(12.0).reshape(6, 2))
+    images, context = SOURCES["images"], {"tilt": str(file)}
+    config = images.Config(path=str(tmp_path), channels=1, test_fraction=0.5, context=context)
+    ref = ComponentSpec(Entry("data", "images", images, "pixkit", "0"), config, "x")
+    data = prepare(ref, tmp_path)
+    run = SimpleNamespace(recipe=lambda: SimpleNamespace(data=ref), spec=data.spec, classes=None, path="its run")
+    run.settings = lambda: {"lock": {"data": {"hashes": data.hashes(), "files": data.files}}}
+    monkeypatch.setattr(inputs, "load_data", None)
+
+    def read():
+        return int(OwnData(run, "images", None).image("test", 0)[0, 0, 0])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        expected = read()
+    before = file.stat()
+    np.save(file, np.arange(12.0)[::-1].reshape(6, 2))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_size == before.st_size
+    with pytest.warns(RuntimeWarning, match="^its run: .* built with: the arrays of data.context have changed$"):
+        assert read() == expected
 
 
 @pytest.mark.parametrize(
