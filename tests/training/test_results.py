@@ -177,14 +177,28 @@ def test_a_column_of_samples_is_a_class_where_labels_come_in_turn(tmp_path, monk
 def test_what_conditions_show_stands_beside_samples_and_no_column_is_a_class(
     tmp_path, monkeypatch, pictured, levels, columns
 ):
-    trainer, drawn = trained(tmp_path / "run", toy_recipe(Toy, steps=1)), []
-    rows, shape = torch.zeros(3, 2), (3, *trainer.model.spec.shape)
+    trainer, drawn, asked = trained(tmp_path / "run", toy_recipe(Toy, steps=1)), [], []
+    rows, shape, watch = torch.zeros(3, 2), (3, *trainer.model.spec.shape), (lambda *done: None)
+    config = {"temperature": 0.5, "batch_size": 2, "type": "cached", "guidance": 3.0, "count": 3}
+    recipe = trainer.recipe.model_copy(update={"sample": SimpleNamespace(**config)})
     monkeypatch.setattr(results, "rows_in_turn", lambda model, dataset, count: rows)
     monkeypatch.setattr(results, "pictures_of", lambda model, given: torch.ones(shape).long() if pictured else None)
-    monkeypatch.setattr(Toy, "sample", lambda model, count, **asked: torch.zeros(shape).long())
+    monkeypatch.setattr(
+        Toy, "sample", lambda model, count, **given: asked.append((count, given)) or torch.zeros(shape).long()
+    )
     monkeypatch.setattr(results, "save_npz", lambda x, spec, path: None)
     monkeypatch.setattr(results, "save_grid", lambda x, spec, path, **layout: drawn.append((x, layout)))
     trainer.model.labelled = True
-    results.draw_samples(trainer.model, trainer.recipe, trainer.run, trainer.dataset, "here", watch=lambda *_: None)
+    results.draw_samples(trainer.model, recipe, trainer.run, trainer.dataset, "here", watch=watch)
     ((shown, layout),) = drawn
     assert shown[:, 0, 0, 0].tolist() == levels and layout == {"columns": columns}
+    ((count, given),) = asked
+    assert (
+        count == 3
+        and given.pop("context") is rows
+        and given
+        == {
+            **{"seed": derive(recipe.seed, "sample"), "temperature": 0.5, "batch_size": 2, "sampler": "cached"},
+            **{"guidance": 3.0, "progress": watch},
+        }
+    )
