@@ -49,6 +49,12 @@ def test_the_average_is_read_where_it_is_asked_for_and_there(checkpoints, name, 
     assert (caught.value.found, caught.value.expected) == ("model", "ema or raw")
 
 
+def test_weights_were_trained_in_the_type_of_all_of_their_numbers_if_they_have_one():
+    half, single, whole = (torch.ones(1, dtype=getattr(torch, name)) for name in ("float16", "float32", "int64"))
+    for tensors, found in (([half, whole, half], torch.float16), ([half, single], None), ([whole], None), ([], None)):
+        assert load._trained_in(dict(enumerate(tensors))) is found
+
+
 def test_classes_have_the_runs_numbers_if_it_knows_them_all():
     run = SimpleNamespace(classes=3, class_names=("cat", "ant", "bee"))
     part = ImageSet(torch.zeros(3, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 1, 1]))
