@@ -556,3 +556,8 @@ def test_an_odd_lock_is_nobodys(path):
     assert read_holder(path) is None
     path.write_text('{"pid": 5, "later": true}')
     assert read_holder(path).pid == 5
+
+
+def test_a_lease_that_is_gone_already_may_be_ended(lease):
+    locks.Lease(lease).end()
+    assert not lease.exists()

@@ -51,7 +51,8 @@ def test_the_first_thing_that_is_wrong_is_said(model, value, message, found, exp
 
 def test_what_is_right_is_taken():
     segments = [{"step": step, "steps": 2} for step in (0, 2, 4)]
-    assert typed(Lock, LOCK | {"class_names": ["a", "b"], "segments": segments}, "here").classes == 2
+    lock = typed(Lock, LOCK | {"class_names": ["a", "b"], "segments": segments}, "here")
+    assert lock.classes == 2 and [each.model_dump() for each in lock.segments] == segments
     assert typed(Image, IMAGE | {"height": 2**14, "width": 2**14}, "here").height == 2**14
     assert typed(FinalScores, {"scores": [SCORE]}, "here").scores[0].nats == 1
     for version in (1, 0, True, "2"):
