@@ -45,6 +45,21 @@ def test_a_product_has_the_largest_code_of_what_is_not_nothing(cells, sizes, see
         assert torch.equal(contract(one, others), defined(one, others)), "along a single axis of batches"
 
 
+def test_no_more_cells_than_allowed_are_compared_at_a_time(monkeypatch):
+    maximum, sizes = torch.maximum, []
+
+    def noted(*both):
+        found = maximum(*both)
+        sizes.append(found.numel())
+        return found
+
+    a, b = torch.arange(20).view(10, 2) - 1, torch.arange(6).view(2, 3)
+    expected = defined(a, b)
+    monkeypatch.setattr(torch, "maximum", noted)
+    monkeypatch.setattr(contraction, "CELLS", 13)
+    assert torch.equal(contraction._largest(a, b), expected) and sizes == [12] * 5
+
+
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(st.integers(0, 6), st.integers(0, 3), st.integers(0, 99))
 def test_equal_rows_are_of_one_kind(n, k, seed):
