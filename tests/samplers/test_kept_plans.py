@@ -313,11 +313,11 @@ def test_what_is_kept_is_bounded(monkeypatch):
     assert (keep.MOST, kept.EXECUTORS) == (8, 4)
     monkeypatch.setattr(keep, "MOST", 2)
     monkeypatch.setattr(kept, "EXECUTORS", 2)
-    for number in range(3):
-        drawn(
-            net, "reference", known=Known(net.ordering.steps < number, torch.zeros(1, *SPEC.shape, dtype=torch.int64))
-        )
-    assert [int(plan.plan.known.sum()) for plan in net.kept.entries] == [2, 1]
+    for numbers, entries in ((range(3), [2, 1]), ((1,), [1, 2])):
+        for number in numbers:
+            known = Known(net.ordering.steps < number, torch.zeros(1, *SPEC.shape, dtype=torch.int64))
+            drawn(net, "reference", known=known)
+        assert [int(plan.plan.known.sum()) for plan in net.kept.entries] == entries, "the last one used comes first"
     for count in range(1, 4):
         drawn(net, "reference", count=count)
     waiting = net.kept.entries[0]._waiting

@@ -39,6 +39,16 @@ def test_numbers_at_the_ends_of_their_range(check, name, taken, not_taken):
     assert [refused(check, number) for number in not_taken] == [name] * len(not_taken)
 
 
+@pytest.mark.parametrize(("guidance", "found", "expected"), [
+    (2e6, "2000000.0", "finite: -1e+06..1e+06, or such numbers by name"),
+    ({"label": 0.5, "vector": True}, "vector=True", "finite: -1e+06..1e+06"),
+])  # fmt: skip
+def test_which_weight_is_out_of_range(guidance, found, expected):
+    with pytest.raises(UsageError) as error:
+        batch.check_guidance(guidance)
+    assert (error.value.found, error.value.expected) == (found, expected)
+
+
 def test_any_weight_other_than_0_guides():
     unguided, guided = (0, 0.0, {}, {"a": 0.0, "b": 0}), (1.0, -2, {"a": 0.0, "b": 1.0}, {"a": 1.0, "b": 2.0})
     assert [batch.is_guided(weight) for weight in (*unguided, *guided)] == [False] * 4 + [True] * 4
@@ -121,6 +131,19 @@ def test_how_many_executors_are_kept():
         sizes.append(prepared.nbytes)
     assert sizes == [7, 17], "with what is compared"
     assert kept.fits(SimpleNamespace(nbytes=most)) and not kept.fits(SimpleNamespace(nbytes=most + 1))
+
+
+def test_one_result_that_differs_is_enough_where_foreign_code_takes_part(monkeypatch):
+    given, content = [torch.ones(2), torch.ones(3)], SimpleNamespace(foreign=True, holds=lambda network: True)
+    monkeypatch.setattr(kept, "_features", lambda network: [each.clone() for each in given])
+    found = kept.Found(None, content)
+    assert found.holds(None, None)
+    for each in given:
+        each[0] = 2
+        assert not found.holds(None, None)
+        content.foreign = False
+        assert found.holds(None, None)
+        each[0], content.foreign = 1, True
 
 
 def test_which_refusals_pass():

@@ -56,8 +56,10 @@ def test_no_more_cells_than_allowed_are_compared_at_a_time(monkeypatch):
     a, b = torch.arange(20).view(10, 2) - 1, torch.arange(6).view(2, 3)
     expected = defined(a, b)
     monkeypatch.setattr(torch, "maximum", noted)
-    monkeypatch.setattr(contraction, "CELLS", 13)
-    assert torch.equal(contraction._largest(a, b), expected) and sizes == [12] * 5
+    for cells, parts in ((5, [6] * 10), (11, [6] * 10), (13, [12] * 5)):
+        sizes.clear()
+        monkeypatch.setattr(contraction, "CELLS", cells)
+        assert torch.equal(contraction._largest(a, b), expected) and sizes == parts
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
