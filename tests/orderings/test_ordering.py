@@ -115,6 +115,10 @@ def test_a_coarser_grid_has_the_earliest_step_of_each_block(name, colours, scale
     assert build(name, 3, 3, channels=2, colours=colours).coarse_steps(scale).tolist() == expected
 
 
+def test_blocks_of_a_coarser_grid_may_be_cut_at_the_ends():
+    assert build("raster", 4, 5).coarse_steps(3).tolist() == [[[0, 3], [15, 18]]]
+
+
 def test_an_ordering_says_what_it_is():
     assert repr(build("raster", 2, 3, channels=3)) == "<Raster of 3x2x3, K = 2: 18 steps, sequential colours>"
 
