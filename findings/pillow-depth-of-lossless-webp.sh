@@ -33,7 +33,7 @@ def outcome(mode, suffix):
         read = np.asarray(image.convert("L") if suffix in ("webp", "avif", "gif") else image)
     if np.array_equal(read, pictures[mode]):
         return "kept"
-    off = np.abs(read - np.clip(pictures[mode], 0, 255)).max()
+    off = np.abs(read.astype(float) - np.clip(pictures[mode], 0, 255)).max()
     return f"clipped at 255: {read.min()}..{read.max()}, {len(np.unique(read))} of {levels.size} levels" if off <= 3 else f"{off} off when clipped"
 
 
