@@ -222,9 +222,6 @@ def _hilbert(start: Vector, major: Vector, minor: Vector) -> Iterator[Vector]:
     (x, y), (ax, ay), (bx, by) = start, major, minor
     length, breadth = abs(ax + ay), abs(bx + by)
     (dax, day), (dbx, dby) = _unit(major), _unit(minor)
-    if breadth == 1:
-        yield from ((x + i * dax, y + i * day) for i in range(length))
-        return
     if length == 1:
         yield from ((x + i * dbx, y + i * dby) for i in range(breadth))
         return
