@@ -53,7 +53,9 @@ def checked_images(program: Frozen, images: Array) -> Array:
             "not images of this model",
             found=f"{images.dtype} {images.shape}",
             expected=f"integers [N, *{shape}]",
-            hint="tiles=True takes images of any size" if images.shape[1:2] == shape[:1] else None,
+            hint="tiles=True takes images of any size"
+            if images.shape[1:2] == shape[:1] and images.shape[1:] != shape
+            else None,
         )
     check_levels(images, levels)
     return images

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pixkit.components.describe import describe
@@ -31,7 +32,7 @@ from pixkit.samplers import Known
 from pixkit.tasks.beside import Asked, context_of
 from pixkit.tasks.conditional import conditional_nats, mean_entropies
 from pixkit.tasks.drawer import Drawer, DrawingOptions, Images, Source, open_drawer
-from pixkit.tasks.inputs import read_mask
+from pixkit.tasks.inputs import as_tensors, read_mask
 from pixkit.tasks.masks import Mask
 
 
@@ -136,8 +137,8 @@ class Completion(Shown):
 @memory_errors(SMALLER_DRAW)
 def complete(
     model: Source,
-    image: Tensor | str | Path,
-    known: Tensor | str | Path | Mask,
+    image: Tensor | NDArray[Any] | str | Path,
+    known: Tensor | NDArray[Any] | str | Path | Mask,
     n: int = 8,
     *,
     label: int | str | Tensor | None = None,
@@ -182,7 +183,7 @@ def complete(
 def complete_each(
     model: Source,
     images: Images,
-    known: Tensor | str | Path | Mask,
+    known: Tensor | NDArray[Any] | str | Path | Mask,
     n: int = 8,
     *,
     label: int | str | Tensor | None = None,
@@ -195,6 +196,7 @@ def complete_each(
         UsageError, DataError, RunError, CheckpointError: as `complete`.
     """
     drawer = open_drawer(model, **options)
+    images = as_tensors(images)
     names, wholes = drawer.named_images(images, where="images")
     mask = _mask(known, drawer.model.spec)
     if isinstance(images, Tensor):
@@ -237,8 +239,9 @@ def complete_with(drawer: Drawer, image: Tensor, known: Tensor, n: int, *, label
     )
 
 
-def _mask(known: Tensor | str | Path | Mask, spec: ImageSpec) -> Tensor:
+def _mask(known: Tensor | NDArray[Any] | str | Path | Mask, spec: ImageSpec) -> Tensor:
     """The known sub-pixels, bool [C, H, W]."""
+    known = cast(Tensor | str | Path | Mask, as_tensors(known))
     if isinstance(known, str | Path):
         return read_mask(known, spec)
     return known.cpu() if isinstance(known, Tensor) else known(spec)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -15,7 +14,7 @@ from pixkit.errors import UsageError
 from pixkit.image import ImageSpec
 from pixkit.runs.run import Run
 from pixkit.tasks.drawer import Images
-from pixkit.tasks.inputs import each_image, named_images
+from pixkit.tasks.inputs import as_tensors, each_image, named_images, require_names
 
 
 @contextmanager
@@ -61,8 +60,12 @@ def images_of_any_size(
 
 def _some(images: Images | Sequence[Tensor], *, tiles: bool) -> Any:
     """The given images, as one or more."""
-    wanted = [images] if isinstance(images, str | Path) else images
-    if not len(wanted):
+    wanted = as_tensors(images)
+    if not isinstance(wanted, Tensor):
+        several = isinstance(wanted, Iterable) and not isinstance(wanted, str)
+        wanted = [as_tensors(each) for each in wanted] if several else [wanted]
+        require_names([each for each in wanted if not isinstance(each, Tensor)], "images")
+    if len(wanted) == 0:
         raise UsageError("there are no images", where="images", found="none", expected="one or more")
     alone = 0 if isinstance(wanted, Tensor) else sum(isinstance(each, Tensor) for each in wanted)
     if alone and (not tiles or alone < len(wanted)):

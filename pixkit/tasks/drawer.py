@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pixkit.data import Dataset
@@ -26,12 +27,12 @@ from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 from pixkit.samplers import Drawn, Sampler, sampler_for
 from pixkit.samplers.batch import Guidance, check_batch_size, check_temperature
-from pixkit.tasks.inputs import named_images
+from pixkit.tasks.inputs import as_tensors, named_images
 from pixkit.wrappers import unwrapped
 
 Source = Model | Run | str | Path
 """A trained model, or the run that it is loaded from, or that run's folder."""
-Images = Tensor | str | Path | Sequence[str | Path]
+Images = Tensor | NDArray[Any] | str | Path | Sequence[str | Path]
 """Images as levels, int64 [N, C, H, W], or by name: pictures, folders of them, arrays (.npy, .npz), or SPLIT:NUMBER of
 the run's own data."""
 
@@ -182,6 +183,7 @@ class Drawer:
             DataError: if an image cannot be read or does not fit.
             UsageError: if there is no image with that number.
         """
+        given = as_tensors(given)
         if isinstance(given, Tensor):
             return given.cpu()
         return self.named_images(given, spec=spec, where=where)[1]
@@ -190,7 +192,8 @@ class Drawer:
         self, given: Images, *, spec: ImageSpec | None = None, where: str = "image"
     ) -> tuple[list[str], Tensor]:
         """The same, with their names: those of files as given, numbers for tensors."""
+        given = as_tensors(given)
         if isinstance(given, Tensor):
             return [str(number) for number in range(len(given))], given.cpu()
-        names = [given] if isinstance(given, str | Path) else list(given)
+        names = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
         return named_images(names, spec or self.model.spec, self.run, where=where, loading=self.loading)

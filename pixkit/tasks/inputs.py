@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +28,33 @@ from pixkit.runs.run import Run
 
 WHITE = 128
 """Mask values from this one on count as white."""
+
+
+# Any: what a caller passes as images
+def as_tensors(given: Any) -> Any:
+    """Levels in an array of numpy as a tensor, names in one as a list; anything else as it is.
+
+    Unsigned integers of more than 8 bits become int64: torch computes little with them.
+    """
+    if isinstance(given, Tensor):
+        return given.long() if given.dtype in (torch.uint16, torch.uint32, torch.uint64) else given
+    if not isinstance(given, np.ndarray):
+        return given
+    if given.dtype.kind not in "biufc":
+        return given.tolist()
+    return as_tensors(torch.from_numpy(np.array(given, given.dtype.newbyteorder("="), order="C")))
+
+
+def require_names(names: Any, where: str) -> None:
+    """Raise UsageError unless these are names of images."""
+    several = list(names) if isinstance(names, Iterable) else [names]
+    if wrong := [type(each).__name__ for each in several if not isinstance(each, str | os.PathLike)]:
+        raise UsageError(
+            "neither levels nor names of images",
+            where=where,
+            found=wrong[0],
+            expected="levels [N, C, H, W] in one tensor or array, or names",
+        )
 
 
 def read_images(
@@ -89,8 +118,9 @@ def each_image(
 
     Raises:
         DataError: if one cannot be read or does not fit the model.
-        UsageError: if there is no image with some number, or no run with data.
+        UsageError: if there is no image with some number, no run with data, or something is not a name.
     """
+    require_names(names, where)
     places = [re.fullmatch(r"(train|validation|test):([0-9]{1,12})", str(name)) for name in names]
     if any(places) and run is None:
         named = next(place[0] for place in places if place)

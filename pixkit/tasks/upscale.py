@@ -21,6 +21,7 @@ from pixkit.samplers import Known
 from pixkit.tasks.beside import context_of
 from pixkit.tasks.complete import Completion, complete_with
 from pixkit.tasks.drawer import Drawer, DrawingOptions, Images, Source, open_drawer
+from pixkit.tasks.inputs import as_tensors
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,6 +112,7 @@ def upscale_each(
     """
     drawer = open_drawer(model, **options)
     lattice = coarse_lattice(drawer.model, factor)
+    images = as_tensors(images)
     if not isinstance(images, Tensor):
         wanted = [images] if isinstance(images, str | Path) else list(images)
         pairs = [

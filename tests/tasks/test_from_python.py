@@ -10,6 +10,7 @@ import torch
 import pixkit
 from pixkit.data.memory import given_images
 from pixkit.tasks import networks
+from pixkit.tasks.compressible import images_of
 from pixkit.testing import random_images, randomise
 
 TINY_RUN = Path(__file__).parent.parent / "legacy" / "runs" / "digits-tiny"
@@ -202,6 +203,34 @@ def test_labels_may_be_numbers_of_any_kind_of_sequence(labels):
     for wrong in (["a", "b", "c"], [0.5] * 3, [2, 3, 0], object()):
         with pytest.raises(pixkit.UsageError):
             model.log_prob(x, wrong)
+
+
+@pytest.mark.parametrize("kind", ["<u1", ">i2", "<u2", "<i8", ">u4"])
+def test_levels_may_be_arrays_of_any_integers(kind):
+    model, x = model_of(MODEL), torch.arange(40).view(2, 1, 4, 5) % 3
+    array = np.asfortranarray(x.numpy().astype(kind))[::-1]
+    expected = [row.nats for row in pixkit.score(model, x.flip(0))]
+    for given in (array, list(array)):
+        assert [row.nats for row in pixkit.score(model, given)] == expected
+    assert torch.equal(images_of(array, SPEC, None, None)[1], x.flip(0))
+    mask = x[0] > 0
+    found = pixkit.complete(model, array[:1], mask.numpy(), 2)
+    assert torch.equal(found.samples, pixkit.complete(model, x[1:], mask, 2).samples)
+
+
+@pytest.mark.parametrize(("images", "found"), [
+    (3, "int"), (None, "NoneType"), ([None], "NoneType"), (np.array([[{}]]), "list"),
+])  # fmt: skip
+def test_what_is_neither_levels_nor_names_is_refused_by_every_verb(images, found):
+    model, nothing = model_of(MODEL), torch.zeros(1, 4, 5, dtype=torch.bool)
+    for verb in (
+        lambda: [*pixkit.score(model, images)],
+        lambda: pixkit.complete(model, images, nothing),
+        lambda: images_of(images, SPEC, None, None),
+    ):
+        with pytest.raises(pixkit.UsageError, match="neither levels nor names of images") as caught:
+            verb()
+        assert caught.value.found == found
 
 
 def test_a_model_without_a_likelihood_refuses_to_give_that_of_samples():

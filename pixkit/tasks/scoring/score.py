@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pixkit.data import Progress as Loading
@@ -22,6 +23,7 @@ from pixkit.runs.run import Run
 from pixkit.samplers.batch import check_batch_size
 from pixkit.tasks.beside import Asked
 from pixkit.tasks.image_labels import Labels, stored_labels
+from pixkit.tasks.inputs import as_tensors, require_names
 from pixkit.tasks.labels import labelled_for
 from pixkit.tasks.score import chosen_rows
 from pixkit.tasks.scoring.against import Against, Source
@@ -38,7 +40,7 @@ REFERENCE_IMAGES = 1000
 """The largest number of validation images for the mean in typicality."""
 BATCH = 64
 """Images at a time for that mean."""
-Images = str | Path | Iterable[str | Path | Tensor] | Tensor
+Images = str | Path | Iterable[str | Path | Tensor] | Tensor | NDArray[Any]
 """Names of images, or their levels: int64 [N, C, H, W], or [C, H, W] each; they may come from a generator."""
 
 
@@ -200,8 +202,11 @@ def stream_of(images: Images, model: Model, run: Run | None, loading: Loading | 
         UsageError: if there are none.
         DataError: if levels do not fit the model.
     """
+    images = as_tensors(images)
     if isinstance(images, str | Path):
         images = [images]
+    if not isinstance(images, Iterable):
+        require_names(images, "images")
     if not isinstance(images, Sized):
         first = list(itertools.islice(images := iter(images), 1))
         images = itertools.chain(first, images) if first else first

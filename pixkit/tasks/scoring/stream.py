@@ -18,7 +18,7 @@ from pixkit.errors import DataError, UsageError, message
 from pixkit.models.base import Model
 from pixkit.runs.run import Run
 from pixkit.tasks.beside import conditions_of, unknown_of_others
-from pixkit.tasks.inputs import OwnData
+from pixkit.tasks.inputs import OwnData, as_tensors, require_names
 from pixkit.tasks.labels import labels_for
 
 SPLITS = "train|validation|test"
@@ -84,11 +84,13 @@ class Stream:
         without, lacked = 0, unknown_of_others(self._model) if self._beside else ""
         for number, each in enumerate(self._images):
             self.total += not self._sized
+            each = as_tensors(each)  # noqa: PLW2901
             if isinstance(each, Tensor):
                 self._model.spec.check(each[None], where=f"image {number}")
                 without += 1
                 yield Given(str(number), each.long().cpu())
                 continue
+            require_names([each], "images")
             own = ONE.fullmatch(str(each)) or SPAN.fullmatch(str(each))
             for given in self._of_files(each) if own is None else self._of_data(own):
                 without += own is None and given.image is not None
