@@ -1,6 +1,7 @@
 """Samplers: how images are drawn from a network."""
 
 from pixkit.components.plugins import registry
+from pixkit.errors import UsageError
 from pixkit.execution.reference import Progress
 from pixkit.samplers.ancestral import Ancestral
 from pixkit.samplers.auto import Auto
@@ -34,6 +35,7 @@ def sampler_for(name: str | Sampler) -> Sampler:
 
     Raises:
         PluginError: if no sampler has that name.
+        UsageError: if it is neither.
 
     Example:
         >>> sampler_for("fixed_point")
@@ -41,6 +43,8 @@ def sampler_for(name: str | Sampler) -> Sampler:
     """
     if isinstance(name, Sampler):
         return name
+    if not isinstance(name, str):
+        raise UsageError("not a sampler", where="sampler", found=repr(name), expected="a sampler, or the name of one")
     cls = registry().get("sampler", name).cls
     sampler: Sampler = cls(cls.Config())
     return sampler

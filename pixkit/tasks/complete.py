@@ -244,4 +244,9 @@ def _mask(known: Tensor | NDArray[Any] | str | Path | Mask, spec: ImageSpec) -> 
     known = cast(Tensor | str | Path | Mask, as_tensors(known))
     if isinstance(known, str | Path):
         return read_mask(known, spec)
-    return known.cpu() if isinstance(known, Tensor) else known(spec)
+    if isinstance(known, Tensor):
+        return known.cpu()
+    if not callable(known):
+        expected = "bool [C, H, W], a file, or a function of the ImageSpec"
+        raise UsageError("this is no mask", where="known", found=type(known).__name__, expected=expected)
+    return known(spec)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from numbers import Integral
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -23,11 +24,13 @@ def keep_edge(shape: Shape, side: Side, count: int) -> Tensor:
     """Mark the first `count` rows or columns from a side as known: bool [C, H, W].
 
     Raises:
-        UsageError: if there are fewer.
+        UsageError: if there are fewer, or no such side.
     """
+    if side not in get_args(Side):
+        raise UsageError("no such side", where="side", found=repr(side), expected=", ".join(get_args(Side)))
     axis = 1 if side in ("top", "bottom") else 2
     length = shape[axis]
-    if not 0 <= count <= length:
+    if not isinstance(count, Integral) or not 0 <= count <= length:
         raise UsageError(
             f"the image does not have that many {'rows' if axis == 1 else 'columns'}",
             where=f"keep_{side}",
@@ -46,7 +49,9 @@ def hide_box(shape: Shape, top: int, left: int, height: int, width: int) -> Tens
     Raises:
         UsageError: if the box is not within the image.
     """
-    if min(top, left) < 0 or min(height, width) < 1 or top + height > shape[1] or left + width > shape[2]:
+    whole = all(isinstance(each, Integral) for each in (top, left, height, width))
+    inside = min(top, left) >= 0 and min(height, width) >= 1 and top + height <= shape[1] and left + width <= shape[2]
+    if not (whole and inside):
         raise UsageError(
             "the box is not within the image",
             where="box",

@@ -9,7 +9,7 @@ import torch
 from pixkit.errors import DataError, UsageError
 from pixkit.image import ImageSpec
 from pixkit.models.base import Model
-from pixkit.samplers import Drawn, Known
+from pixkit.samplers import Cached, Drawn, Known
 from pixkit.tasks.complete import complete, complete_each, conditional_nats
 from pixkit.tasks.masks import hide_box, hide_random, keep_edge
 from pixkit.testing import component, every_image, named, plain_backbone, randomise
@@ -120,6 +120,28 @@ def test_half_of_the_colours_of_a_joint_site_are_not_given_first():
     assert not complete(built, every_image(COLOUR)[:1], known, n=1).exact
 
 
+def test_masks_are_of_sides_rows_and_columns_that_there_are():
+    shape = GREY.shape
+    for side in ("up", "Top", None):
+        with pytest.raises(UsageError, match="no such side") as caught:
+            keep_edge(shape, side, 1)
+        assert (caught.value.found, caught.value.expected) == (repr(side), "top, bottom, left, right")
+    for count in (1.0, -1, shape[1] + 1):
+        with pytest.raises(UsageError, match="that many rows"):
+            keep_edge(shape, "top", count)
+    for box in (
+        (0.0, 0, 1, 1),
+        (0, 0, 1, 1.5),
+        (0, 0, shape[1] + 1, 1),
+        (0, 0, 1, shape[2] + 1),
+        (0, -1, 1, 1),
+        (0, 0, 0, 1),
+    ):
+        with pytest.raises(UsageError, match="not within the image"):
+            hide_box(shape, *box)
+    assert not hide_box(shape, 0, 0, shape[1], shape[2]).any()
+
+
 def test_nothing_known_is_the_whole_likelihood():
     built = model(GREY)
     image = every_image(GREY)[torch.tensor([99])]
@@ -157,7 +179,9 @@ def test_an_image_has_one_label(label, found):
     ({"known": torch.zeros(1, 4, 2, dtype=torch.bool)}, UsageError, "does not fit"),
     ({"image": torch.full((1, *GREY.shape), 2)}, DataError, "(?s)the image to complete.*out of range"),
     ({"label": torch.tensor([1])}, UsageError, "not conditional"),
-], ids=["whole", "shape", "levels", "label"])  # fmt: skip
+    ({"known": None}, UsageError, "known: this is no mask"),
+    ({"sampler": Cached}, UsageError, "sampler: not a sampler"),  # the class
+], ids=["whole", "shape", "levels", "label", "no mask", "no sampler"])  # fmt: skip
 def test_what_does_not_fit_is_refused(change, error, text):
     given = {"image": torch.zeros(1, *GREY.shape, dtype=torch.int64), "known": keep_edge(GREY.shape, "top", 1)}
     with pytest.raises(error, match=text):
