@@ -151,6 +151,7 @@ def read_folder(listing: Listing, how: How, progress: Progress | None) -> Folder
                 bits = bits or picture.bits
         except BadPicture as error:
             if how.on_bad == "error":
+                error.hint = error.hint or "data.on_bad=skip leaves such files out"
                 raise
             bad.append(f"{name} ({error.message}{': ' if error.found else ''}{error.found or ''})")
             del good[start:]

@@ -15,7 +15,6 @@ from typing import Any, Unpack, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pixkit.components.describe import describe
@@ -32,7 +31,7 @@ from pixkit.samplers import Known
 from pixkit.tasks.beside import Asked, context_of
 from pixkit.tasks.conditional import conditional_nats, mean_entropies
 from pixkit.tasks.drawer import Drawer, DrawingOptions, Images, Source, open_drawer
-from pixkit.tasks.inputs import as_tensors, read_mask
+from pixkit.tasks.inputs import Values, as_tensors, read_mask
 from pixkit.tasks.masks import Mask
 
 
@@ -137,8 +136,8 @@ class Completion(Shown):
 @memory_errors(SMALLER_DRAW)
 def complete(
     model: Source,
-    image: Tensor | NDArray[Any] | str | Path,
-    known: Tensor | NDArray[Any] | str | Path | Mask,
+    image: Values | str | Path,
+    known: Values | str | Path | Mask,
     n: int = 8,
     *,
     label: int | str | Tensor | None = None,
@@ -183,7 +182,7 @@ def complete(
 def complete_each(
     model: Source,
     images: Images,
-    known: Tensor | NDArray[Any] | str | Path | Mask,
+    known: Values | str | Path | Mask,
     n: int = 8,
     *,
     label: int | str | Tensor | None = None,
@@ -239,7 +238,7 @@ def complete_with(drawer: Drawer, image: Tensor, known: Tensor, n: int, *, label
     )
 
 
-def _mask(known: Tensor | NDArray[Any] | str | Path | Mask, spec: ImageSpec) -> Tensor:
+def _mask(known: Values | str | Path | Mask, spec: ImageSpec) -> Tensor:
     """The known sub-pixels, bool [C, H, W]."""
     known = cast(Tensor | str | Path | Mask, as_tensors(known))
     if isinstance(known, str | Path):

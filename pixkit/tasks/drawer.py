@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pixkit.data import Dataset
@@ -27,12 +26,12 @@ from pixkit.runs.record import pick_device
 from pixkit.runs.run import Run
 from pixkit.samplers import Drawn, Sampler, sampler_for
 from pixkit.samplers.batch import Guidance, check_batch_size, check_temperature
-from pixkit.tasks.inputs import as_tensors, named_images
+from pixkit.tasks.inputs import Values, as_tensors, named_images
 from pixkit.wrappers import unwrapped
 
 Source = Model | Run | str | Path
 """A trained model, or the run that it is loaded from, or that run's folder."""
-Images = Tensor | NDArray[Any] | str | Path | Sequence[str | Path]
+Images = Values | str | Path | Sequence[str | Path]
 """Images as levels, int64 [N, C, H, W], or by name: pictures, folders of them, arrays (.npy, .npz), or SPLIT:NUMBER of
 the run's own data."""
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pixkit.data import Dataset, Progress
@@ -26,6 +27,8 @@ from pixkit.image import ImageSpec
 from pixkit.runs.load import load_data, numbering_of, warn_of_other_data
 from pixkit.runs.run import Run
 
+Values = Tensor | NDArray[Any]
+"""Levels of images or a mask; in an array, levels of any integers."""
 WHITE = 128
 """Mask values from this one on count as white."""
 

@@ -129,7 +129,7 @@ def test_one_bad_image_among_many(make, folder):
     bad.write_bytes((folder / "b" / "07.png").read_bytes()[:40])
     with pytest.raises(DataError, match="not a readable image") as caught:
         make("images", path="pictures")
-    assert caught.value.where == str(bad)
+    assert caught.value.where == str(bad) and caught.value.hint == "data.on_bad=skip leaves such files out"
     data = make("images", path="pictures", on_bad="skip", channels=1, labels=True)
     assert names(data) == list(range(20))
     assert "left out 1 of 21 images" in data.notes[0] and "b/07x.png (not a readable image" in data.notes[0]
