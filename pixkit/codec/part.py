@@ -49,13 +49,12 @@ def checked_images(program: Frozen, images: Array) -> Array:
     """
     shape, levels = program.shape, program.levels
     if images.ndim != 4 or images.shape[1:] != shape or images.dtype.kind not in "iu":
+        sized = images.shape[1:2] == shape[:1] and images.shape[1:] != shape
         raise DataError(
             "not images of this model",
             found=f"{images.dtype} {images.shape}",
             expected=f"integers [N, *{shape}]",
-            hint="tiles=True takes images of any size"
-            if images.shape[1:2] == shape[:1] and images.shape[1:] != shape
-            else None,
+            hint="tiles=True takes images of any size" if sized else None,
         )
     check_levels(images, levels)
     return images
