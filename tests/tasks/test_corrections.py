@@ -215,6 +215,16 @@ def test_typicality_is_of_images_with_labels_where_labels_are_given():
     assert [labels_compared(model, each) for each in (None, "none")] == ["all", "none"]
 
 
+def test_typicality_takes_a_run_with_validation_images(monkeypatch):
+    module, model = import_module("pixkit.tasks.scoring.score"), model_of(1)
+    monkeypatch.setattr(module, "load_data", lambda run: SimpleNamespace(size=lambda split: 1 - (split == "validation")))
+    monkeypatch.setattr(module, "labelled_for", lambda model, data: data)
+    for run, said in ((None, "a model that was not opened with its run"), ("its run", "there are no such images")):
+        with pytest.raises(UsageError, match=f"typicality: {said}") as caught:
+            module.Loaded(model, run, "").mean(Scorer(model), None)
+    assert caught.value.found == "no validation images"
+
+
 @pytest.mark.parametrize("name", ["zoo:digits-gated", run_folder("zoo:digits-gated")])
 def test_no_threshold_is_written_into_the_zoo(name):
     with pytest.raises(RunError, match=r"read-only[\s\S]*pixkit export zoo:NAME"):

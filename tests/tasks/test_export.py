@@ -2,16 +2,20 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 import pixkit
+from pixkit.catalogue.recipes import packaged_recipes
 from pixkit.errors import CheckpointError, RunError, UsageError
 from pixkit.runs import checkpoint, summary
-from pixkit.runs.card import CARD, read_card, score_of
+from pixkit.runs.card import CARD, PICTURE, read_card, score_of
+from pixkit.runs.manifest import read_manifest
 from pixkit.runs.schema import ScoreRow
 from pixkit.tasks import export_run
+from pixkit.tasks.export import _card, _command, _local, _shared
 
 RECIPE = """\
 # A tiny network on the embedded digits.
@@ -83,6 +87,25 @@ def test_the_card_says_what_it_is_and_is_read_back(given, built):
     assert f"| test, 16 images | {score_of(card.scores[-1])} |" in text
 
 
+def test_what_was_not_recorded_is_left_out_of_the_card(given, built, tmp_path):
+    environment = {name: value for name, value in built.environment().items() if name != "torch"}
+    run = SimpleNamespace(recipe=built.recipe, environment=lambda: environment, given=tmp_path / "absent.yaml")
+    card = _card(run, built.settings()["lock"], read_manifest(given.run.checkpoint("best")), [], "")
+    assert (card.summary, [*card.made_with]) == ("", ["pixkit", "numpy", "python", "threads", "processor"])
+
+
+def test_the_command_has_every_step_of_a_run_that_was_extended_and_the_name_of_a_packaged_recipe():
+    packaged = packaged_recipes()["digits-gated"]
+    settings = _shared({"lock": {"recipe": str(packaged), "overrides": ["name=a b"]}, "data": {}})
+    assert settings == {"lock": {"recipe": "digits-gated", "overrides": ["name=a b"]}, "data": {}}
+    extended = settings["lock"] | {"segments": [{"steps": 4}, {"steps": 5}, {"steps": 2}]}
+    first = "pixkit build digits-gated 'name=a b'"
+    assert _command(extended) == f"{first} && pixkit build RUN --extend 5 && pixkit build RUN --extend 2"
+    assert _command({"recipe": "recipe.yaml"}) == "pixkit build recipe.yaml"
+    local = {"lock": {"recipe": "/a"}, "data": {"lock": "/b", "path": {"x": "/c"}, "name": "d", "levels": 2}}
+    assert [*_local(local)] == [("data", "lock"), ("data", "path", "x")]
+
+
 @pytest.mark.parametrize(("row", "said"), [
     ({"kind": "exact", "nats": 8.0, "stderr": 0.5, "bits_per_dim": 2.0}, "2.0000 bits/dim, 8.00 nats +- 0.50"),
     ({"kind": "bound", "nats": 8.0, "stderr": None, "bits_per_dim": 2.0}, "<= 2.0000 bits/dim, <= 8.00 nats"),
@@ -113,7 +136,9 @@ def test_it_is_not_trained_further_but_others_start_from_it(given, tmp_path):
     override = f"train.init_from={given.run.path}"
     result = pixkit.build(given.run.given, tmp_path / "next", overrides=[override, "train.steps=1", "train.ema=0"])
     result.run.palette.write_bytes(b"colours")
-    moved = export_run(result.run, tmp_path / "moved")
+    (result.run.path / PICTURE).unlink()
+    moved = export_run(result.run, tmp_path / "moved", licence="gpl-3.0+")
+    assert "](samples/" not in (moved.run.path / CARD).read_text(encoding="utf-8")
     assert moved.run.palette.read_bytes() == b"colours"
     assert moved.local == ["train.init_from"]
     assert moved.card.weights.kind == "raw" and moved.card.weights.file.endswith("step-1/model.safetensors")
