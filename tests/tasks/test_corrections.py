@@ -217,7 +217,8 @@ def test_typicality_is_of_images_with_labels_where_labels_are_given():
 
 def test_typicality_takes_a_run_with_validation_images(monkeypatch):
     module, model = import_module("pixkit.tasks.scoring.score"), model_of(1)
-    monkeypatch.setattr(module, "load_data", lambda run: SimpleNamespace(size=lambda split: 1 - (split == "validation")))
+    none = SimpleNamespace(size=lambda split: int(split != "validation"))
+    monkeypatch.setattr(module, "load_data", lambda run: none)
     monkeypatch.setattr(module, "labelled_for", lambda model, data: data)
     for run, said in ((None, "a model that was not opened with its run"), ("its run", "there are no such images")):
         with pytest.raises(UsageError, match=f"typicality: {said}") as caught:

@@ -309,7 +309,9 @@ def test_columns_are_those_of_labelled_and_unlabelled_images():
     assert pixkit.score(labelled(0.3), x, labels="none").columns == common
     assert pixkit.score(model_of(), x, complexity=True).columns == [*common, "complexity"]
     assert pixkit.score(latent(), x).columns == [*common, "reconstruction", "kl_1"]
-    assert pixkit.score(latent(), x, importance=2).columns == common
+    estimated = latent()
+    estimated.importance = None
+    assert pixkit.score(estimated, x, importance=2).columns == common, "and nothing is estimated for them"
 
 
 def test_what_cannot_be_scored_is_refused_at_once():
