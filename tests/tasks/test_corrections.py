@@ -185,7 +185,8 @@ def test_thresholds_of_typicality_and_of_another_run_remember_what_they_are_of(r
     [row] = pixkit.score(run, "test:3", flag=True, device="cpu")
     assert row.corrected["typicality"] == pytest.approx(abs(row.nats - mean), rel=1e-9)
     found = set_threshold(run, "test:0:9", 0.2, local=run, device="cpu")
-    assert (found.other, found.limit, found.settings["weights"]) == (str(run.absolute()), 0.0, found.weights)
+    assert (found.score, found.other, found.limit) == ("local", str(run.absolute()), 0.0)
+    assert found.settings["weights"] == found.weights
     assert next(pixkit.score(run, "test:3", flag=True, device="cpu")).flagged is False
     assert set_threshold(run, "test:0:9", 0.2, device="cpu").score == "nats"
     with pytest.raises(UsageError, match="a threshold is of one score"):
@@ -286,6 +287,8 @@ def test_a_bad_file_sets_no_threshold(run, tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
     with pytest.raises(pixkit.DataError, match="cannot be read"):
         set_threshold(run, ["test:0:9", tmp_path / "a.png"], 0.2, device="cpu")
+    with pytest.raises(UsageError, match="batch_size: "):
+        set_threshold(run, "test:0:9", 0.2, batch_size=0)
     with pytest.raises(UsageError, match="flag: a model that was not opened with its run"):
         pixkit.score(model_of(1), random_images(SPEC, 1), flag=True)
 
