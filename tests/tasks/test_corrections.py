@@ -24,6 +24,7 @@ from pixkit.runs.manifest import read_manifest
 from pixkit.tasks.general_codecs import General, Unfit
 from pixkit.tasks.scoring import auroc, conformal_limit, set_threshold
 from pixkit.tasks.scoring.against import Against
+from pixkit.tasks.scoring.conditions import ConditionsAsked
 from pixkit.tasks.scoring.corrections import Complexity, Ratio, Typicality
 from pixkit.tasks.scoring.labels import LabelsAsked, labels_alike, labels_compared
 from pixkit.tasks.scoring.rows import Rows
@@ -245,8 +246,8 @@ def test_a_score_that_is_no_number_is_flagged():
     model, image = model_of(1), random_images(SPEC, 1)[0]
     odd = type("Odd", (), {"name": "odd", "__call__": lambda self, x, nats: nats * math.nan})()
     limit = SimpleNamespace(score="odd", limit=1.0)
-    stream, asked = [Given("0", image)], LabelsAsked(model, None)
-    rows = Rows(stream, Scorer(model), asked, [odd], threshold=limit, batch_size=4)
+    asked = LabelsAsked(model, None), ConditionsAsked(model, None, None, None)
+    rows = Rows([Given("0", image)], Scorer(model), *asked, [odd], threshold=limit, batch_size=4)
     assert [row.flagged for row in rows] == [True]
 
 
