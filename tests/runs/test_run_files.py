@@ -64,7 +64,7 @@ def test_what_is_no_regular_file_of_a_sensible_size_is_refused_at_once(file, mak
 
 def test_what_is_missing_is_told_apart_from_what_cannot_be_read(tmp_path):
     reading = RunFile(tmp_path / "absent", 1000, error=CheckpointError, hint="look elsewhere")
-    assert reading.content_if_any() is reading.json_if_any() is None
+    assert reading.content_if_any() is reading.json_if_any() is reading.text_if_any() is None
     assert list(reading.lines_if_any(10)) == []
     with pytest.raises(CheckpointError, match="No such file") as caught:
         reading.content()
@@ -113,7 +113,7 @@ def test_a_file_that_is_larger_than_it_says_is_not_cut_off():
 
 def test_text_is_utf_8_with_or_without_a_mark(file):
     file.write_bytes(b"\xef\xbb\xbfone\r\n")
-    assert RunFile(file, 1000).text() == "one\r\n"
+    assert RunFile(file, 1000).text() == RunFile(file, 1000).text_if_any() == "one\r\n"
     file.write_bytes(b"caf\xe9")
     with pytest.raises(RunError, match="0xe9"):
         RunFile(file, 1000).text()
