@@ -2,7 +2,7 @@
 # The distance of two images of bytes is 354 by euclidean and 209 by cdist: scipy's distances of two vectors are taken in 8 bits, all but some.
 #
 # Expected: scipy.spatial.distance.euclidean(u, v) is cdist([u], [v], "euclidean"), for bytes too, as it is for sqeuclidean, whose square root it is.
-# Seen with scipy 1.17.1: euclidean, minkowski, cityblock and chebyshev of uint8 subtract in uint8, so that -1 is 255; an image one level darker than another is 255 levels away by chebyshev.
+# Seen with scipy 1.17.1: euclidean, minkowski, cityblock, chebyshev, seuclidean and mahalanobis of uint8 subtract in uint8, so that -1 is 255; an image one level darker than another is 255 levels away by chebyshev.
 # cosine multiplies and adds in 8 bits: two vectors that have little in common are 0 apart. sqeuclidean, braycurtis, canberra and correlation convert, and so do cdist and pdist of all of them.
 # Nearest neighbours found with a function (a loop, or a callable handed to another library) are not those that cdist finds. Nothing is said. astype(float) first.
 set -euo pipefail
