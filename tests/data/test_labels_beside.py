@@ -73,11 +73,11 @@ def test_names_of_classes_folders_of_splits_and_several_pictures_of_a_sample(mak
     files = {
         "train/a/1.png": png(1), "train/a/1.cls": b"\xef\xbb\xbf ant \r\n", "train/b/1.png": png(2),
         "train/b/1.cls": b"bee", "train/b/7.left.png": png(3), "train/b/7.right.png": png(4), "train/b/7.cls": b"ant",
-        "train/b/7.right.cls": b"bee", "test/1.png": png(5), "test/1.cls": b"bee",
+        "train/b/7.right.cls": b"bee", "train/b/7.x.y.png": png(6), "test/1.png": png(5), "test/1.cls": b"bee",
     }  # fmt: skip
     for name in ("set.tar", "set"):
         data = read(make, place(files, name), validation=0)
-        assert pairs(data, "train") == [(1, "ant"), (2, "bee"), (3, "ant"), (4, "bee")]
+        assert pairs(data, "train") == [(1, "ant"), (2, "bee"), (3, "ant"), (4, "bee"), (6, "ant")]
         assert pairs(data, "test") == [(5, "bee")] and data.class_names == ("ant", "bee")
         assert data.notes[-1] == "classes: ant, bee" and len(data.notes) == 2
 

@@ -12,6 +12,7 @@ from pixkit.figures import Titles
 from pixkit.image import ImageSpec
 from pixkit.tasks import drawer as of_drawer
 from pixkit.tasks import varied
+from pixkit.tasks.beside import Conditioning
 from pixkit.tasks.drawer import open_drawer
 from pixkit.tasks.sampled import Sampled
 from pixkit.tasks.varied import axes_of, require_variable, varied_request, vary
@@ -92,6 +93,12 @@ def test_what_varies_and_what_is_held(drawer, axes, given, changes, noise, colum
     found = asked(drawer, *axes, **given)
     assert torch.equal(found.context, rows_of(drawer, *changes))
     assert (found.noise, found.columns) == (noise, columns)
+
+
+def test_what_is_named_is_held_in_place_of_what_an_image_has(drawer, monkeypatch):
+    monkeypatch.setattr(Conditioning, "_of_images", lambda self, names: dict(HELD))
+    found = asked(drawer, "tilt", context=["test:9", {"tilt": TILTS[1:3], "label": 1}])
+    assert torch.equal(found.context, rows_of(drawer, *({"tilt": tilt, "label": 1} for tilt in TILTS[1:3])))
 
 
 def test_values_of_the_data_are_taken_once(drawer, monkeypatch):
