@@ -245,6 +245,11 @@ HEADS = {
     "of two minds": (head(of_base("site_log_prob", lambda x: x - 1)), "contradicts itself", "level_log_probs"),
     "draws floats": (head(of_base("quantile", lambda x: x.float())), "the wrong thing from `quantile`", "int64"),
     "draws too high": (head(of_base("quantile", lambda x: x + 9)), "draws levels that do not exist", "0.."),
+    "draws one too many": (
+        head(of_base("quantile", lambda x: torch.full_like(x, GREY.levels))),
+        "draws levels that do not exist",
+        f"0..{GREY.levels - 1}",
+    ),
     "no gradient": (head(of_base("log_prob", lambda x: x.detach())), "would not be trained", "no torch.no_grad()"),
 }
 
