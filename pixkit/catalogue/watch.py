@@ -114,7 +114,7 @@ class Watch:
 
     def settled(self, marks: Any) -> bool:
         """Whether no file recorded by `seen` was changed since the watch began, perhaps after its import."""
-        if isinstance(marks, list) and len(marks) == 3 and all(isinstance(each, int) for each in marks):
+        if isinstance(marks, list) and any(isinstance(each, int) for each in marks):  # those of a file
             return not self.began - BEHIND <= marks[0] <= time.time_ns()
         return not isinstance(marks, list) or all(map(self.settled, marks))
 
