@@ -64,6 +64,9 @@ def test_images_of_one_number_have_one_draw():
         units = (draw_by_number(posterior, torch.tensor(numbers)) - posterior.mean) / posterior.stddev
         assert all(torch.allclose(units[group], units[group[:1]]) for group in alike)
         assert len(units.round(decimals=9).unique()) == len(alike) and units.abs().max() > 0
+        torch.manual_seed(0)
+        noise = torch.empty(len(alike), 1, dtype=torch.float64).normal_()
+        assert torch.allclose(units[[group[0] for group in reversed(alike)]], noise), "in the order of numbers"
     torch.manual_seed(0)
     drawn = draw_by_number(posterior, torch.arange(4))
     torch.manual_seed(0)
