@@ -103,7 +103,7 @@ class ProgressBar(Progress):
         if what != self._what:
             self.close()
             self._bar.start()
-            self._task = self._bar.add_task(printable(what), total=None, note="")
+            self._task = self._bar.add_task(printable(what), total=total or None, note=printable(note))
             self._what = what
         self._bar.update(self._task, completed=done, total=total or None, note=printable(note))
 

@@ -116,4 +116,5 @@ def test_a_failure_of_the_commands_of_a_plugin_is_kept_with_it(monkeypatch):
 
     loaded.call = call
     (plugin,) = Live(loaded).plain()["plugins"]
-    assert (plugin["health"], plugin["fault"]) == ("ok", "pixkit_commands: ValueError: no commands today")
+    line = f"{__file__}, line {call.__code__.co_firstlineno + 1}"
+    assert (plugin["health"], plugin["fault"]) == ("ok", f"pixkit_commands: ValueError: no commands today ({line})")
