@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# White is missing: netCDF4 masks 255 of a uint8 image that has no fill value, and means and normalisations leave white pixels out.
+# netCDF4 masks 255 in a uint8 image that has no fill value: means and normalisations leave white pixels out.
 #
-# Expected: a variable without the attributes _FillValue, missing_value and valid_range has no missing values, at the least if it is of bytes: netCDF's manual says that generic
-# tools "will not assume a default fill value for byte variables", since all 256 are data.
-# Seen with netCDF4 1.7.5.1.post1: reading gives a masked array in which 255 of uint8, 65535 of uint16 and so on are masked, as they are the library's default for what was never
-# written. The mean of an image, half black and half white, is 0; filled(0) makes white black; a scaled variable (scale_factor 1/255) loses its 1.0 in the same way, and not only to
-# the eye: what stands under its mask is the unscaled 255. int8 loses -127. xarray (its engine netcdf4) and h5py read all levels from the same file.
-# set_auto_mask(False) before reading; or create the variable with fill_value=False, which keeps uint8 whole in later readings.
+# Expected: a variable of bytes without _FillValue, missing_value and valid_range has no missing values. netCDF's manual says that generic tools
+# "will not assume a default fill value for byte variables", since all 256 are data.
+# Seen with netCDF4 1.7.5.1.post1: reading gives a masked array. It masks 255 of uint8, 65535 of uint16 and -127 of int8, which the library writes by
+# default where nothing was written. The mean of an image, half black and half white, is 0; filled(0) makes white black. A variable with scale_factor
+# 1/255 loses its 1.0 in the same way, and has the unscaled 255 under the mask. xarray (engine netcdf4) and h5py read all levels from the same file.
+# Call set_auto_mask(False) before reading, or create the variable with fill_value=False, which keeps uint8 whole in later readings.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check numpy==2.4.6 netCDF4==1.7.5.1.post1 xarray==2026.9.0 h5py==3.16.0
+"$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check numpy==2.4.6 netCDF4==1.7.5.1.post1 pandas==3.1.1 xarray==2026.9.0 h5py==3.16.0
 "$folder/venv/bin/python" -W ignore - "$folder/image.nc" <<'PYTHON'
 import sys
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# A colour of an image, image[..., 0], written by OpenEXR is three colours mixed: strides are not looked at.
+# OpenEXR writes image[..., 0] as a mixture of three colours: it ignores strides.
 #
-# Expected: a channel holds the array that it was given, whatever its order in memory, as FITS, TIFF and npy writers have it; or the array is
-# refused, as one of uint16 is ("invalid pixel array").
-# Seen with OpenEXR 3.5.3 (its Python module, numpy 2.4.6), float16, float32 and uint32: rows are taken from where the array begins, one number after the other, as many as the
-# shape asks for. So {"R": x[..., 0], "G": x[..., 1], "B": x[..., 2]} of a contiguous [H, W, 3] stores R, G, B, R, ... as R; a crop is filled from beside it; a
-# transposed array, or torch's [3, H, W] turned to [H, W, 3], is stored in the order of its memory, with the right shape. Types and extent are kept, nothing is said,
-# and a picture that is smooth still looks like one, sheared. {"RGB": x} of a contiguous x is right. numpy.ascontiguousarray for each channel.
+# Expected: a channel holds the array that it was given, whatever its order in memory, as with FITS, TIFF and npy; or the array is refused, as one of
+# uint16 is ("invalid pixel array").
+# Seen with OpenEXR 3.5.3 (its Python module, numpy 2.4.6), float16, float32 and uint32: it takes as many consecutive numbers as the shape asks for,
+# from where the array begins. So {"R": x[..., 0], "G": x[..., 1], "B": x[..., 2]} of a contiguous [H, W, 3] stores R, G, B, R, ... as R; a crop is
+# filled from beside it; a transposed array, or torch's [3, H, W] turned to [H, W, 3], is stored in the order of its memory. Shape and type are right,
+# there is no warning, and a smooth picture still looks like one, sheared. {"RGB": x} of a contiguous x is right.
+# Call numpy.ascontiguousarray on each channel.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -40,7 +41,7 @@ given = {
     "grey, a crop": ({"Y": grey[:2, :3]}, grey[:2, :3], False),
     "grey, every second column": ({"Y": grey[:, ::2]}, grey[:, ::2], False),
 }
-print("OpenEXR 3.5.3")
+print("OpenEXR", OpenEXR.__version__)
 changed = False
 for name, (channels, expected, as_seen) in given.items():
     read = given_back(channels)

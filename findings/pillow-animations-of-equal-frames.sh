@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Seven frames saved by Pillow as GIF or lossless WebP come back as four: a frame that is like the one before is not stored.
+# Seven frames saved by Pillow as GIF or lossless WebP, or as APNG with durations, come back as four: it drops a frame that equals the one before.
 #
-# Expected: save_all=True stores all the frames it is given, so that frame k of a clip read again is frame k, as it is for APNG, AVIF and TIFF.
-# Seen with Pillow 13.0.0: of frames 0, 50, 50, 100, 100, 100, 200 GIF and WebP have 0, 50, 100, 200. GIF adds up the durations if some were given; n_frames is 4 in any case, and frame 2 is
-# another. Where durations are equal a player shows the same, an array has lost its time: clips of a still scene, of a digit that rests, or of samples that agree, are shorter than
-# their labels, and clips of one data set have different lengths. Nothing is said. APNG keeps all of them, of the same size.
+# Expected: save_all=True stores all frames, so that frame k of the file is frame k, as for AVIF, TIFF and APNG without durations.
+# Seen with Pillow 13.0.0: of frames 0, 50, 50, 100, 100, 100, 200 the file has 0, 50, 100, 200, and n_frames is 4. Durations that were given are added
+# up, so that a player shows the same; an array read from the file has lost its time. Clips of a still scene, of a digit that rests, or of samples that
+# agree are shorter than their labels, and clips of one data set differ in length. There is no warning.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -20,7 +20,15 @@ from PIL import Image
 levels = [0, 50, 50, 100, 100, 100, 200]
 print("Pillow", PIL.__version__)
 changed = False
-for suffix, whole, options in (("gif", False, {}), ("gif", False, {"duration": 100}), ("webp", False, {"lossless": True}), ("png", True, {}), ("avif", True, {"quality": 100}), ("tif", True, {})):
+for suffix, whole, options in (
+    ("gif", False, {}),
+    ("gif", False, {"duration": 100}),
+    ("webp", False, {"lossless": True}),
+    ("png", False, {"duration": 100}),
+    ("png", True, {}),
+    ("avif", True, {"quality": 100}),
+    ("tif", True, {}),
+):
     frames = [Image.fromarray(np.full((8, 8), level, np.uint8)) for level in levels]
     path = f"{sys.argv[1]}/clip.{suffix}"
     frames[0].save(path, save_all=True, append_images=frames[1:], **options)

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# 16-bit greys saved by Pillow as lossless WebP, as GIF or as AVIF are white: three formats clip levels where the others keep or refuse them.
+# 16-bit greys saved by Pillow as lossless WebP, GIF or AVIF are white: these three formats clip levels where others keep or refuse them.
 #
 # Expected: Image.save keeps a picture's levels, or refuses a mode that the format does not have ("cannot write mode I;16 as JPEG").
-# Seen with Pillow 13.0.0: of modes I;16, I and F, WebP with lossless=True, GIF and AVIF keep what is below 256 and clip the rest to 255: 17 of 4096 levels are left. Shades of 0 to 1 in F become 0 and 1,
-# black to the eye. BMP, TGA, QOI, JPEG and others refuse all three modes; PNG and JPEG 2000 keep I;16 and refuse the others; TIFF and IM keep all. Nothing is said, and
-# "lossless" is in the call. A scan of 12 or 16 bits that is to be kept small comes back as a white page with a few dark spots.
+# Seen with Pillow 13.0.0: of modes I;16, I and F, WebP with lossless=True, GIF and AVIF keep what is below 256 and clip the rest to 255; 17 of 4096
+# levels are left. Shades of 0 to 1 in F become 0 and 1, which look black. BMP, TGA, QOI and JPEG refuse all three modes; PNG and JPEG 2000 keep I;16
+# and refuse the others; TIFF and IM keep all. There is no warning, though the call says "lossless". A scan of 12 or 16 bits comes back as a white page
+# with a few dark spots.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Lossless HEIF, asked for as pillow-heif documents it, is a level off; of 16 bits it keeps 10.
+# Lossless HEIF, asked for as pillow-heif documents it, is one level off; of 16 bits it keeps 10.
 #
-# Expected: "Set -1 for lossless quality" and "for lossless encoding you should specify chroma=444" (pillow_heif.options.QUALITY) give back the picture that was saved.
-# Seen with pillow-heif 1.8.1 and Pillow 13.0.0: with quality=-1 colours are up to 200 levels off, as their colour is stored at half the resolution; with chroma=444 as well, a level is off in a third
-# of the values, as the way to YCbCr and back rounds. matrix_coefficients=0, which stores RGB itself, makes it lossless; the documentation does not say so in this connection. Greys of 8 bits are
-# right with quality=-1. Greys of 16 bits lose their lowest 6 in any case (12 bits with save_to_12bit, a global option), lossless or not.
-# Nothing is said. An off-by-one changes every bit of a likelihood, and the parity of the levels.
+# Expected: "Set -1 for lossless quality" and "for lossless encoding you should specify chroma=444" (pillow_heif.options.QUALITY) give back the picture.
+# Seen with pillow-heif 1.8.1 and Pillow 13.0.0: with quality=-1, colours are up to 200 levels off, as chroma is stored at half the resolution. With
+# chroma=444 as well, a third of the values is one level off, as the conversion to YCbCr and back rounds. matrix_coefficients=0, which stores RGB itself,
+# makes it lossless; the documentation does not mention it there. Greys of 8 bits are right with quality=-1. Greys of 16 bits lose their lowest 6 in any
+# case (4 with save_to_12bit, a global option). There is no warning. An error of one level changes likelihoods and the parity of levels.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

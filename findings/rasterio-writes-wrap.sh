@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What rasterio clips and rounds when it reads, it wraps and cuts off when it writes: 256 becomes 0.
+# rasterio clips and rounds what it reads, but wraps and truncates what it writes: 256 becomes 0.
 #
-# Expected: values that a file's type does not have are clipped to its ends and fractions rounded, as GDAL does whenever it converts, and as the same library does with out_dtype, out and reproject;
-# or they are refused.
-# Seen with rasterio 1.4.4 (its wheel, with GDAL 3.10.3): -1, 1.7, 255.4, 256 and 300 read from a file of floats as uint8 are 0, 2, 255, 255, 255; written to a uint8 file they are 255, 1, 255, 0, 44: the array is
-# cast by numpy before GDAL sees it. So do int64, and uint16 written to a file of bytes keeps its low byte. Samples or a filtered tile that go beyond the ends by a hair have black dots in white areas and white
-# ones in black, and all levels are half a level too dark. Nothing is said. np.rint and np.clip before write.
+# Expected: values outside a file's type are clipped and fractions rounded, as GDAL does whenever it converts, and as rasterio does with out_dtype, out
+# and reproject; or they are refused.
+# Seen with rasterio 1.4.4 (its wheel, with GDAL 3.10.3, on x86-64): -1, 1.7, 255.4, 256 and 300 read from a file of floats as uint8 are 0, 2, 255, 255,
+# 255; written to a uint8 file they are 255, 1, 255, 0, 44, as numpy casts the array before GDAL sees it. uint16 and int64 written to a file of bytes
+# keep their low byte. Samples or a filtered tile that exceed the range a little get black dots in white areas and white ones in black, and levels are
+# half a level too dark on average. There is no warning. Call np.rint and np.clip before write.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# A density that is none in 2, 4, 6 dimensions: scikit-learn's KernelDensity with kernel="cosine" leaves out a term of its constant.
+# scikit-learn's KernelDensity with kernel="cosine" is not a density in 2, 4, 6 dimensions: its constant lacks a term.
 #
-# Expected: score_samples is the log of a normalised density ("The log-likelihood ... These are normalized to be probability densities"), for every kernel and in any number of dimensions.
-# Seen with scikit-learn 1.9.1: five of the six kernels have mass 1 in 1 to 8 dimensions. The cosine kernel has it in odd ones; in 2 it has 0.363, which is 1.01 nats for each point, in 4 and 8
-# its log-density is NaN, in 6 its mass is 0.0045 (5.4 nats). The integral of cos(pi r / 2) r^(d-1) from 0 to 1 ends, for even d, in a term that comes from the lower limit; the sum in the code does
-# not have it. Scores of one model keep their order. Choosing the kernel by likelihood (GridSearchCV), adding densities of several models, or comparing nats with another density goes wrong.
+# Expected: score_samples is the log of a normalised density ("These are normalized to be probability densities"), for every kernel in any dimension.
+# Seen with scikit-learn 1.9.1: five of the six kernels have mass 1 in 1 to 8 dimensions, the cosine kernel only in odd ones. In 2 dimensions its mass
+# is 0.363, which is 1.01 nats for each point; in 4 and 8 its log-density is NaN; in 6 its mass is 0.0045 (5.4 nats). For even d, the integral of
+# cos(pi r / 2) r^(d-1) from 0 to 1 has a term from the lower limit, which the sum in the code leaves out. Scores of one model keep their order.
+# Choosing the kernel by likelihood (GridSearchCV), adding densities of several models, or comparing nats with another density goes wrong.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

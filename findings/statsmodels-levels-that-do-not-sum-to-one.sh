@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Kernel estimates of levels by statsmodels: ordered ones sum to 0.81 over the levels there are, unordered ones to 1.05 over those that the data do not all have.
+# Kernel estimates of levels by statsmodels do not sum to 1 over the levels: ordered ones sum to 0.81, unordered ones to 1.05.
 #
-# Expected: KDEMultivariate's pdf of an ordered or unordered discrete variable is a probability mass function on its levels, as its documentation calls the variables "ordered (discrete)" and "unordered (discrete)"; the cdf at the
-# highest level is 1.
-# Seen with statsmodels 0.15.0: the ordered kernel (Wang and van Ryzin) gives every integer some mass, levels below 0 and above the highest among them: of eight levels with a bandwidth of 0.3 the pdf sums to 0.94
-# and with 0.6 to 0.81, and so does the cdf at the last. There is no argument for the range. The unordered kernel shares out its mass among as many levels as occur in the data; a level that does not occur
-# is given the same share on top, and so is every other number: 1.05 over eight levels of which seven occur, 6 over all numbers from -50 to 59. Nats of images, classes or codes that are compared with a
-# normalised model are off by up to 0.2 each, to either side. KDEMultivariateConditional, the same. Divide by the sum over the levels.
+# Expected: KDEMultivariate's pdf of a variable documented as "ordered (discrete)" or "unordered (discrete)" is a probability mass function on its
+# levels; the cdf at the highest level is 1.
+# Seen with statsmodels 0.15.0: the ordered kernel (Wang and van Ryzin) gives every integer some mass, also below 0 and above the highest level. Over
+# eight levels the pdf sums to 0.94 with a bandwidth of 0.3 and to 0.81 with 0.6, and so does the cdf at the last. No argument sets the range. The
+# unordered kernel shares its mass among as many levels as occur in the data, and gives any other number the same share on top: 1.05 over eight levels of
+# which seven occur, 6 over all numbers from -50 to 59. Nats of images, classes or codes are off by up to 0.2 each, to either side, against a normalised
+# model. KDEMultivariateConditional does the same. Divide by the sum over the levels.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # A zarr array that is made smaller and larger again has some of its old values back, where h5py has the fill value.
 #
-# Expected: what resize cuts off is gone; what it adds later has the array's fill value, as new parts of an array have, and as h5py's datasets have it after the same two calls.
-# Seen with zarr 3.1.6, formats 2 and 3: chunks that lie outside the new shape as a whole are deleted; the chunk at the edge stays as it was, and its hidden part shows again. So 16 values in
-# chunks of 6, resized to 8 and back, keep 12 of 16: which ones come back is a matter of the chunks. Histograms and sums of nats that are begun anew by resize((0,)) are at zero; by a smaller size
-# than the first chunk's they start from an old run's figures. Fill what was added, or make a new array.
+# Expected: resize drops what it cuts off; what it adds later has the array's fill value, as h5py's datasets have it after the same two calls.
+# Seen with zarr 3.1.6, formats 2 and 3: resize deletes chunks that lie wholly outside the new shape; the chunk at the edge stays, and its hidden part
+# shows again. Of 16 values in chunks of 6, resized to 8 and back, 12 remain; the chunks decide which ones. Histograms and sums of nats that are reset
+# by resize((0,)) begin at zero; reset by a size above 0, they begin with an old run's figures. Fill what was added, or make a new array.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
