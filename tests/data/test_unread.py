@@ -149,6 +149,16 @@ def test_types_that_hold_more_than_there_are_levels_are_looked_through(make, tmp
     assert caught.value.found == "-1..18"
 
 
+@pytest.mark.parametrize("step", [2, 3, 9])
+def test_the_array_whose_levels_are_out_of_range_is_named_with_its_own(make, tmp_path, small, monkeypatch, step):
+    monkeypatch.setattr("pixkit.data.joined.rows_at_once", lambda shape, itemsize: step)
+    for name, levels in (("a.npy", range(12)), ("b.npy", range(4, 20)), ("c.npy", [30] * 4)):
+        np.save(tmp_path / name, np.array(levels, np.uint8).reshape(-1, 2, 2))
+    with pytest.raises(DataError, match="out of range") as caught:
+        make("arrays", train=["a.npy", "b.npy", "c.npy"], test=None, source_levels=19)
+    assert (caught.value.where, caught.value.found) == (str(tmp_path / "b.npy"), "4..19")
+
+
 def test_binarised_and_quantised_levels_are_made_of_it(make, tmp_path, small, monkeypatch):
     np.save(tmp_path / "a.npy", X[..., 0])
     ways = ({"levels": 4}, {"binarise": "static"}, {"binarise": "dynamic"})

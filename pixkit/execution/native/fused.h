@@ -158,7 +158,7 @@ static inline void NAMED(halves)(const Shape *s, i64 begin, i64 end, const STORE
     const i64 sites = (i64)s->height * s->width, all = s->maps * sites, n = s->last ? s->maps : all, stop = end * (all / n);
     const i64 many = n < NAMED(SHORT) ? NAMED(TOGETHER) / n : 1;
     const size_t size = sizeof(STORED) * (size_t)n;
-    STORED in[NAMED(TOGETHER)], first[NAMED(TOGETHER)], second[NAMED(TOGETHER)], made[2][NAMED(TOGETHER)];
+    STORED in[NAMED(TOGETHER)], first[NAMED(TOGETHER)], second[NAMED(TOGETHER)], one[NAMED(TOGETHER)], two[NAMED(TOGETHER)];
     for (i64 row = begin * (all / n); row < stop; row += many) {
         const STORED *own = x ? x + row * n : 0, *here = wide + row * 2 * n;
         STORED *to = out + row * parts * n;
@@ -168,9 +168,9 @@ static inline void NAMED(halves)(const Shape *s, i64 begin, i64 end, const STORE
             if (x) memcpy(in + r * n, own + r * n, size);
             memcpy(first + r * n, here, size), memcpy(second + r * n, here + n, size);
         }
-        work(rows * n, in, first, second, made[0], made[1]);
+        work(rows * n, in, first, second, one, two);
         for (i64 r = 0; r < rows; r++)
-            for (int p = 0; p < parts; p++, to += n) memcpy(to, made[p] + r * n, size);
+            for (int p = 0; p < parts; p++, to += n) memcpy(to, (p ? two : one) + r * n, size);
     }
 }
 
