@@ -181,20 +181,22 @@ def test_only_a_plain_sum_with_a_projection_stays_in_registers(join, together):
 class Around(pixkit.Backbone):
     """Layers, some of which are ready rows ahead of others, and projections."""
 
-    conditional = True
+    conditional, maps = True, 18
 
     def __init__(self, config, spec):
         super().__init__(config, spec)
-        self.width, ordering = 18, spec.ordering
+        self.width, ordering = self.maps, spec.ordering
+        maps = self.maps
         self.stem, self.next, self.other = (
-            MaskedConv2d(maps, 18, 3, kind, ordering) for maps, kind in ((spec.inputs, "A"), (18, "B"), (18, "B"))
+            MaskedConv2d(inputs, maps, 3, kind, ordering)
+            for inputs, kind in ((spec.inputs, "A"), (maps, "B"), (maps, "B"))
         )
-        self.above, self.down = ShiftedConv2d(spec.inputs, 18, (-2, -1), (-1, 1)), Shift(1, 0)
-        self.point = Pointwise(18, 18, ordering)
-        self.first, self.second = (nn.Conv2d(spec.context, 18, 1) for _ in range(2))
-        sites, every = torch.ones(12, 12, dtype=torch.bool), torch.arange(18 * 12).view(18, 12)
-        self.mixed = SiteLinear(torch.randn(12, 18, 12, 18) / 9, None, sites.tril(-1), (3, 4))
-        self.back = Rearrange([(18, 3, 4)], every, (3, 4))
+        self.above, self.down = ShiftedConv2d(spec.inputs, maps, (-2, -1), (-1, 1)), Shift(1, 0)
+        self.point, self.few, self.many = (Pointwise(*each, ordering) for each in ((maps, maps), (maps, 3), (3, maps)))
+        self.first, self.second = (nn.Conv2d(spec.context, maps, 1) for _ in range(2))
+        sites, every = torch.ones(12, 12, dtype=torch.bool), torch.arange(maps * 12).view(maps, 12)
+        self.mixed = SiteLinear(torch.randn(12, maps, 12, maps) / 9, None, sites.tril(-1), (3, 4))
+        self.back = Rearrange([(maps, 3, 4)], every, (3, 4))
 
     def forward(self, x, context):
         return self.work(x, self.stem(x), self.first(context), self.second(context))
@@ -207,6 +209,7 @@ PLACES = {
     ),
     "it is shifted before": lambda own, x, h, p, q: h + own.down(p),
     "the sum is read by others as well": lambda own, x, h, p, q: own.down(s := own.next(h) + h) + (s + p),
+    "the sum is read by a layer to fewer maps": lambda own, x, h, p, q: own.many(own.few(s := own.next(h) + p)) + s,
     "a sum of two layers": lambda own, x, h, p, q: (own.next(h) + own.other(h)) + p,
     "another operand comes later": lambda own, x, h, p, q: torch.addcmul(own.next(h), torch.tanh(own.other(h)), p),
     "two projections, one after the other": lambda own, x, h, p, q: (own.next(h) + p) + q,
@@ -218,17 +221,17 @@ PLACES = {
 
 @pytest.mark.needs_compiler
 @pytest.mark.parametrize(
-    ("place", "spec", "maps"),
+    ("place", "spec", "maps", "width"),
     [
-        *((place, GREY, 6) for place in PLACES),
-        ("it is shifted before", COLOUR, 6),
-        ("colours are mixed", COLOUR, 6),
-        ("a sum of two layers", COLOUR, 4),
+        *((place, GREY, 6, width) for place in PLACES for width in (18, 32)),
+        ("it is shifted before", COLOUR, 6, 18),
+        ("colours are mixed", COLOUR, 6, 18),
+        ("a sum of two layers", COLOUR, 4, 18),
     ],
 )
-def test_wherever_a_projection_is_read_the_parameters_are_the_networks(place, spec, maps):
-    """Of a context of six maps, which colours share, and of four."""
-    made = component("backbone", type("Some", (Around,), {"work": PLACES[place]}))
+def test_wherever_a_projection_is_read_the_parameters_are_the_networks(place, spec, maps, width):
+    """Of a context of six maps, which colours share, and of four; in layers that are chained, and that are padded."""
+    made = component("backbone", type("Some", (Around,), {"work": PLACES[place], "maps": width}))
     check(network(made, spec, conditioner=Encoded(maps)), torch.float64, 3, (NativeExecutor,))
 
 

@@ -44,6 +44,7 @@ SOFTMAX = record("_softmax", 9, VARIES)
     ([record("add", 1, VARIES, HIDES), record("relu", 2, VARIES), SOFTMAX], 2, 1, -1e9),
     ([record("add", 1, VARIES, HIDES), SOFTMAX, record("add", 2, VARIES, OTHER), SOFTMAX], 3, 2, -1e4),
     ([record("add", 1, VARIES, HIDES), SOFTMAX, record("add", 2, VARIES, OTHER)], 2, 1, -1e9),
+    ([record("add", 1, VARIES, HIDES), record("_softmax", 9, HIDES), record("exp", 3, VARIES)], 2, 1, -1e9),
     ([record("mul", 1, WHOLE, result=WHOLE), SOFTMAX], 1, None, 0.0),
     ([record("sub", 1, VARIES, HIGH), SOFTMAX], 1, 1, -1e9),
     ([record("rsub", 1, HIGH, VARIES), SOFTMAX], 1, 1, -1e9),

@@ -48,11 +48,12 @@ def with_projections(plan: Plan) -> Plan:
     trace.operations = {name: trace.operations[name] for name in names}
     place = {name: number for number, name in enumerate(names)}
     schedules = []
-    for schedule in sorted(plan.schedules, key=lambda each: place[each.operation.name]):
+    for schedule in plan.schedules:
         here = [name for name in schedule.operation.inputs if (found | late).get(name) == schedule.operation.name]
         schedules += [replace(schedule, operation=trace.operations[name]) for name in here]
         if schedule.operation.name not in late:
             schedules.append(schedule)
+    schedules.sort(key=lambda each: place[each.operation.name])  # in a step, in the order in which chains are made
     moved = (found | late).items()
     at_readers = [{name: table[reader] for name, reader in moved} for table in (plan.ready, plan.needed)]
     ready, needed = plan.ready | at_readers[0], plan.needed | at_readers[1]
